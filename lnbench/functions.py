@@ -1,0 +1,146 @@
+"""What each normalization computes, in the terms that a byte model, a tolerance and an oracle share.
+
+Every function here normalizes groups of elements and then scales and shifts. `geometry` gives the canonical view of x
+in which the statistics are taken over some axes and the parameters vary over others; all else follows from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
+
+from lnbench.errors import Unsupported
+from lnbench.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One normalization: what its callables take after x, and what kind of statistics it uses.
+
+    parameters: the arguments of `forward` after x, in order. centred: the mean is subtracted.
+    norm_modes: () when training and evaluation compute the same.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    centred: bool = True
+    norm_modes: tuple[str, ...] = ()
+    channelwise: bool = False
+    has_groups: bool = False
+
+    @property
+    def has_bias(self) -> bool:
+        """True when the function shifts as well as scales."""
+        return "bias" in self.parameters
+
+    @property
+    def has_running_statistics(self) -> bool:
+        """True when the function keeps a running mean and variance."""
+        return "running_mean" in self.parameters
+
+
+FUNCTIONS: Mapping[str, Function] = MappingProxyType(
+    {
+        function.name: function
+        for function in (
+            Function("layer_norm", ("weight", "bias")),
+            Function("rms_norm", ("weight",), centred=False),
+            Function(
+                "batch_norm",
+                ("weight", "bias", "running_mean", "running_var"),
+                norm_modes=("train", "eval"),
+                channelwise=True,
+            ),
+            Function("group_norm", ("weight", "bias"), channelwise=True, has_groups=True),
+            Function("instance_norm", ("weight", "bias"), channelwise=True),
+        )
+    }
+)
+"""The one table of signatures: `forward(x, *parameters)`; absent affine tensors are None."""
+
+DEFAULT_GROUPS = 32
+"""Group norm's groups where a suite names none. Source: Wu, He 2018, arXiv:1803.08494, section 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The canonical view of x.
+
+    view: a shape that x's elements take without moving. statistic_axes: reduced for the mean and variance.
+    parameter_axes: the axes over which weight and bias vary; their gradients sum over the others.
+    """
+
+    view: tuple[int, ...]
+    statistic_axes: tuple[int, ...]
+    parameter_axes: tuple[int, ...]
+
+    @property
+    def parameter_view(self) -> tuple[int, ...]:
+        """The shape in which a parameter broadcasts against the view."""
+        return tuple(size if axis in self.parameter_axes else 1 for axis, size in enumerate(self.view))
+
+    @property
+    def sum_axes(self) -> tuple[int, ...]:
+        """The axes over which a parameter's gradient sums."""
+        return tuple(axis for axis in range(len(self.view)) if axis not in self.parameter_axes)
+
+    @property
+    def statistic_length(self) -> int:
+        """How many elements share one mean and variance."""
+        return prod(self.view[axis] for axis in self.statistic_axes)
+
+    @property
+    def statistics(self) -> int:
+        """How many means (and variances) there are."""
+        return prod(self.view) // self.statistic_length
+
+    @property
+    def sum_length(self) -> int:
+        """How many terms one entry of a parameter's gradient sums."""
+        return prod(self.view[axis] for axis in self.sum_axes)
+
+
+def channel_axis(workload: Workload) -> int:
+    """The axis of x that a channel-wise function treats as channels.
+
+    With one normalized axis it is that (last) axis and all others are samples; when all axes but the first are
+    normalized it is axis 1, as in (N, C, H, W). Raises Unsupported for anything between, where "channels" has no
+    agreed meaning.
+    """
+    rank, dims = len(workload.shape), len(workload.normalized_shape)
+    if dims == 1:
+        return rank - 1
+    if dims == rank - 1:
+        return 1
+    raise Unsupported(f"channels are undefined when {dims} of {rank} axes are normalized")
+
+
+def parameter_shape(function: Function, workload: Workload) -> tuple[int, ...]:
+    """The shape of weight and bias: one entry per channel, or the normalized shape."""
+    if function.channelwise:
+        return (workload.shape[channel_axis(workload)],)
+    return workload.normalized_shape
+
+
+def geometry(function: Function, workload: Workload) -> Geometry:
+    """The canonical view for a function on a workload.
+
+    Raises Unsupported where the function is not defined on the workload, with the reason.
+    """
+    if not function.channelwise:
+        return Geometry((workload.rows, workload.features), statistic_axes=(1,), parameter_axes=(1,))
+    axis = channel_axis(workload)
+    samples, channels, spatial = prod(workload.shape[:axis]), workload.shape[axis], prod(workload.shape[axis + 1 :])
+    if function.name == "batch_norm":
+        if workload.norm_mode != "eval" and samples * spatial < 2:
+            raise Unsupported("batch norm in train mode needs more than one value per channel")
+        return Geometry((samples, channels, spatial), statistic_axes=(0, 2), parameter_axes=(1,))
+    if function.name == "instance_norm":
+        if spatial < 2:
+            raise Unsupported("instance norm needs more than one position per channel, as in (N, C, H, W), norm_dims 3")
+        groups = channels
+    else:
+        groups = workload.groups or DEFAULT_GROUPS
+        if channels % groups:
+            raise Unsupported(f"{channels} channels do not divide into {groups} groups")
+    return Geometry((samples, groups, channels // groups, spatial), statistic_axes=(2, 3), parameter_axes=(1, 2))

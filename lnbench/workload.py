@@ -1,0 +1,167 @@
+"""The words of the house: what is normalized (workload), by what (case), in which part of a training step (phase)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from math import prod
+from types import MappingProxyType
+
+from lnbench.units import format_shape
+
+DTYPE_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8})
+"""The dtypes that a suite may name, and the bytes of one element."""
+
+
+class Phase(StrEnum):
+    """A part of a step that has a time of its own."""
+
+    INFERENCE = "inference"
+    FORWARD = "forward"
+    BACKWARD = "backward"
+    FORWARD_BACKWARD = "forward_backward"
+
+
+STEP_PHASES = (Phase.FORWARD, Phase.BACKWARD, Phase.FORWARD_BACKWARD)
+"""The phases that are measured together, inside one forward and backward."""
+
+
+class Cache(StrEnum):
+    """What the caches hold when a call begins.
+
+    hot: the same buffers as the call before. cold: other buffers, together at least twice the last-level cache (on a
+    GPU: twice L2 is written before each call). displaced: the same with twice L2, where memory forbids more.
+    """
+
+    HOT = "hot"
+    COLD = "cold"
+    DISPLACED = "displaced"
+
+
+class Allocator(StrEnum):
+    """How the C heap treats freed memory. retained: it is kept for the next call. system: as the system is set up."""
+
+    RETAINED = "retained"
+    SYSTEM = "system"
+
+
+class Layout(StrEnum):
+    """How x, y and their gradients lie in memory."""
+
+    CONTIGUOUS = "contiguous"
+    CHANNELS_LAST = "channels_last"
+
+
+class Affine(StrEnum):
+    """Which of weight and bias exist."""
+
+    BOTH = "both"
+    WEIGHT = "weight"
+    NONE = "none"
+
+
+class Clock(StrEnum):
+    """wall: the host's clock, to completion. device: CUDA events around the work alone."""
+
+    WALL = "wall"
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is normalized. Plug-ins read it: every field is a plain value.
+
+    `norm_mode` ("train", "eval" or "") and `groups` are set where a case's function has them.
+    `threads` is the number of CPU threads; `eps` is added to the variance (or mean square) under the root.
+    """
+
+    shape: tuple[int, ...]
+    normalized_shape: tuple[int, ...]
+    dtype: str = "float32"
+    param_dtype: str = "float32"
+    device: str = "cpu"
+    layout: str = "contiguous"
+    threads: int = 1
+    cache: str = "hot"
+    allocator: str = "retained"
+    affine: str = "both"
+    eps: float = 1e-5
+    label: str = ""
+    norm_mode: str = ""
+    groups: int | None = None
+
+    @property
+    def features(self) -> int:
+        """How many elements are normalized together by a layer norm."""
+        return prod(self.normalized_shape)
+
+    @property
+    def rows(self) -> int:
+        """How many times `features` elements x holds."""
+        return prod(self.shape[: len(self.shape) - len(self.normalized_shape)])
+
+    @property
+    def elements(self) -> int:
+        """How many elements x holds."""
+        return prod(self.shape)
+
+    @property
+    def x_bytes(self) -> int:
+        """The bytes of x, and so of y, dy and dx."""
+        return self.elements * DTYPE_BYTES[self.dtype]
+
+    @property
+    def is_cuda(self) -> bool:
+        """True when the work runs on an NVIDIA GPU."""
+        return self.device.startswith("cuda")
+
+    def name(self, *, default_threads: int) -> str:
+        """A readable id: shape, dtype and device, then every other axis that differs from its default."""
+        parts = [format_shape(self.shape), self.dtype, self.device]
+        if len(self.normalized_shape) != 1:
+            parts.append(f"norm_dims={len(self.normalized_shape)}")
+        if self.param_dtype != self.dtype:
+            parts.append(f"param_dtype={self.param_dtype}")
+        if self.threads != default_threads:
+            parts.append(f"threads={self.threads}")
+        for axis, default in (
+            ("cache", "hot"),
+            ("allocator", "retained"),
+            ("layout", "contiguous"),
+            ("affine", "both"),
+        ):
+            value = getattr(self, axis)
+            if value != default:
+                parts.append(f"{axis}={value}")
+        if self.eps != 1e-5:
+            parts.append(f"eps={self.eps:g}")
+        return "/".join(parts)
+
+    def with_rows(self, rows: int) -> "Workload":
+        """The same workload with at most `rows` rows: leading sizes shrink, the rank stays."""
+        lead = list(self.shape[: len(self.shape) - len(self.normalized_shape)])
+        room = rows
+        for axis in reversed(range(len(lead))):
+            lead[axis] = min(lead[axis], max(room, 1))
+            room //= lead[axis]
+        return replace(self, shape=(*lead, *self.normalized_shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One implementation, in one norm mode, on one workload.
+
+    `implementation` is the name shown; `use` the registered name behind it; `options` what the suite hands to its
+    builder. `workload` carries the case's own norm_mode and groups.
+    """
+
+    implementation: str
+    use: str
+    function: str
+    norm_mode: str
+    workload: Workload
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def title(self) -> str:
+        """The name with its mode, where the function has modes: `batch_norm (eval)`."""
+        return f"{self.implementation} ({self.norm_mode})" if self.norm_mode else self.implementation

@@ -1,0 +1,313 @@
+"""Intervals for what was measured: robust, on log time, honest about rounds that resemble their neighbours.
+
+A series is one process's values in time order: log ratios (log reference - log implementation), one per round.
+Within a process the round is the unit and autocorrelation is corrected for; across processes the process is the unit.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtrik, stdtrit
+
+TRIM = 0.1
+"""The share cut off at each end: 20 % in all keeps 94 % of the mean's efficiency on normal values and outlasts 10 %
+of outliers on either side. Source: Wilcox, Introduction to Robust Estimation and Hypothesis Testing, chapter 3."""
+
+LEVEL = 0.95
+"""The share of intervals that hold the truth."""
+
+LEAST_EFFECTIVE = 4.0
+"""Autocorrelation never counts a longer series for fewer values than these. With fewer the t quantile explodes (12.7
+at one degree of freedom): a drift of 2 % would read +-20 %. The price is stated in `within_process`."""
+
+LEAST_FOR_MEDIAN = 6
+"""The fewest values whose extremes hold the median at 95 % (1 - 2^-5 = 97 %); the same floor, for medians."""
+
+LEAST_ROUNDS = 20
+"""Rounds below which no series is precise: autocorrelation can't be estimated from fewer."""
+
+FloatArray = NDArray[np.float64]
+Unit = Literal["round", "process"]
+
+
+class TooFewError(ValueError):
+    """There are fewer values than the statistic needs."""
+
+
+class Bounds(NamedTuple):
+    """An interval off the log scale."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A location and how well one series knows it. `effective_count`: the independent values it is worth."""
+
+    location: float
+    standard_error: float
+    degrees_of_freedom: float
+    count: int
+    effective_count: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate between its bounds, in log; `count` says how many units (rounds, or processes) it rests on.
+
+    Where the units are too few to tell, low and high are infinite and the estimate still stands.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    unit: Unit
+    count: int
+
+    @property
+    def is_bounded(self) -> bool:
+        """True when there were enough values for bounds."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half the width as a share of the value: 0.01 reads +-1 %."""
+        return _exp((self.high - self.low) / 2) - 1
+
+    def exp(self) -> Bounds:
+        """The interval off the log scale: ratios from log ratios, seconds from log seconds."""
+        return Bounds(_exp(self.estimate), _exp(self.low), _exp(self.high))
+
+
+@dataclass(frozen=True, slots=True)
+class PooledVariance:
+    """The variance between processes that similar cases share."""
+
+    variance: float
+    degrees_of_freedom: int
+
+
+def within_process(values: ArrayLike) -> Estimate:
+    """The trimmed mean of one process's series, with a standard error corrected for autocorrelation.
+
+    The standard error is Yuen's, from the winsorized sum of squares, for h / tau instead of h kept values; tau >= 1 is
+    the integrated autocorrelation time of the winsorized series. One value has an infinite standard error.
+    The truth that it estimates is the trimmed mean of the process's distribution.
+    Raises TooFewError without values, ValueError when one is not finite.
+    Coverage of the 95 % interval, by simulation, at 20 / 60 / 200 rounds: 96 to 98 % on independent values (normal, t
+    with 3 degrees of freedom, 5 % outliers on both sides); with autocorrelation 0.3: 95 / 95 / 95; 0.7: 91 / 93 / 94;
+    0.9: 76 / 90 / 93; two states that swap every 5 rounds: 86 / 92 / 94. Stopping as soon as the width allows costs
+    2 points on independent values and 5 at autocorrelation 0.7. A steady drift widens the interval around the series'
+    middle. What differs only between processes can't be seen from within one.
+    Source: Tukey, McLaughlin 1963, Sankhya A 25:331; Yuen 1974, Biometrika 61:165.
+    """
+    series = _at_least_one(values)
+    count = len(series)
+    cut = int(TRIM * count)
+    kept = count - 2 * cut
+    ordered = np.sort(series)
+    location = float(ordered[cut : count - cut].mean())
+    if count == 1:
+        return Estimate(location, math.inf, 0.0, 1, 1.0)
+    winsorized = np.clip(series, ordered[cut], ordered[count - cut - 1])
+    deviations = winsorized - winsorized.mean()
+    effective = kept / _autocorrelation_time(deviations, kept=kept)
+    squares = float(deviations @ deviations)
+    return Estimate(
+        location=location,
+        standard_error=math.sqrt(squares / (kept * (effective - 1))),
+        degrees_of_freedom=effective - 1,
+        count=count,
+        effective_count=effective * count / kept,
+    )
+
+
+def interval_within(values: ArrayLike, *, level: float = LEVEL) -> Interval:
+    """The t interval from one process's series; unbounded for a single value. Raises as `within_process`."""
+    found = within_process(values)
+    return _t_interval(found.location, found.standard_error, found.degrees_of_freedom, level, "round", found.count)
+
+
+def across_processes(locations: ArrayLike, *, pooled: PooledVariance | None = None, level: float = LEVEL) -> Interval:
+    """The t interval over the locations of several processes, each one draw of layout, placement and autotuning.
+
+    With `pooled`, half the variance is the locations' own and half the pooled one, with Satterthwaite's degrees of
+    freedom. One location has no variance of its own: the interval is unbounded.
+    Raises TooFewError without locations, ValueError when one is not finite.
+    Source: Satterthwaite 1946, Biometrics Bulletin 2:110.
+    """
+    found = _at_least_one(locations)
+    count = len(found)
+    estimate = float(found.mean())
+    if count == 1:
+        return _t_interval(estimate, math.inf, 0.0, level, "process", 1)
+    variance, freedom = float(found.var(ddof=1)), float(count - 1)
+    if pooled is not None:
+        own, shared = variance / 2, pooled.variance / 2
+        variance = own + shared
+        if variance > 0:
+            freedom = variance**2 / (own**2 / freedom + shared**2 / pooled.degrees_of_freedom)
+    return _t_interval(estimate, math.sqrt(variance / count), freedom, level, "process", count)
+
+
+def pooled_variance(groups: Iterable[ArrayLike]) -> PooledVariance | None:
+    """The variance within groups, each the process locations of one similar case; None when no group has two.
+
+    Leave out the case whose interval is moderated: Satterthwaite's formula takes both variances as independent.
+    """
+    found = [group for group in map(_finite, groups) if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in found)
+    return PooledVariance(sum(group.var() * len(group) for group in found) / freedom, freedom) if found else None
+
+
+def combine(processes: Sequence[ArrayLike], *, pooled: PooledVariance | None = None) -> Interval | None:
+    """The interval that tables show, from one series per process; processes without values are left out.
+
+    One process: from its rounds. Several: from their locations. None: without any value.
+    """
+    series = [process for process in map(_finite, processes) if len(process)]
+    if not series:
+        return None
+    if len(series) == 1:
+        return interval_within(series[0])
+    return across_processes([within_process(process).location for process in series], pooled=pooled)
+
+
+def median_interval(processes: Sequence[ArrayLike]) -> Interval | None:
+    """The median of all samples with its interval, from the times (seconds > 0) of each process, in time order.
+
+    One process: the order statistics that a binomial count of the effective samples gives, unbounded below 6 samples.
+    It holds the truth as often as `within_process`, save at autocorrelation 0.9 (67 / 87 / 93 %) and with two states
+    (84 / 90 / 91 %). Several: the t interval over the processes' log medians, widened where needed to hold the median.
+    None without samples. Raises ValueError for a time that is not positive and finite.
+    """
+    series = [process for process in map(_times, processes) if len(process)]
+    if not series:
+        return None
+    median = math.log(np.median(np.concatenate(series)))
+    if len(series) > 1:
+        across = across_processes([math.log(np.median(process)) for process in series])
+        return Interval(median, min(across.low, median), max(across.high, median), "process", len(series))
+    count = len(series[0])
+    if count < LEAST_FOR_MEDIAN:
+        return Interval(median, -math.inf, math.inf, "round", count)
+    ordered, rank = np.sort(series[0]), _lower_rank(series[0])
+    return Interval(median, math.log(ordered[rank - 1]), math.log(ordered[count - rank]), "round", count)
+
+
+def is_precise(series: Iterable[ArrayLike], *, precision: float) -> bool:
+    """True when every speedup's interval within this process is narrower than +-precision, over enough rounds.
+
+    Looks at the width and never at the direction. False without any series: nothing is known then.
+    """
+    found = [_finite(values) for values in series]
+    if not found or min(map(len, found)) < LEAST_ROUNDS:
+        return False
+    return all(interval_within(values).relative_half_width < precision for values in found)
+
+
+class Turns(NamedTuple):
+    """The turns of one case on one workload and clock: round numbers, start times and seconds per call."""
+
+    rounds: ArrayLike
+    started_s: ArrayLike
+    seconds: ArrayLike
+
+
+def pair_nearest(implementation: Turns, reference: Turns) -> FloatArray:
+    """log(reference) - log(implementation) for every turn of the implementation, in time order.
+
+    Each is paired with the reference's turn that starts nearest within the same round; equally near ones count as
+    their mean in log. Turns in rounds without the reference are dropped.
+    Raises ValueError for a time that is not positive and finite.
+    """
+    rounds, started, log_times = _in_time_order(implementation)
+    ref_rounds, ref_started, ref_log_times = _in_time_order(reference)
+    first, end = np.searchsorted(ref_rounds, rounds, "left"), np.searchsorted(ref_rounds, rounds, "right")
+    paired = end > first
+    # One column for each turn that the reference takes in a round: few, so that memory grows with the turns alone.
+    candidates = first[paired, None] + np.arange((end - first).max(initial=0))
+    is_partner = candidates < end[paired, None]
+    candidates = np.where(is_partner, candidates, 0)
+    distance = np.where(is_partner, np.abs(ref_started[candidates] - started[paired, None]), np.inf)
+    is_nearest = distance == distance.min(axis=1, initial=np.inf, keepdims=True)
+    nearest = np.where(is_nearest, ref_log_times[candidates], 0.0).sum(axis=1) / is_nearest.sum(axis=1)
+    return np.asarray(nearest - log_times[paired], dtype=np.float64)
+
+
+def _exp(value: float) -> float:
+    """The exponential, infinite where a float can't hold it."""
+    return math.exp(value) if value < 709 else math.inf
+
+
+def _t_interval(
+    estimate: float, standard_error: float, freedom: float, level: float, unit: Unit, count: int
+) -> Interval:
+    """A t interval; unbounded without degrees of freedom."""
+    half = standard_error * float(stdtrit(freedom, (1 + level) / 2)) if freedom else math.inf
+    return Interval(estimate, estimate - half, estimate + half, unit, count)
+
+
+def _finite(values: ArrayLike) -> FloatArray:
+    series = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(series).all():
+        raise ValueError(f"value {int(np.argmin(np.isfinite(series)))} of {len(series)} is not finite")
+    return series
+
+
+def _at_least_one(values: ArrayLike) -> FloatArray:
+    series = _finite(values)
+    if not len(series):
+        raise TooFewError("too few values: 0, need at least 1")
+    return series
+
+
+def _times(values: ArrayLike) -> FloatArray:
+    times = _finite(values)
+    if (times <= 0).any():
+        raise ValueError(f"a time of {times.min():g} s: times are positive")
+    return times
+
+
+def _in_time_order(turns: Turns) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    """Round numbers, start times and log times, sorted by round and then by start."""
+    rounds, started = np.asarray(turns.rounds, dtype=np.int64), _finite(turns.started_s)
+    order = np.lexsort((started, rounds))
+    return rounds[order], started[order], np.log(_times(turns.seconds))[order]
+
+
+def _autocorrelation_time(deviations: FloatArray, *, kept: int) -> float:
+    """How many successive values are worth one independent value: 1 + 2 x the sum of autocorrelations, at least 1.
+
+    The sum ends where a pair of neighbouring lags is no longer positive, and pairs never grow (Geyer 1992, Statistical
+    Science 7:473, initial monotone sequence). Taking the mean from the series itself lowers each of its m lags by about
+    time / count; dividing by 1 - (2m + 1) / count undoes that, without which 20 rounds look far too independent.
+    """
+    count = len(deviations)
+    longest = max(kept / LEAST_EFFECTIVE, 1.0)
+    size = 1 << (2 * count - 1).bit_length()
+    covariance = np.fft.irfft(np.abs(np.fft.rfft(deviations, size)) ** 2, size)
+    if covariance[0] <= 0:
+        return 1.0
+    pairs = covariance[: count - count % 2].reshape(-1, 2).sum(axis=1) / covariance[0]
+    positive = int(np.argmax(pairs <= 0)) if (pairs <= 0).any() else len(pairs)
+    time = 2 * float(np.minimum.accumulate(pairs[:positive]).sum()) - 1
+    if time <= 1:
+        return 1.0
+    share = 1 - (4 * positive - 1) / count
+    return min(time / share, longest) if share > 0 else longest
+
+
+def _lower_rank(times: FloatArray) -> int:
+    """The rank, counted from 1, of the order statistic that bounds the median from below."""
+    count = len(times)
+    time = _autocorrelation_time(np.sign(times - np.median(times)), kept=count)
+    effective = max(math.floor(count / time), LEAST_FOR_MEDIAN)
+    rank = math.floor(bdtrik((1 - LEVEL) / 2, effective, 0.5)) + 1
+    return rank * (count + 1) // (effective + 1)

@@ -1,0 +1,124 @@
+"""The fewest bytes that a phase can move: one account of tensors for every function, so that rows compare.
+
+Each tensor that a result is computed from is read once and each result is written once; scratch is never counted.
+Only statistics of the data force a second pass, where what they are taken over is too large to keep on the chip.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
+from typing import Literal
+
+from lnbench.functions import FUNCTIONS, Function, geometry, parameter_shape
+from lnbench.workload import DTYPE_BYTES, Phase, Workload
+
+Bound = Literal["minimal", "ideal", "practical"]
+
+GRADIENTS = ("dx", "dweight", "dbias")
+"""What a backward computes when nothing is frozen."""
+
+_READ_FOR: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "y": ("x", "weight", "bias"),
+        "dx": ("dy", "x", "mean", "rstd", "weight"),
+        "dweight": ("dy", "x", "mean", "rstd"),
+        "dbias": ("dy",),
+    }
+)
+"""What each result is computed from, when the statistics are those of x."""
+
+_READ_FOR_IN_EVAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "y": ("x", "running_mean", "running_var", "weight", "bias"),
+        "dx": ("dy", "running_var", "weight"),
+        "dweight": ("dy", "x", "running_mean", "running_var"),
+        "dbias": ("dy",),
+    }
+)
+"""The same when the statistics are given: dx then needs no x."""
+
+_READ_AGAIN: Mapping[str, tuple[str, ...]] = MappingProxyType({"y": ("x",), "dx": ("dy", "x")})
+"""What is summed over before a result can be computed, and so must be held on the chip or read a second time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes moved at least, and by which bound.
+
+    minimal: every tensor is touched once. ideal: the same for batch norm in train mode, which must hold whole tensors
+    on the chip for it. practical: what can't be held is read a second time.
+    """
+
+    bytes: int
+    bound: Bound
+
+
+def minimum_bytes(
+    function: str,
+    phase: Phase,
+    workload: Workload,
+    *,
+    cache_b: int | None = None,
+    gradients: Collection[str] = GRADIENTS,
+) -> Traffic:
+    """The fewest bytes for a phase of a function on a workload, the same for every implementation.
+
+    cache_b: the device's last-level cache; None, where it is unknown, counts as large enough.
+    gradients: those that backward computes; those of absent affine tensors drop out by themselves.
+    forward_backward is forward plus backward, and practical when either is.
+    Raises Unsupported where the function is not defined on the workload.
+    """
+    if phase is Phase.FORWARD_BACKWARD:
+        parts = [
+            minimum_bytes(function, part, workload, cache_b=cache_b, gradients=gradients)
+            for part in (Phase.FORWARD, Phase.BACKWARD)
+        ]
+        practical = [part for part in parts if part.bound == "practical"]
+        return Traffic(sum(part.bytes for part in parts), (practical or parts)[0].bound)
+    described = FUNCTIONS[function]
+    sizes = _sizes(described, workload)
+    results = [result for result in gradients if result in sizes] if phase is Phase.BACKWARD else ["y"]
+    in_eval = described.has_running_statistics and workload.norm_mode == "eval"
+    read_for = _READ_FOR_IN_EVAL if in_eval else _READ_FOR
+    touched = Counter({*results, *(tensor for result in results for tensor in read_for[result])})
+    if in_eval:
+        return Traffic(_total(touched, sizes), "minimal")
+    if phase is Phase.FORWARD:
+        touched.update(("mean", "rstd"))  # saved for backward
+    if phase is not Phase.BACKWARD:
+        touched.update(("running_mean", "running_var") * 2)  # read and written
+    again = [tensor for result in results for tensor in _READ_AGAIN.get(result, ())]
+    if cache_b is not None and len(again) * _held_b(described, workload) > cache_b:
+        touched.update(again)
+        return Traffic(_total(touched, sizes), "practical")
+    return Traffic(_total(touched, sizes), "ideal" if described.has_running_statistics else "minimal")
+
+
+def _total(touched: Mapping[str, int], sizes: Mapping[str, int]) -> int:
+    """The bytes of what is touched, each tensor as often as it is; absent tensors have none."""
+    return sum(times * sizes.get(tensor, 0) for tensor, times in touched.items())
+
+
+def _sizes(function: Function, workload: Workload) -> dict[str, int]:
+    """The bytes of every tensor that exists. Statistics, saved and running, are float32, or float64 for float64 x."""
+    parameter_b = prod(parameter_shape(function, workload)) * DTYPE_BYTES[workload.param_dtype]
+    statistic_b = geometry(function, workload).statistics * max(DTYPE_BYTES[workload.dtype], 4)
+    sizes = dict.fromkeys(("x", "y", "dy", "dx"), workload.x_bytes) | {"rstd": statistic_b}
+    if workload.affine != "none":
+        sizes |= {"weight": parameter_b, "dweight": parameter_b}
+    if workload.affine == "both" and function.has_bias:
+        sizes |= {"bias": parameter_b, "dbias": parameter_b}
+    if function.centred:
+        sizes["mean"] = statistic_b
+    if function.has_running_statistics:
+        sizes |= {"running_mean": statistic_b, "running_var": statistic_b}
+    return sizes
+
+
+def _held_b(function: Function, workload: Workload) -> int:
+    """The bytes of one tensor that share statistics at a time: a row or group; for batch norm the whole tensor."""
+    if function.has_running_statistics:
+        return workload.x_bytes
+    return geometry(function, workload).statistic_length * DTYPE_BYTES[workload.dtype]

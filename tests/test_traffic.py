@@ -1,0 +1,272 @@
+"""Minimal bytes: every published row as a formula, and a slow count over tensors that are really made."""
+
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lnbench.errors import Unsupported
+from lnbench.traffic import Traffic, minimum_bytes
+from lnbench.workload import DTYPE_BYTES, Phase, Workload
+
+INFERENCE, FORWARD, BACKWARD, STEP = Phase
+
+M, N = 96, 768
+"""Rows and features of the row-wise formulas."""
+
+ROWS = Workload((8, 12, N), (N,), dtype="bfloat16", param_dtype="float32")
+b, p, s, r = 2, 4, 4, 4
+"""Bytes of an element of x, of a parameter, of a saved statistic and of a running statistic, for these workloads."""
+
+IMAGES = Workload((6, 32, 7, 5), (32, 7, 5), dtype="bfloat16", param_dtype="float32")
+C, E = 32, 6 * 32 * 7 * 5
+"""Channels and elements of the channel-wise formulas."""
+
+TINY_CACHE_B, HUGE_CACHE_B = 16, 1 << 40
+
+
+def in_mode(norm_mode, **changes):
+    return Workload(
+        IMAGES.shape, IMAGES.normalized_shape, dtype="bfloat16", param_dtype="float32", norm_mode=norm_mode, **changes
+    )
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (INFERENCE, 2 * M * N * b + 2 * N * p),
+        (FORWARD, 2 * M * N * b + 2 * N * p + 2 * M * s),
+        (BACKWARD, 3 * M * N * b + 2 * M * s + 3 * N * p),
+        (STEP, 5 * M * N * b + 4 * M * s + 5 * N * p),
+    ],
+)
+def test_layer_norm_moves_the_bytes_of_its_row(phase, expected):
+    assert minimum_bytes("layer_norm", phase, ROWS) == Traffic(expected, "minimal")
+
+
+@pytest.mark.parametrize(
+    ("gradients", "expected"),
+    [
+        (("dx",), 3 * M * N * b + 2 * M * s + N * p),
+        (("dweight", "dbias"), 2 * M * N * b + 2 * M * s + 2 * N * p),
+    ],
+)
+def test_layer_norm_backward_with_something_frozen_moves_the_bytes_of_its_row(gradients, expected):
+    assert minimum_bytes("layer_norm", BACKWARD, ROWS, gradients=gradients).bytes == expected
+
+
+def test_layer_norm_backward_as_two_kernels_is_the_sum_of_its_parts():
+    parts = [
+        minimum_bytes("layer_norm", BACKWARD, ROWS, gradients=part).bytes for part in (("dx",), ("dweight", "dbias"))
+    ]
+
+    assert sum(parts) == 5 * M * N * b + 4 * M * s + 3 * N * p
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (INFERENCE, 2 * M * N * b + N * p),
+        (FORWARD, 2 * M * N * b + N * p + M * s),
+        (BACKWARD, 3 * M * N * b + M * s + 2 * N * p),
+        (STEP, 5 * M * N * b + 2 * M * s + 3 * N * p),
+    ],
+)
+def test_rms_norm_moves_the_bytes_of_its_row(phase, expected):
+    assert minimum_bytes("rms_norm", phase, ROWS) == Traffic(expected, "minimal")
+
+
+@pytest.mark.parametrize("phase", [INFERENCE, FORWARD])
+def test_batch_norm_eval_moves_the_bytes_of_its_row(phase):
+    assert minimum_bytes("batch_norm", phase, in_mode("eval"), cache_b=TINY_CACHE_B) == Traffic(
+        2 * E * b + C * (2 * p + 2 * r), "minimal"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gradients", "expected"),
+    [
+        (("dx",), 2 * E * b + C * (p + r)),
+        (("dx", "dweight", "dbias"), 3 * E * b + C * (3 * p + 2 * r)),
+    ],
+)
+def test_batch_norm_eval_backward_moves_the_bytes_of_its_row(gradients, expected):
+    found = minimum_bytes("batch_norm", BACKWARD, in_mode("eval"), cache_b=TINY_CACHE_B, gradients=gradients)
+
+    assert found == Traffic(expected, "minimal")
+
+
+@pytest.mark.parametrize(
+    ("phase", "cache_b", "expected"),
+    [
+        (FORWARD, HUGE_CACHE_B, Traffic(2 * E * b + C * (2 * p + 2 * s + 4 * r), "ideal")),
+        (FORWARD, TINY_CACHE_B, Traffic(3 * E * b + C * (2 * p + 2 * s + 4 * r), "practical")),
+        (BACKWARD, HUGE_CACHE_B, Traffic(3 * E * b + C * (3 * p + 2 * s), "ideal")),
+        (BACKWARD, TINY_CACHE_B, Traffic(5 * E * b + C * (3 * p + 2 * s), "practical")),
+        (STEP, HUGE_CACHE_B, Traffic(5 * E * b + C * (5 * p + 4 * s + 4 * r), "ideal")),
+        (STEP, TINY_CACHE_B, Traffic(8 * E * b + C * (5 * p + 4 * s + 4 * r), "practical")),
+    ],
+)
+def test_batch_norm_train_says_which_bound_its_bytes_use_mistake_21(phase, cache_b, expected):
+    assert minimum_bytes("batch_norm", phase, in_mode("train"), cache_b=cache_b) == expected
+
+
+def test_inference_with_batch_statistics_saves_none_for_backward():
+    found = minimum_bytes("batch_norm", INFERENCE, in_mode("train"))
+
+    assert found == Traffic(2 * E * b + C * (2 * p + 4 * r), "ideal")
+
+
+def test_an_unknown_cache_counts_as_large_enough():
+    assert minimum_bytes("batch_norm", STEP, in_mode("train")).bound == "ideal"
+
+
+def test_a_step_is_practical_when_only_its_backward_is():
+    between_b = E * b * 3 // 2  # forward holds x; backward holds x and dy
+
+    found = minimum_bytes("batch_norm", STEP, in_mode("train"), cache_b=between_b)
+
+    assert found == Traffic((2 + 5) * E * b + C * (5 * p + 4 * s + 4 * r), "practical")
+
+
+@pytest.mark.parametrize(("cache_b", "passes", "bound"), [(N * b, 2, "minimal"), (N * b - 1, 3, "practical")])
+def test_a_row_that_the_device_can_not_hold_is_read_twice(cache_b, passes, bound):
+    found = minimum_bytes("layer_norm", INFERENCE, ROWS, cache_b=cache_b)
+
+    assert found == Traffic(passes * M * N * b + 2 * N * p, bound)
+
+
+def test_at_one_row_of_8192_the_parameters_are_two_thirds_of_the_bytes():
+    one_row = Workload((1, 8192), (8192,), dtype="bfloat16", param_dtype="float32")
+
+    assert minimum_bytes("layer_norm", INFERENCE, one_row).bytes == 3 * (2 * 8192 * b)
+
+
+def test_group_norm_has_statistics_per_sample_and_group_and_parameters_per_channel():
+    found = minimum_bytes("group_norm", STEP, in_mode("", groups=8))
+
+    assert found == Traffic(5 * E * b + 4 * (6 * 8) * s + 5 * C * p, "minimal")
+
+
+def test_group_norm_holds_one_group_at_a_time():
+    group_b = (C // 8) * 7 * 5 * b
+
+    assert minimum_bytes("group_norm", FORWARD, in_mode("", groups=8), cache_b=group_b).bound == "minimal"
+    assert minimum_bytes("group_norm", FORWARD, in_mode("", groups=8), cache_b=group_b - 1).bound == "practical"
+
+
+def test_instance_norm_has_statistics_per_sample_and_channel():
+    found = minimum_bytes("instance_norm", STEP, in_mode(""))
+
+    assert found == Traffic(5 * E * b + 4 * (6 * C) * s + 5 * C * p, "minimal")
+
+
+def test_statistics_of_float64_take_eight_bytes():
+    double = Workload((6, 10), (10,), dtype="float64", param_dtype="float64")
+
+    assert minimum_bytes("layer_norm", FORWARD, double).bytes == (2 * 60 + 2 * 10 + 2 * 6) * 8
+
+
+def test_eval_without_affine_needs_neither_x_nor_the_mean_for_dx():
+    found = minimum_bytes("batch_norm", BACKWARD, in_mode("eval", affine="none"))
+
+    assert found.bytes == 2 * E * b + C * r
+
+
+def test_bytes_are_the_same_for_every_row_of_a_function_mistake_20():
+    in_other_conditions = Workload(
+        ROWS.shape, (N,), "bfloat16", "float32", "cuda:1", "channels_last", 7, "cold", "system", eps=1e-3, label="other"
+    )
+
+    for phase in Phase:
+        assert minimum_bytes("layer_norm", phase, in_other_conditions) == minimum_bytes("layer_norm", phase, ROWS)
+
+
+def test_a_function_undefined_on_a_workload_is_unsupported():
+    with pytest.raises(Unsupported):
+        minimum_bytes("instance_norm", FORWARD, ROWS)
+
+
+def array_of(dtype, *shape):
+    """Storage as large as a tensor; unsigned integers stand in, as numpy has no bfloat16."""
+    return np.empty(shape, dtype=f"u{DTYPE_BYTES[dtype]}")
+
+
+def counted_slowly(function, phase, workload, *, twice):
+    """The bytes of a list of tensors as a kernel author would write it down, one entry for each read or write."""
+    if phase is STEP:
+        return sum(counted_slowly(function, part, workload, twice=twice) for part in (FORWARD, BACKWARD))
+    shape, dtype = workload.shape, workload.dtype
+    statistic_dtype = "float64" if dtype == "float64" else "float32"
+    batch, channels = shape[0], shape[1]
+    parameter_shape = workload.normalized_shape if function in ("layer_norm", "rms_norm") else (channels,)
+    statistic_shape = {
+        "batch_norm": (channels,),
+        "group_norm": (batch, workload.groups),
+        "instance_norm": (batch, channels),
+    }.get(function, shape[: len(shape) - len(workload.normalized_shape)])
+    data = array_of(dtype, *shape)  # x, y, dy or dx
+    parameter = array_of(workload.param_dtype, *parameter_shape)  # weight, bias or the gradient of one
+    statistic = array_of(statistic_dtype, *statistic_shape)  # a mean or a reciprocal standard deviation
+    weights = [parameter] if workload.affine != "none" else []
+    biases = [parameter] if workload.affine == "both" and function != "rms_norm" else []
+    statistics = [statistic] if function == "rms_norm" else [statistic, statistic]
+    running = [statistic, statistic] if function == "batch_norm" else []
+    if function == "batch_norm" and workload.norm_mode == "eval":
+        if phase is BACKWARD:  # without a weight neither x nor the running mean is needed
+            touched = [data, data, *([data, statistic] if weights else []), statistic, *weights * 2, *biases]
+        else:
+            touched = [data, data, *running, *weights, *biases]
+    elif phase is BACKWARD:
+        touched = [data] * (5 if twice else 3) + statistics + weights * 2 + biases
+    else:
+        saved = statistics if phase is FORWARD else []
+        touched = [data] * (3 if twice else 2) + saved + running * 2 + weights + biases
+    return sum(array.nbytes for array in touched)
+
+
+SIZES = st.integers(1, 5)
+WORKLOADS = st.builds(
+    lambda batch, groups, per_group, height, width, **axes: Workload(
+        (batch, groups * per_group, height, width), (groups * per_group, height, width), groups=groups, **axes
+    ),
+    batch=SIZES,
+    groups=SIZES,
+    per_group=SIZES,
+    height=st.integers(2, 5),
+    width=SIZES,
+    dtype=st.sampled_from(sorted(DTYPE_BYTES)),
+    param_dtype=st.sampled_from(sorted(DTYPE_BYTES)),
+    affine=st.sampled_from(["both", "weight", "none"]),
+    norm_mode=st.sampled_from(["train", "eval"]),
+)
+FUNCTION_NAMES = st.sampled_from(["layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm"])
+
+
+@given(FUNCTION_NAMES, st.sampled_from(Phase), WORKLOADS, st.booleans())
+def test_bytes_equal_a_slow_count_over_explicit_tensors(function, phase, workload, twice):
+    found = minimum_bytes(function, phase, workload, cache_b=1 if twice else HUGE_CACHE_B)
+
+    assert found.bytes == counted_slowly(function, phase, workload, twice=twice)
+
+
+@given(st.lists(SIZES, min_size=2, max_size=4), st.data(), st.sampled_from(Phase))
+def test_layer_norm_bytes_depend_on_rows_and_features_alone(shape, data, phase):
+    dims = data.draw(st.integers(1, len(shape) - 1))
+    features = prod(shape[-dims:])
+    flat = Workload((prod(shape) // features, features), (features,))
+
+    found = minimum_bytes("layer_norm", phase, Workload(tuple(shape), tuple(shape[-dims:])))
+
+    assert found == minimum_bytes("layer_norm", phase, flat)
+
+
+@given(FUNCTION_NAMES, WORKLOADS, st.integers(0, 4000))
+def test_forward_and_backward_add_up_to_the_step(function, workload, cache_b):
+    forward, backward, step = (
+        minimum_bytes(function, phase, workload, cache_b=cache_b).bytes for phase in (FORWARD, BACKWARD, STEP)
+    )
+
+    assert forward + backward == step

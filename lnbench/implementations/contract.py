@@ -1,0 +1,122 @@
+"""What an implementation is, for those who write one and for the worker that measures it.
+
+A builder takes a workload, untimed, and gives a callable or an `nn.Module`. The worker knows only `Prepared`, which a
+framework's adapter makes of it.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from lnbench.errors import PluginError, nearest
+from lnbench.functions import FUNCTIONS
+from lnbench.workload import Workload
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A named implementation. `options`: what its builder takes beside the workload, with the defaults."""
+
+    name: str
+    function: str
+    summary: str
+    build: Callable[..., Any]
+    options: Mapping[str, object]
+
+
+class WrongResultError(Exception):
+    """An implementation's result is not what its function computes; the text says in what."""
+
+
+class Prepared(Protocol):
+    """A built case, ready to be called. `wait` returns when all work that was asked for is done."""
+
+    def inference(self) -> object:
+        """Compute the outputs; called inside `without_gradients`."""
+
+    def forward(self) -> object:
+        """Compute the outputs and keep what `backward` needs; gives what `backward` takes."""
+
+    def backward(self, saved: Any) -> object:
+        """Compute all gradients from what `forward` gave."""
+
+    def without_gradients(self) -> AbstractContextManager[None]:
+        """The context in which `inference` is called and keeps nothing for a gradient."""
+
+    def select(self, index: int) -> None:
+        """Read from the pair of x and dy with this number from now on."""
+
+    def wait(self) -> None:
+        """Return when the device has finished."""
+
+    def outputs(self) -> Mapping[str, Any]:
+        """Every output and gradient of fresh calls: y, inference_y, dx, dweight, dbias, as tensors.
+
+        Raises WrongResultError where a result is not even of the right kind.
+        """
+
+    def steady(self) -> AbstractContextManager[None]:
+        """A context in which a call that would compile anew, or fall back to another path, raises."""
+
+    def compilations(self) -> int:
+        """How many compilations this process has made so far; a change during timing spoils the sample."""
+
+    def close(self) -> None:
+        """Release what the case holds."""
+
+
+_collected: list[Registration] = []
+
+
+def implementation(name: str, *, function: str, summary: str = "") -> Callable[[Builder], Builder]:
+    """Register a builder under `name` as an implementation of `function`.
+
+    The builder takes a `Workload` and gives a callable `forward(x, weight, bias)` (see the table of signatures in the
+    README for other functions) or an `nn.Module`. Keyword-only parameters of the builder are options that a suite may
+    set. Raises PluginError for an unknown function or a name that can't be typed on a command line.
+    """
+    if not isinstance(name, str) or not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
+        raise PluginError(
+            f"implementation name {name!r} is not usable", hint="write a name of letters, digits, '_', '-' and '.'"
+        )
+    if function not in FUNCTIONS:
+        raise PluginError(f'implementation "{name}": unknown function "{function}"', hint=nearest(function, FUNCTIONS))
+
+    def register(builder: Builder) -> Builder:
+        if not callable(builder):
+            raise PluginError(f'implementation "{name}": the decorator stands on a function that takes a workload')
+        text = summary or (inspect.getdoc(builder) or "").partition("\n")[0]
+        _collected.append(Registration(name, function, text, builder, builder_options(builder)))
+        return builder
+
+    return register
+
+
+def collect() -> list[Registration]:
+    """Take the registrations made since the last call."""
+    taken = list(_collected)
+    _collected.clear()
+    return taken
+
+
+def builder_options(builder: Callable[..., Any]) -> Mapping[str, object]:
+    """The keyword-only parameters of a builder with their defaults (None where there is none)."""
+    parameters = inspect.signature(builder).parameters.values()
+    return MappingProxyType(
+        {
+            parameter.name: None if parameter.default is parameter.empty else parameter.default
+            for parameter in parameters
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+    )
+
+
+def build(registration: Registration, workload: Workload, options: Mapping[str, object]) -> Any:
+    """Call the builder for a workload. `groups` has gone into the workload already."""
+    accepted = {name: value for name, value in options.items() if name in registration.options}
+    return registration.build(workload, **accepted)

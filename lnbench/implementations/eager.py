@@ -1,0 +1,43 @@
+"""LayerNorm composed of PyTorch operations, as a person would write it who has no kernel.
+
+The formula is fixed, because `compiled` compiles it and speedups are read against it:
+
+    mean     = mean of x over the normalized axes, accumulated and kept in float32
+    centred  = x - mean                                  rounded to x's dtype
+    variance = mean of centred squared, in float32, divided by the features
+    y        = centred * rsqrt(variance + eps) * weight + bias, in x's dtype
+
+Statistics of 16-bit inputs are float32, as in the fused kernel, yet nothing of x's size stays up-cast past the first
+subtraction: working on a float32 copy throughout would nearly double the bytes and flatter every other row. float64
+inputs have float64 statistics. Parameters wider than x widen the last two operations, and y is cast back.
+Source: Ba, Kiros, Hinton 2016, arXiv:1607.06450, eq. 4; two passes, so that a large mean does not cancel.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lnbench.workload import Workload
+
+Forward = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+
+
+def layer_norm(workload: Workload) -> Forward:
+    """The formula above for a workload; x: `workload.shape`, weight and bias: `workload.normalized_shape`."""
+    axes = tuple(range(-len(workload.normalized_shape), 0))
+    eps = workload.eps
+    statistics = torch.float64 if workload.dtype == "float64" else torch.float32
+
+    def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        mean = x.mean(axes, keepdim=True, dtype=statistics)
+        centred = (x - mean).to(x.dtype)
+        variance = centred.square().mean(axes, keepdim=True, dtype=statistics)
+        y = centred * torch.rsqrt(variance + eps).to(x.dtype)
+        if weight is not None:
+            y = y * weight
+        if bias is not None:
+            y = y + bias
+        return y.to(x.dtype)
+
+    return forward

@@ -1,0 +1,116 @@
+"""PyTorch's own kernels, called through their public functions and modules, with autograd for backward."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lnbench.errors import Unsupported
+from lnbench.functions import DEFAULT_GROUPS, channel_axis
+from lnbench.workload import Workload
+
+Forward = Callable[..., Tensor]
+
+
+def layer_norm(workload: Workload) -> Forward:
+    """`torch.nn.functional.layer_norm` over the normalized shape."""
+    shape, eps = workload.normalized_shape, workload.eps
+
+    def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        return functional.layer_norm(x, shape, weight, bias, eps)
+
+    _require_dtypes(workload, lambda x, weight, bias: functional.layer_norm(x, (8,), weight, bias, eps))
+    return forward
+
+
+def layer_norm_module(workload: Workload) -> nn.Module:
+    """`torch.nn.LayerNorm`: what the call through a module adds is part of its time."""
+    layer_norm(workload)
+    return nn.LayerNorm(
+        workload.normalized_shape,
+        eps=workload.eps,
+        elementwise_affine=workload.affine != "none",
+        bias=workload.affine == "both",
+    )
+
+
+def rms_norm(workload: Workload) -> Forward:
+    """`torch.nn.functional.rms_norm` over the normalized shape: y = x / sqrt(mean(x^2) + eps) * weight."""
+    shape, eps = workload.normalized_shape, workload.eps
+
+    def forward(x: Tensor, weight: Tensor | None) -> Tensor:
+        return functional.rms_norm(x, shape, weight, eps)
+
+    return forward
+
+
+def batch_norm(workload: Workload) -> Forward:
+    """`torch.nn.functional.batch_norm`; in train mode it updates the running statistics with momentum 0.1."""
+    view, shape = _channels_second(workload), workload.shape
+    training, eps = workload.norm_mode == "train", workload.eps
+
+    def forward(
+        x: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor, running_var: Tensor
+    ) -> Tensor:
+        if view is None:
+            return functional.batch_norm(x, running_mean, running_var, weight, bias, training, 0.1, eps)
+        y = functional.batch_norm(x.reshape(view), running_mean, running_var, weight, bias, training, 0.1, eps)
+        return y.reshape(shape)
+
+    def tiny(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        kept = torch.ones(8, dtype=getattr(torch, workload.param_dtype), device=workload.device)
+        return functional.batch_norm(x, kept, kept.clone(), weight, bias, training, 0.1, eps)
+
+    _require_dtypes(workload, tiny)
+    return forward
+
+
+def group_norm(workload: Workload) -> Forward:
+    """`torch.nn.functional.group_norm` with the workload's groups."""
+    view, shape = _channels_second(workload), workload.shape
+    groups, eps = workload.groups or DEFAULT_GROUPS, workload.eps
+
+    def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        if view is None:
+            return functional.group_norm(x, groups, weight, bias, eps)
+        return functional.group_norm(x.reshape(view), groups, weight, bias, eps).reshape(shape)
+
+    _require_dtypes(workload, lambda x, weight, bias: functional.group_norm(x, 2, weight, bias, eps))
+    return forward
+
+
+def instance_norm(workload: Workload) -> Forward:
+    """`torch.nn.functional.instance_norm` with the statistics of its input."""
+    eps = workload.eps
+
+    def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        return functional.instance_norm(x, None, None, weight, bias, use_input_stats=True, eps=eps)
+
+    return forward
+
+
+def _channels_second(workload: Workload) -> tuple[int, int] | None:
+    """The view (samples, channels) of an x whose channels are last; None when they stand second already."""
+    axis = channel_axis(workload)
+    return None if axis == 1 else (workload.elements // workload.shape[axis], workload.shape[axis])
+
+
+def _require_dtypes(workload: Workload, call: Callable[[Tensor, Tensor | None, Tensor | None], Tensor]) -> None:
+    """Raise Unsupported when the kernel refuses this pair of dtypes, found out on a tiny x of (4, 8)."""
+    if workload.param_dtype == workload.dtype:
+        return
+    dtype, param_dtype = getattr(torch, workload.dtype), getattr(torch, workload.param_dtype)
+    x = torch.ones(4, 8, dtype=dtype, device=workload.device)
+    parameter = torch.ones(8, dtype=param_dtype, device=workload.device)
+    try:
+        call(
+            x,
+            None if workload.affine == "none" else parameter,
+            parameter if workload.affine == "both" else None,
+        )
+    except RuntimeError as error:
+        place = "CUDA" if workload.is_cuda else "the CPU"
+        raise Unsupported(
+            f"PyTorch's kernel takes no {workload.param_dtype} parameters with {workload.dtype} input on {place}"
+        ) from error

@@ -1,0 +1,114 @@
+"""The float64 oracle: every function here from its definition, with its gradients and the tolerance for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lnbench.functions import Function, Geometry, geometry, parameter_shape
+from lnbench.tolerance import Terms, tolerances
+from lnbench.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a normalization reads; x and dy of the workload's shape, absent tensors None."""
+
+    x: Tensor
+    dy: Tensor
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    running_mean: Tensor | None = None
+    running_var: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The right result of one tensor in float64, and the largest accepted |error|, elementwise."""
+
+    value: Tensor
+    tolerance: Tensor
+
+
+def oracle(
+    function: Function, workload: Workload, inputs: Inputs, *, exact_mean: bool = False
+) -> Mapping[str, Expected]:
+    """y, dx, dweight and dbias of a function on a workload, in float64, with tolerances for the workload's dtype.
+
+    Gradients of absent parameters are left out. `exact_mean` is the stricter tolerance of `tolerances`.
+    The variance divides by the number of elements, not by one less.
+    Sources: layer norm arXiv:1607.06450, RMS norm arXiv:1910.07467, batch norm arXiv:1502.03167,
+    group norm arXiv:1803.08494, instance norm arXiv:1607.08022; dx = rstd (g - mean(g) - x̂ mean(g x̂)), g = w dy.
+    """
+    plan = geometry(function, workload)
+    dtype = torch.float64
+    x, dy = (_canonical(tensor, plan) for tensor in (inputs.x, inputs.dy))
+    weight, bias = (
+        None if parameter is None else parameter.to(dtype).reshape(plan.parameter_view)
+        for parameter in (inputs.weight, inputs.bias)
+    )
+    fixed = function.has_running_statistics and workload.norm_mode == "eval"
+    if fixed:
+        assert inputs.running_mean is not None
+        assert inputs.running_var is not None
+        mean = inputs.running_mean.to(dtype).reshape(plan.parameter_view)
+        variance = inputs.running_var.to(dtype).reshape(plan.parameter_view)
+    else:
+        mean = x.mean(plan.statistic_axes, keepdim=True)
+        if not function.centred:
+            mean = torch.zeros_like(mean)
+        variance = (x - mean).square().mean(plan.statistic_axes, keepdim=True)
+    rstd = 1.0 / (variance + workload.eps).sqrt()
+    x_hat = (x - mean) * rstd
+
+    y = x_hat if weight is None else x_hat * weight
+    if bias is not None:
+        y = y + bias
+    g = dy if weight is None else dy * weight
+    inner = g
+    if not fixed:
+        inner = g - x_hat * (g * x_hat).mean(plan.statistic_axes, keepdim=True)
+        if function.centred:
+            inner = inner - g.mean(plan.statistic_axes, keepdim=True)
+    values = {
+        "y": y,
+        "dx": rstd * inner,
+        "dweight": (dy * x_hat).sum(plan.sum_axes, keepdim=True),
+        "dbias": dy.sum(plan.sum_axes, keepdim=True),
+    }
+    terms = Terms(
+        normalized=x_hat,
+        rstd=rstd,
+        condition=1.0 + mean.abs() * rstd,
+        weight=weight,
+        bias=bias,
+        dy=dy,
+        y=y,
+        dweight=values["dweight"],
+        dbias=values["dbias"],
+    )
+    accepted = tolerances(
+        terms,
+        plan,
+        dtype=workload.dtype,
+        centred=function.centred,
+        fixed_statistics=fixed,
+        exact_mean=exact_mean,
+    )
+    if inputs.weight is None:
+        del values["dweight"]
+    if inputs.bias is None:
+        del values["dbias"]
+    parameters = parameter_shape(function, workload)
+    return {
+        name: Expected(
+            value.reshape(workload.shape if name in {"y", "dx"} else parameters),
+            accepted[name].expand_as(value).reshape(workload.shape if name in {"y", "dx"} else parameters),
+        )
+        for name, value in values.items()
+    }
+
+
+def _canonical(tensor: Tensor, plan: Geometry) -> Tensor:
+    return tensor.detach().to(torch.float64).reshape(plan.view)

@@ -1,0 +1,211 @@
+"""Makes a `Prepared` of what a PyTorch builder gives: a callable or an `nn.Module`, with autograd for backward."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lnbench.functions import Function, parameter_shape
+from lnbench.implementations.contract import WrongResultError
+from lnbench.implementations.oracle import Inputs
+from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.workload import Workload
+
+
+class TorchPrepared:
+    """A PyTorch case bound to the shared buffers.
+
+    Gradients come from `torch.autograd.grad` over x and the affine parameters, so nothing accumulates and nothing
+    needs zeroing; each backward runs on the graph of its own forward.
+    """
+
+    inference: Callable[[], Any]
+    forward: Callable[[], Any]
+    backward: Callable[[Any], Any]
+
+    def __init__(self, built: Any, function: Function, workload: Workload, arrays: TorchArrays) -> None:
+        self._function = function
+        self._workload = workload
+        self._arrays = arrays
+        self._leaves = arrays.leaves()
+        self._running = arrays.running_statistics() if function.has_running_statistics else None
+        weight, bias = (
+            None if parameter is None else parameter.detach().requires_grad_()
+            for parameter in arrays.parameters(function)
+        )
+        tensors = {"weight": weight, "bias": bias}
+        if self._running:
+            tensors |= dict(zip(("running_mean", "running_var"), self._running, strict=True))
+        self._wanted = [
+            (name, parameter) for name, parameter in (("dweight", weight), ("dbias", bias)) if parameter is not None
+        ]
+        if isinstance(built, nn.Module):
+            self._wanted = bind_module(built, function, workload, tensors)
+            self._call: Callable[[Tensor], Any] = built
+        elif callable(built):
+            arguments = tuple(tensors[name] for name in function.parameters)
+            self._call = lambda x: built(x, *arguments)
+        else:
+            raise WrongResultError(f"the builder gave a {type(built).__name__}, not a callable or an nn.Module")
+        self.select(0)
+
+    def select(self, index: int) -> None:
+        """Bind the calls to one pair of x and dy; bound as locals, so that a call costs nothing extra."""
+        x, dy, call = self._leaves[index], self._arrays.dy[index], self._call
+        inputs = (x, *(parameter for _, parameter in self._wanted))
+        grad = torch.autograd.grad
+
+        def forward() -> Any:
+            return call(x)
+
+        def backward(saved: Any) -> Any:
+            return grad(saved, inputs, dy)
+
+        self.inference, self.forward, self.backward = forward, forward, backward
+
+    def inputs(self) -> Inputs:
+        """What the case reads now, for the oracle."""
+        return self._arrays.inputs(self._function, self._running)
+
+    def wait(self) -> None:
+        if self._workload.is_cuda:
+            torch.cuda.synchronize(self._workload.device)
+
+    def without_gradients(self) -> AbstractContextManager[None]:
+        return torch.no_grad()
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        with torch.compiler.set_stance("fail_on_recompile"):
+            yield
+
+    def compilations(self) -> int:
+        return compilations()
+
+    def close(self) -> None:
+        self._leaves.clear()
+
+    def outputs(self) -> Mapping[str, Tensor]:
+        x = self._leaves[0]
+        with torch.no_grad():
+            inferred = self._checked(self.inference(), "inference").clone()
+        first = self._checked(self.forward(), "forward")
+        second = self._checked(self.forward(), "forward")
+        if _storage(first) == _storage(second):
+            raise WrongResultError("two calls return the same memory: a result must stay valid while the next is made")
+        if not second.requires_grad or second.grad_fn is None:
+            raise WrongResultError("the result is detached from the graph: no gradient can flow back to x")
+        wanted = [("dx", x), *self._wanted]
+        gradients = torch.autograd.grad(second, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
+        result = {"inference_y": inferred, "y": first.detach()}
+        for (name, leaf), gradient in zip(wanted, gradients, strict=True):
+            if gradient is None:
+                raise WrongResultError(f"no gradient reaches {'x' if name == 'dx' else name[1:]}")
+            if gradient.dtype != leaf.dtype or gradient.shape != leaf.shape:
+                raise WrongResultError(
+                    f"{name} is {_kind(gradient)}, its tensor is {_kind(leaf)}",
+                )
+            result[name] = gradient
+        return result
+
+    def _checked(self, y: Any, phase: str) -> Tensor:
+        """y, if it is a plain, finished tensor of its own with x's shape, dtype and device."""
+        x = self._leaves[0]
+        if type(y) is not Tensor:
+            raise WrongResultError(f"{phase} returns a {type(y).__name__}, not a plain torch.Tensor")
+        if y.is_meta or y.layout != torch.strided:
+            raise WrongResultError(f"{phase} returns a tensor without its own dense memory ({y.layout}, {y.device})")
+        if y.shape != x.shape or y.dtype != x.dtype:
+            raise WrongResultError(f"{phase} returns {_kind(y)}, x is {_kind(x)}")
+        if y.device != x.device:
+            raise WrongResultError(f"{phase} returns a tensor on {y.device}, x is on {x.device}")
+        if _storage(y) in {_storage(tensor) for tensor in (x, self._arrays.dy[0], *(leaf for _, leaf in self._wanted))}:
+            raise WrongResultError(f"{phase} returns a view of its input")
+        return y
+
+
+def bind_module(
+    module: nn.Module, function: Function, workload: Workload, tensors: Mapping[str, Tensor | None]
+) -> list[tuple[str, Tensor]]:
+    """Make a module's parameters and running statistics the shared buffers, by name, and set its mode.
+
+    A parameter that the workload does not have becomes None. Gives the (gradient name, parameter) pairs.
+    Raises WrongResultError when the module lacks a parameter or has one that can't be matched.
+    """
+    wanted: list[tuple[str, Tensor]] = []
+    seen: set[str] = set()
+    shape = parameter_shape(function, workload)
+    places = [
+        (owner, name)
+        for owner in module.modules()
+        for name in (*owner._parameters, *owner._buffers)
+        if name != "num_batches_tracked"
+    ]
+    for owner, name in places:
+        if name not in tensors or name in seen:
+            raise WrongResultError(f'the module\'s "{name}" is not one of {", ".join(tensors)}')
+        seen.add(name)
+        tensor, present = tensors[name], getattr(owner, name)
+        if present is not None and present.shape != shape:
+            raise WrongResultError(f"the module's {name} is {tuple(present.shape)}, the workload's is {shape}")
+        if present is None and tensor is not None:
+            raise WrongResultError(f"the module has no {name}, the workload has")
+        if name in owner._parameters:
+            bound = None if tensor is None else nn.Parameter(tensor.detach())
+            owner._parameters[name] = bound
+            if bound is not None:
+                wanted.append((f"d{name}", bound))
+        else:
+            owner._buffers[name] = tensor
+    missing = [name for name, tensor in tensors.items() if tensor is not None and name not in seen]
+    if missing:
+        raise WrongResultError(f"the module has no {missing[0]}, the workload has")
+    module.to(workload.device)
+    module.train(workload.norm_mode != "eval")
+    return wanted
+
+
+def compilations() -> int:
+    """How many graphs torch.compile has captured in this process; 0 when it was never used."""
+    if "torch._dynamo.utils" not in sys.modules:
+        return 0
+    counters = sys.modules["torch._dynamo.utils"].counters
+    return int(counters["stats"]["unique_graphs"])
+
+
+def compile_cache_misses() -> int:
+    """How many graphs were compiled rather than found in the cache on disk; 0 when nothing was compiled."""
+    if "torch._dynamo.utils" not in sys.modules:
+        return 0
+    counters = sys.modules["torch._dynamo.utils"].counters
+    return int(counters["inductor"]["fxgraph_cache_miss"] + counters["inductor"]["fxgraph_cache_bypass"])
+
+
+def graph_breaks() -> int:
+    """How many graph breaks torch.compile has met in this process."""
+    if "torch._dynamo.utils" not in sys.modules:
+        return 0
+    return sum(sys.modules["torch._dynamo.utils"].counters["graph_break"].values())
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what PyTorch and Python raise when memory runs out."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def poisons_device(error: BaseException) -> bool:
+    """True when a CUDA error has ended this process's use of the device (a kernel that read outside its memory)."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not is_out_of_memory(error)

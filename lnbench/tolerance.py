@@ -1,0 +1,94 @@
+"""How far an honest implementation may be from the float64 oracle, element by element.
+
+Derived from the dtype's rounding and the lengths of the sums, for any function whose geometry is known. Takes tensors
+and returns tensors of the same kind; knows no device.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+from lnbench.functions import Geometry
+
+ALLOWANCE = 8.0
+"""|error| may be this many times the estimate below. PyTorch's own kernels reach 1.9 over (8, 16) to (50432, 384) and
+(16, 65536), while an unbiased variance in float32 reaches 42 and more."""
+
+_HALF_EPSILON = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_SMALLEST_SUBNORMAL = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the oracle knows about a case, all float64, in the canonical view.
+
+    normalized: x̂. rstd: 1 / sqrt(variance + eps) per statistic. condition: κ = 1 + |mean| rstd.
+    weight, bias: broadcastable, or None.
+    """
+
+    normalized: Any
+    rstd: Any
+    condition: Any
+    weight: Any | None
+    bias: Any | None
+    dy: Any
+    y: Any
+    dweight: Any
+    dbias: Any
+
+
+def tolerances(
+    terms: Terms,
+    geometry: Geometry,
+    *,
+    dtype: str,
+    centred: bool,
+    fixed_statistics: bool,
+    exact_mean: bool = False,
+) -> dict[str, Any]:
+    """The largest accepted |error| of y, dx, dweight and dbias.
+
+    With u half the dtype's epsilon, v = 2^-24 (the accumulator's; 2^-53 in float64), N and M the lengths of the sums
+    over features and rows:
+
+        y        u (|x̂ w| + |y| + |b| + |w| (κ - 1)) + v sqrt(N) |w| (|x̂| + κ)
+        dx       (u + v sqrt(N)) κ rstd (|w dy| + rms(w dy) (1 + |x̂|))
+        dweight  u |dweight| + v sqrt(M) κmax S2(dy x̂) + (u + v sqrt(N)) S2(dy (|x̂| + κ))
+        dbias    u |dbias| + v sqrt(M) S2(dy)
+
+    all times ALLOWANCE, plus the smallest subnormal; S2 is the root-sum-square over the summed terms. 16-bit runs may
+    accumulate over rows in 16 bits, as PyTorch's fused CPU backward does: u sqrt(M) is added to v sqrt(M).
+    The terms in u κ admit statistics that are kept in x's dtype, as PyTorch's 16-bit batch norm and group norm do;
+    `exact_mean` takes that away for y, for telling such implementations from those with float32 statistics.
+    `fixed_statistics`: mean and variance are given (batch norm in eval mode), so dx is w dy rstd alone.
+    """
+    u = _HALF_EPSILON[dtype]
+    v = 2.0**-53 if dtype == "float64" else 2.0**-24
+    over_features = v * sqrt(geometry.statistic_length)
+    over_rows = (v + (u if u > v else 0.0)) * sqrt(geometry.sum_length)
+    x_hat, condition, dy = terms.normalized.abs(), terms.condition, terms.dy
+    scaled = x_hat if terms.weight is None else (x_hat * terms.weight.abs())
+    gain = 1.0 if terms.weight is None else terms.weight.abs()
+    shift = 0.0 if terms.bias is None else terms.bias.abs()
+    scaled_dy = (dy if terms.weight is None else dy * terms.weight).abs()
+
+    shifted_mean = 0.0 if exact_mean else gain * (condition - 1.0)
+    y = u * (scaled + terms.y.abs() + shift + shifted_mean) + over_features * gain * (x_hat + condition)
+    reach = scaled_dy
+    if not fixed_statistics:
+        rms = scaled_dy.square().mean(geometry.statistic_axes, keepdim=True).sqrt()
+        reach = scaled_dy + rms * ((1.0 if centred else 0.0) + x_hat)
+    dx = (u + over_features) * condition * terms.rstd * reach
+    dweight = (
+        u * terms.dweight.abs()
+        + over_rows * condition.max() * _root_sum_square(dy * terms.normalized, geometry)
+        + (u + over_features) * _root_sum_square(dy * (x_hat + condition), geometry)
+    )
+    dbias = u * terms.dbias.abs() + over_rows * _root_sum_square(dy, geometry)
+    floor = _SMALLEST_SUBNORMAL[dtype]
+    bounds = {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
+    return {name: ALLOWANCE * bound + floor for name, bound in bounds.items()}
+
+
+def _root_sum_square(terms: Any, geometry: Geometry) -> Any:
+    return terms.square().sum(geometry.sum_axes, keepdim=True).sqrt()

@@ -1,0 +1,218 @@
+"""Samples on an NVIDIA GPU: CUDA events behind a queue that a short spin keeps waiting, and host time to completion.
+
+The events measure the work alone only while the host is ahead of the device. So a spin kernel holds the stream until a
+whole sample is enqueued; a sample whose first event had passed by then is dropped, and the next spin is longer.
+"""
+
+from collections.abc import Callable
+from itertools import repeat
+from time import perf_counter_ns
+from typing import Any, Protocol
+
+from lnbench.measure.sampler import LEAST_S, NANOSECOND, Sample, Work, median, step_phases
+
+MOST_QUEUED_STEPS = 48
+"""Steps per sample: the driver queues about 1,000 launches, and an eager step with its events makes about 20."""
+_FIRST_SPIN_S = 2e-3
+_LONGEST_SPIN_S = 0.25
+_CALIBRATION_PAIRS = 21
+
+
+class EventClock(Protocol):
+    """A device's stream, as far as timing needs it. A fake one drives the tests."""
+
+    def record(self) -> Any:
+        """Enqueue an event."""
+
+    def is_pending(self, event: Any) -> bool:
+        """True until the device has passed the event."""
+
+    def elapsed_s(self, start: Any, end: Any) -> float:
+        """Seconds between two events that the device has passed."""
+
+    def spin(self, seconds: float) -> None:
+        """Enqueue a kernel that keeps the stream busy for about this long."""
+
+    def displace(self) -> None:
+        """Enqueue a write of twice the L2 cache."""
+
+    def wait(self) -> None:
+        """Return when the device has finished."""
+
+
+class TorchEventClock:
+    """PyTorch's current stream on a CUDA device."""
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self._cuda = torch.cuda
+        self._device = torch.device(device)
+        properties = torch.cuda.get_device_properties(self._device)
+        l2_b = int(properties.L2_cache_size)
+        self._scratch = torch.empty(2 * l2_b, dtype=torch.uint8, device=self._device)
+        self._cycles_per_s = 1e9
+        self._cycles_per_s = self._calibrate()
+
+    def record(self) -> Any:
+        event = self._cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def is_pending(self, event: Any) -> bool:
+        return not event.query()
+
+    def elapsed_s(self, start: Any, end: Any) -> float:
+        return float(start.elapsed_time(end)) * 1e-3
+
+    def spin(self, seconds: float) -> None:
+        # The spin kernel of PyTorch's own tests; there is no public one (torch 2.11 to 2.13).
+        self._cuda._sleep(int(seconds * self._cycles_per_s))
+
+    def displace(self) -> None:
+        self._scratch.zero_()
+
+    def wait(self) -> None:
+        self._cuda.synchronize(self._device)
+
+    def _calibrate(self) -> float:
+        """Cycles of the spin kernel in a second."""
+        self.spin(1e-3)
+        start = self.record()
+        self.spin(1e-2)
+        end = self.record()
+        self.wait()
+        return 1e7 / self.elapsed_s(start, end)
+
+
+class CudaSampler:
+    """Samples on both clocks: `device` between events, `wall` from the host to completion.
+
+    `cold`: the L2 cache is displaced before every timed call, outside the events; then there is no wall time, because
+    the host can't leave the displacement out without waiting at each call.
+    """
+
+    def __init__(self, clock: EventClock, *, cold: bool = False, now: Callable[[], int] = perf_counter_ns) -> None:
+        self._clock = clock
+        self._cold = cold
+        self._now = now
+        self._spin_s = _FIRST_SPIN_S
+        self._most_calls = MOST_QUEUED_STEPS
+        self.empty_pair_s = self._measure_empty_pair()
+
+    def sample_inference(self, work: Work, calls: int) -> Sample:
+        """The mean of `calls` inferences on both clocks."""
+        return self._both({"inference": work.inference}, calls, phase="inference")
+
+    def sample_step(self, work: Work, calls: int) -> Sample:
+        """The means of `calls` steps: each part on the device's clock, the whole step on the host's.
+
+        Only the whole: a host stamp between forward and backward would need a wait inside the step.
+        """
+
+        def step() -> None:
+            work.backward(work.forward())
+
+        device = self._device_step(work, min(calls, self._most_calls))
+        wall = {} if self._cold else {"forward_backward": self._wall(step, calls)}
+        return Sample(wall_s=wall, device_s=device)
+
+    def sample_copy(self, copy: Callable[[], Any], calls: int) -> Sample:
+        """The mean of `calls` copies on both clocks."""
+        return self._both({"copy": copy}, calls, phase="copy")
+
+    def _both(self, work: dict[str, Callable[[], Any]], calls: int, *, phase: str) -> Sample:
+        call = work[phase]
+        seconds = self._device_calls(call, min(calls, self._most_calls))
+        wall = {} if self._cold else {phase: self._wall(call, calls)}
+        return Sample(wall_s=wall, device_s={} if seconds is None else {phase: seconds})
+
+    def _wall(self, call: Callable[[], Any], calls: int) -> float:
+        self._clock.wait()
+        start = self._now()
+        for _ in repeat(None, calls):
+            call()
+        self._clock.wait()
+        return (self._now() - start) * NANOSECOND / calls
+
+    def _device_calls(self, call: Callable[[], Any], calls: int) -> float | None:
+        clock, stamps = self._clock, []
+        clock.wait()
+        clock.spin(self._spin_s)
+        for _ in repeat(None, calls):
+            if self._cold:
+                clock.displace()
+            start = clock.record()
+            call()
+            stamps.append((start, clock.record()))
+        if not self._host_was_ahead(stamps[0][0], calls):
+            return None
+        total = sum(clock.elapsed_s(start, end) - self.empty_pair_s for start, end in stamps)
+        return max(total / calls, LEAST_S)
+
+    def _device_step(self, work: Work, calls: int) -> dict[str, float]:
+        clock, stamps = self._clock, []
+        clock.wait()
+        clock.spin(self._spin_s)
+        for _ in repeat(None, calls):
+            if self._cold:
+                clock.displace()
+            start = clock.record()
+            y = work.forward()
+            between = clock.record()
+            gradients = work.backward(y)
+            stamps.append((start, between, clock.record()))
+            del y, gradients
+        if not self._host_was_ahead(stamps[0][0], calls):
+            return {}
+        forward = sum(clock.elapsed_s(start, between) for start, between, _ in stamps) / calls - self.empty_pair_s
+        backward = sum(clock.elapsed_s(between, end) for _, between, end in stamps) / calls - self.empty_pair_s
+        return step_phases(max(forward, LEAST_S), max(backward, LEAST_S))
+
+    def _host_was_ahead(self, first: Any, calls: int) -> bool:
+        """True when the device had not reached the sample before all of it was enqueued; else adapt."""
+        ahead = self._clock.is_pending(first)
+        self._clock.wait()
+        if not ahead:
+            if self._spin_s < _LONGEST_SPIN_S:
+                self._spin_s = min(2 * self._spin_s, _LONGEST_SPIN_S)
+            else:
+                self._most_calls = max(calls // 2, 1)
+        return ahead
+
+    def _measure_empty_pair(self) -> float:
+        clock = self._clock
+        clock.wait()
+        clock.spin(_FIRST_SPIN_S)
+        pairs = [(clock.record(), clock.record()) for _ in range(_CALIBRATION_PAIRS)]
+        clock.wait()
+        return median([clock.elapsed_s(start, end) for start, end in pairs])
+
+
+def missing_device(device: str) -> str:
+    """Why torch can't use a device; empty when it can. The CPU is always there."""
+    if not device.startswith("cuda"):
+        return ""
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"torch {torch.__version__} sees no CUDA device"
+    index = torch.device(device).index or 0
+    count = torch.cuda.device_count()
+    return "" if index < count else f"{device} is absent: torch sees {count} CUDA device{'s' if count > 1 else ''}"
+
+
+def device_name(device: str) -> str:
+    """A CUDA device's name; empty for others or when it is absent."""
+    if missing_device(device) or not device.startswith("cuda"):
+        return ""
+    import torch
+
+    return str(torch.cuda.get_device_name(device))
+
+
+def device_uuid(device: str) -> str:
+    """A CUDA device's UUID, by which NVML knows it too; torch and NVML may number the same cards differently."""
+    import torch
+
+    return str(torch.cuda.get_device_properties(device).uuid)

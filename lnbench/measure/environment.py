@@ -1,0 +1,134 @@
+"""The machine and its versions, found without loading a framework; nothing here names the host, a user or a folder."""
+
+import os
+import platform
+import re
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from math import floor
+from pathlib import Path
+
+import psutil
+
+from lnbench.measure.nvml import Nvml
+from lnbench.record import CacheSizes, Environment
+
+RECORDED_PACKAGES = ("torch", "numpy", "triton")
+_SYSFS = Path("/sys/devices/system/cpu")
+_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def read_environment(nvml: Nvml) -> Environment:
+    """This machine, now."""
+    return Environment(
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        cpu=cpu_name(),
+        physical_cores=usable_physical_cores(),
+        logical_cores=usable_logical_cores(),
+        caches=cache_sizes(),
+        memory_b=psutil.virtual_memory().total,
+        gpus=nvml.gpus(),
+        gpu_driver=nvml.driver(),
+        libc=" ".join(platform.libc_ver()).strip(),
+        python=platform.python_version(),
+        versions=installed_versions(RECORDED_PACKAGES),
+    )
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed, from their metadata."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_name() -> str:
+    """The processor's model as the system names it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in {"model name", "Model"}:
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def usable_logical_cores() -> int:
+    """The logical cores that this process may use, by its affinity and its cgroup's quota; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, _quota_cores() or cores))
+
+
+def usable_physical_cores() -> int:
+    """The physical cores among them: two hardware threads of one core count once."""
+    logical = usable_logical_cores()
+    if hasattr(os, "sched_getaffinity"):
+        siblings = {_siblings(core) for core in os.sched_getaffinity(0)}
+        return max(1, min(len(siblings), logical))
+    return max(1, min(psutil.cpu_count(logical=False) or logical, logical))
+
+
+def cache_sizes() -> CacheSizes:
+    """The sizes of L2 (of one core) and of the last-level cache, from the system; None where it does not say."""
+    sizes: dict[int, int] = {}
+    for index in sorted((_SYSFS / "cpu0" / "cache").glob("index*")):
+        try:
+            kind = (index / "type").read_text(encoding="utf-8").strip()
+            level = int((index / "level").read_text(encoding="utf-8"))
+            size = _size_b((index / "size").read_text(encoding="utf-8").strip())
+        except (OSError, ValueError):
+            continue
+        if kind != "Instruction":
+            sizes[level] = size
+    return CacheSizes(l2_b=sizes.get(2), last_level_b=sizes[max(sizes)] if sizes else None)
+
+
+def absent_devices(environment: Environment, nvml: Nvml) -> dict[str, str]:
+    """For "cpu", "cuda" and each "cuda:N" there could be: why it is absent; empty when it is there.
+
+    Found through the driver's library and torch's metadata, so that a plan needs no torch; the worker has the last
+    word.
+    """
+    torch_version = environment.versions.get("torch", "")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = len(environment.gpus)
+    if "+cpu" in torch_version:
+        reason = f"torch {torch_version} is built without CUDA"
+    elif not count:
+        reason = f"no NVIDIA GPU was found ({nvml.missing or 'the driver shows none'})"
+    elif hidden is not None and not re.fullmatch(r"[^,\s-]+(,[^,\s]+)*", hidden.strip()):
+        reason = "CUDA_VISIBLE_DEVICES hides all GPUs"
+    else:
+        reason = ""
+    if hidden and not reason:
+        count = min(count, len(hidden.split(",")))
+    return {"cpu": "", "cuda": reason} | {f"cuda:{index}": reason for index in range(count)}
+
+
+def _siblings(core: int) -> str:
+    """The hardware threads that share this one's core, as the system lists them."""
+    try:
+        return (_SYSFS / f"cpu{core}" / "topology" / "thread_siblings_list").read_text(encoding="utf-8").strip()
+    except OSError:
+        return str(core)
+
+
+def _quota_cores() -> int | None:
+    """Whole cores of the cgroup's CPU quota, at least 1; None without one."""
+    try:
+        quota, _, period = _CGROUP_QUOTA.read_text(encoding="utf-8").strip().partition(" ")
+        return max(1, floor(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _size_b(text: str) -> int:
+    """Bytes of a size like 32768K."""
+    scale = {"K": 1024, "M": 1024**2, "G": 1024**3}.get(text[-1:], 1)
+    return int(text.rstrip("KMG")) * scale

@@ -1,0 +1,157 @@
+"""Samples on the host's clock: blocks of calls of one piece of work, and what of a step each part takes.
+
+A sample is the mean of its calls. In one step the previous result is released, then: stamp, forward, stamp, backward on
+that fresh graph, stamp. What releasing costs is `disposal`, apart.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle, repeat
+from random import Random
+from time import perf_counter_ns
+from typing import Any, Protocol
+
+NANOSECOND = 1e-9
+_CALIBRATION_PAIRS = 2001
+DISPOSAL = "disposal"
+LEAST_S = 1e-12
+"""A time below the tick of every clock, in place of zero, which has no logarithm."""
+
+
+class Work(Protocol):
+    """What is sampled: calls without arguments, and the choice of the buffers that they read."""
+
+    @property
+    def inference(self) -> Callable[[], Any]: ...
+
+    @property
+    def forward(self) -> Callable[[], Any]: ...
+
+    @property
+    def backward(self) -> Callable[[Any], Any]: ...
+
+    def select(self, index: int) -> None: ...
+
+    def wait(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Seconds per call by phase, on the host's clock and on the device's; empty where not measured or spoiled."""
+
+    wall_s: Mapping[str, float] = field(default_factory=dict)
+    device_s: Mapping[str, float] = field(default_factory=dict)
+
+
+class Sampler(Protocol):
+    """Times one piece of work; a device has its own."""
+
+    def sample_inference(self, work: Work, calls: int) -> Sample: ...
+
+    def sample_step(self, work: Work, calls: int) -> Sample: ...
+
+    def sample_copy(self, copy: Callable[[], Any], calls: int) -> Sample: ...
+
+
+class Rotation:
+    """The order in which all cases of a workload walk through its buffers: one shared walk, shuffled once."""
+
+    def __init__(self, pairs: int, *, seed: int) -> None:
+        order = list(range(pairs))
+        Random(seed).shuffle(order)
+        self._walk: Iterator[int] = cycle(order)
+
+    def next(self) -> int:
+        """The number of the next pair of buffers."""
+        return next(self._walk)
+
+
+class HostSampler:
+    """Samples work that is done when its call returns.
+
+    `rotation` is None for hot caches: the same buffers again. `now` gives nanoseconds.
+    """
+
+    def __init__(self, *, rotation: Rotation | None = None, now: Callable[[], int] = perf_counter_ns) -> None:
+        self._rotation = rotation
+        self._now = now
+        self.empty_pair_ns = empty_pair_ns(now)
+
+    def sample_inference(self, work: Work, calls: int) -> Sample:
+        """The mean of `calls` inferences; each result is released before the next call, inside the block."""
+        if self._rotation is None:
+            return Sample(wall_s={"inference": self._block(work.inference, calls)})
+        total, now = 0.0, self._now
+        for _ in repeat(None, calls):
+            work.select(self._rotation.next())
+            call = work.inference
+            start = now()
+            call()
+            total += now() - start - self.empty_pair_ns
+        return Sample(wall_s={"inference": max(total * NANOSECOND / calls, LEAST_S)})
+
+    def sample_step(self, work: Work, calls: int) -> Sample:
+        """The means of `calls` steps: forward, backward, their sum, and disposal.
+
+        The cost of an empty pair of stamps is subtracted from each part.
+        """
+        now, rotation = self._now, self._rotation
+        forward, backward = work.forward, work.backward
+        forward_ns = backward_ns = disposal_ns = 0
+        y = gradients = None
+        for _ in repeat(None, calls):
+            if rotation is not None:
+                work.select(rotation.next())
+                forward, backward = work.forward, work.backward
+            start = now()
+            y = forward()
+            between = now()
+            gradients = backward(y)
+            end = now()
+            y = gradients = None
+            disposal_ns += now() - end
+            forward_ns += between - start
+            backward_ns += end - between
+        del y, gradients
+        parts = [
+            max((total / calls - self.empty_pair_ns) * NANOSECOND, LEAST_S)
+            for total in (forward_ns, backward_ns, disposal_ns)
+        ]
+        return Sample(wall_s=step_phases(parts[0], parts[1]) | {DISPOSAL: parts[2]})
+
+    def sample_copy(self, copy: Callable[[], Any], calls: int) -> Sample:
+        """The mean of `calls` copies."""
+        return Sample(wall_s={"copy": self._block(copy, calls)})
+
+    def _block(self, call: Callable[[], Any], calls: int) -> float:
+        now = self._now
+        start = now()
+        for _ in repeat(None, calls):
+            call()
+        return max((now() - start - self.empty_pair_ns) * NANOSECOND / calls, LEAST_S)
+
+
+def step_phases(forward_s: float, backward_s: float) -> dict[str, float]:
+    """The phases of a step; forward_backward is their sum, so that it holds in every sample."""
+    return {"forward": forward_s, "backward": backward_s, "forward_backward": forward_s + backward_s}
+
+
+def empty_pair_ns(now: Callable[[], int]) -> float:
+    """What two stamps with nothing between them measure: the median of many pairs."""
+    pairs = sorted(-now() + now() for _ in repeat(None, _CALIBRATION_PAIRS))
+    return float(pairs[len(pairs) // 2])
+
+
+def warm(call: Callable[[], Any], *, least_s: float, now: Callable[[], int] = perf_counter_ns) -> int:
+    """Call at least once and for at least `least_s`; gives how many calls that took."""
+    end, count = now() + least_s / NANOSECOND, 0
+    while True:
+        call()
+        count += 1
+        if now() >= end:
+            return count
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value, for calibrations."""
+    return sorted(values)[len(values) // 2]

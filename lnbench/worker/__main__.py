@@ -1,0 +1,44 @@
+"""The worker's door: `python -m lnbench.worker ORDERS_FD MESSAGES_FD`, or `--describe PLUGIN...`."""
+
+import faulthandler
+import sys
+from time import perf_counter
+
+from lnbench.measure.heap import retain_heap
+from lnbench.worker.protocol import Setup, WorkerChannel
+from lnbench.workload import Allocator
+
+
+def serve(orders_fd: int, messages_fd: int) -> None:
+    """Follow the conductor's orders until it closes its pipe.
+
+    The heap is fixed before torch is imported, so that nothing of it stands in a heap of other habits.
+    """
+    started = perf_counter()
+    channel = WorkerChannel(orders_fd, messages_fd)
+    orders = channel.orders()
+    setup = next(orders)
+    assert isinstance(setup, Setup)
+    if setup.allocator == Allocator.RETAINED:
+        retain_heap()
+    from lnbench.worker.session import Session
+
+    session = Session(channel, setup, started=started)
+    for order in orders:
+        assert not isinstance(order, Setup)
+        session.measure(order)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve, or describe plug-ins to whoever reads the given descriptor."""
+    faulthandler.enable()
+    if arguments[0] == "--describe":
+        from lnbench.worker.description import describe_plugins
+
+        describe_plugins(int(arguments[1]), arguments[2:])
+    else:
+        serve(int(arguments[0]), int(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,64 @@
+"""What plug-in files register, told without measuring. It runs their code, so it happens in a process of its own."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from lnbench.errors import PluginError
+from lnbench.implementations.registry import load_plugin
+
+
+class Described(BaseModel):
+    """One implementation of a plug-in: all that a plan needs to know."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    function: str
+    summary: str
+    options: dict[str, bool | int | float | str | None]
+    plugin: str
+
+
+class Description(BaseModel):
+    """What a set of plug-ins registers, or the one error that prevents it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    found: tuple[Described, ...] = ()
+    error: str = ""
+    hint: str = ""
+
+
+def describe_plugins(descriptor: int, paths: Sequence[str]) -> None:
+    """Load the plug-ins and write their Description as JSON to an open descriptor."""
+    found: list[Described] = []
+    description = Description()
+    try:
+        for path in paths:
+            for registration in load_plugin(Path(path)):
+                taken = next((other for other in found if other.name == registration.name), None)
+                if taken is not None:
+                    raise PluginError(f'{path}: the name "{taken.name}" is taken by {taken.plugin}')
+                found.append(
+                    Described(
+                        name=registration.name,
+                        function=registration.function,
+                        summary=registration.summary,
+                        options=_scalars(registration.options),
+                        plugin=path,
+                    )
+                )
+        description = Description(found=tuple(found))
+    except PluginError as error:
+        description = Description(error=error.message, hint=error.hint)
+    data = description.model_dump_json().encode()
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _scalars(options: Mapping[str, object]) -> dict[str, bool | int | float | str | None]:
+    """Options with their defaults, as far as a suite could write those."""
+    return {name: value if isinstance(value, bool | int | float | str) else None for name, value in options.items()}

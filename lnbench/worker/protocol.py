@@ -1,0 +1,111 @@
+"""What conductor and worker say to each other: JSON lines over two inherited pipes, never over stdout."""
+
+import os
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from lnbench.record import Event, PlannedCase, PlannedWorkload, Stage
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Setup(_Frozen):
+    """The first order: what this process is. Threads and allocator are fixed for its whole life.
+
+    `plugins`: the paths given on the command line. `worker` counts the processes started in the run.
+    """
+
+    order: Literal["setup"] = "setup"
+    process: int
+    worker: int
+    device: str
+    threads: int
+    allocator: str
+    plugins: tuple[str, ...] = ()
+
+
+class Measure(_Frozen):
+    """Measure these cases (by their number in the plan) on one workload.
+
+    `pairs`: how many (x, dy) to rotate through. `budget_s`, `first_round`: less and later when a process before this
+    one died on the way.
+    """
+
+    order: Literal["measure"] = "measure"
+    index: int
+    workload: PlannedWorkload
+    cases: dict[int, PlannedCase]
+    precision: float
+    budget_s: float
+    first_round: int = 0
+    seed: int
+    pairs: int = 1
+
+
+Order = Annotated[Setup | Measure, Field(discriminator="order")]
+ORDER: TypeAdapter[Order] = TypeAdapter(Order)
+
+
+class Announce(_Frozen):
+    """Who is about to run, at which stage: what a death or a hang is put down to."""
+
+    event: Literal["announce"] = "announce"
+    case: int
+    stage: Stage
+    phase: str = ""
+
+
+class Progress(_Frozen):
+    """How far the rounds of the current workload are."""
+
+    event: Literal["progress"] = "progress"
+    share: float
+
+
+class Idle(_Frozen):
+    """The worker has done what it was told and waits for an order."""
+
+    event: Literal["idle"] = "idle"
+
+
+MESSAGE: TypeAdapter[Any] = TypeAdapter(Event | Announce | Progress | Idle)
+"""Reads one line from a worker: an event for the journal, or an announcement."""
+
+
+class WorkerChannel:
+    """The worker's end of the pipes. Messages wait until `flush`, so that one write wakes the conductor once."""
+
+    def __init__(self, orders_fd: int, messages_fd: int) -> None:
+        self._orders = os.fdopen(orders_fd, "r", encoding="utf-8")
+        self._messages_fd = messages_fd
+        self._waiting: list[str] = []
+
+    def orders(self) -> Iterator[Setup | Measure]:
+        """The conductor's orders until it closes its end."""
+        for line in self._orders:
+            yield ORDER.validate_json(line)
+
+    def send(self, message: BaseModel) -> None:
+        """Put a message in line."""
+        self._waiting.append(message.model_dump_json() + "\n")
+
+    def announce(self, case: int, stage: Stage, phase: str = "") -> None:
+        """Say who is about to run, and hand over everything that waited."""
+        self.send(Announce(case=case, stage=stage, phase=phase))
+        self.flush()
+
+    def idle(self) -> None:
+        """Say that the next order may come."""
+        self.send(Idle())
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the conductor."""
+        data = "".join(self._waiting).encode()
+        self._waiting.clear()
+        while data:
+            data = data[os.write(self._messages_fd, data) :]

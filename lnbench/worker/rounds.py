@@ -1,0 +1,319 @@
+"""The timed rounds of one workload: every live case takes its turn, until the speedups are known well enough."""
+
+import gc
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from lnbench.measure.heap import page_faults
+from lnbench.measure.sampler import Sample, Sampler, warm
+from lnbench.record import PROBE_CASE, Stage, Turn, WorkloadFinished
+from lnbench.stats import FloatArray, Turns, is_precise, pair_nearest
+from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.protocol import Progress, WorkerChannel
+from lnbench.worker.turns import TurnOrder
+from lnbench.workload import STEP_PHASES, Phase
+
+UNCOUNTED_S = 200e-6
+"""The first call or the first 200 µs of a turn, whichever is longer, are not counted: they pay for the caches and the
+branch predictor that the turn before left behind."""
+
+LONGEST_SAMPLE_S = 5e-3
+"""Longer samples bring no more information than more rounds do."""
+
+WANTED_ROUNDS = 40
+"""Calls per sample are chosen so that about this many rounds fit into the budget."""
+
+LEAST_ROUNDS = 3
+"""Measured even where the budget does not suffice, because fewer have no interval at all."""
+
+CHECK_EVERY_ROUNDS = 5
+MOST_SPOILED_TURNS = 3
+"""Turns in which something was compiled anew, before the case is given up."""
+
+_INFERENCE, _STEP = "inference", "step"
+
+
+@dataclass
+class _Contender:
+    """A live case with how often it is called per sample, and what its turns gave so far."""
+
+    case: LiveCase
+    calls: dict[str, int]
+    turn_s: float
+    spoiled: int = 0
+    rounds: list[int] = field(default_factory=list)
+    started_s: list[float] = field(default_factory=list)
+    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+class Rounds:
+    """Runs the rounds of a workload and reports every turn.
+
+    `copy` is the probe's call. `on_device`: the device's clock decides when to stop, not the host's.
+    """
+
+    def __init__(
+        self,
+        channel: WorkerChannel,
+        cases: Cases,
+        sampler: Sampler,
+        *,
+        process: int,
+        workload_number: int,
+        reference: int | None,
+        phases: tuple[Phase, ...],
+        precision: float,
+        budget_s: float,
+        first_round: int,
+        seed: int,
+        copy: Callable[[], object],
+        on_device: bool,
+    ) -> None:
+        self._channel = channel
+        self._cases = cases
+        self._sampler = sampler
+        self._process = process
+        self._workload = workload_number
+        self._reference = reference if reference in cases.live else None
+        self._phases = phases
+        self._kinds = ([_INFERENCE] if Phase.INFERENCE in phases else []) + (
+            [_STEP] if set(STEP_PHASES) & set(phases) else []
+        )
+        self._precision = precision
+        self._budget_s = budget_s
+        self._round = first_round
+        self._copy = copy
+        self._on_device = on_device
+        self._contenders: dict[int, _Contender] = {}
+        self._copy_calls = 1
+        self._copy_turn_s = 0.0
+        self._order = TurnOrder([*cases.live, PROBE_CASE], reference=self._reference, seed=seed)
+
+    def run(self, *, setup_s: float) -> None:
+        """Warm up, then take turns; ends with a WorkloadFinished event."""
+        self._choose_calls()
+        gc.collect()
+        gc.disable()
+        first, started = self._round, perf_counter()
+        stopped_by: Literal["precision", "budget", "nothing left"] = "nothing left"
+        try:
+            while self._contenders:
+                self._one_round(started)
+                elapsed = perf_counter() - started
+                done = self._round - first
+                if elapsed >= self._budget_s and done >= LEAST_ROUNDS:
+                    stopped_by = "budget"
+                    break
+                if done % CHECK_EVERY_ROUNDS == 0 and self._is_precise():
+                    stopped_by = "precision"
+                    break
+                self._channel.send(Progress(share=min(elapsed / self._budget_s, 1.0)))
+        finally:
+            gc.enable()
+        self._channel.send(
+            WorkloadFinished(
+                process=self._process,
+                workload=self._workload,
+                rounds=self._round - first,
+                stopped_by=stopped_by,
+                rounds_s=perf_counter() - started,
+                setup_s=setup_s,
+            )
+        )
+        self._channel.flush()
+
+    def _one_round(self, started: float) -> None:
+        expected = {number: contender.turn_s for number, contender in self._contenders.items()}
+        for number in self._order.next_round(expected | {PROBE_CASE: self._copy_turn_s}):
+            if number == PROBE_CASE:
+                self._probe_turn(started)
+            elif number in self._contenders:
+                self._turn(self._contenders[number], started)
+        self._round += 1
+
+    def _turn(self, contender: _Contender, started: float) -> None:
+        """One case's samples, one of each kind; a turn in which something was compiled is not reported."""
+        case = contender.case
+        with self._cases.attempt(case.number, Stage.TIMING):
+            compiled = case.prepared.compilations()
+            begun = perf_counter()
+            uncounted = faults = 0
+            wall: dict[str, float] = {}
+            device: dict[str, float] = {}
+            for kind in self._kinds:
+                sample, before, paid = self._sample(case, kind, contender.calls[kind])
+                wall |= sample.wall_s
+                device |= sample.device_s
+                uncounted += before
+                faults += paid
+            contender.turn_s = perf_counter() - begun
+            if case.prepared.compilations() != compiled:
+                self._spoiled(contender)
+            else:
+                self._keep(contender, begun - started, wall, device, uncounted=uncounted, faults=faults)
+        if case.number not in self._cases.live:
+            self._drop(case.number)
+
+    def _sample(self, case: LiveCase, kind: str, calls: int) -> tuple[Sample, int, int]:
+        """A sample, how many calls went before it uncounted, and the page faults that the counted ones paid."""
+        prepared = case.prepared
+        with prepared.without_gradients() if kind == _INFERENCE else nullcontext():
+            call = prepared.inference if kind == _INFERENCE else lambda: prepared.backward(prepared.forward())
+            uncounted = warm(call, least_s=UNCOUNTED_S)
+            take = self._sampler.sample_inference if kind == _INFERENCE else self._sampler.sample_step
+            before = page_faults()
+            sample = take(prepared, calls)
+            return sample, uncounted, page_faults() - before
+
+    def _keep(
+        self,
+        contender: _Contender,
+        started_s: float,
+        wall: Mapping[str, float],
+        device: Mapping[str, float],
+        *,
+        uncounted: int,
+        faults: int,
+    ) -> None:
+        calls = {kind: contender.calls[kind] for kind in self._kinds}
+        self._channel.send(
+            Turn(
+                process=self._process,
+                workload=self._workload,
+                round=self._round,
+                case=contender.case.number,
+                started_s=started_s,
+                calls=calls,
+                uncounted=uncounted,
+                wall_s=wall,
+                device_s=device,
+                faults=faults / sum(calls.values()),
+            )
+        )
+        decisive = device if self._on_device else wall
+        if decisive and all(phase in decisive for phase in self._phases):
+            contender.rounds.append(self._round)
+            contender.started_s.append(started_s)
+            for phase in self._phases:
+                contender.times[phase].append(decisive[phase])
+
+    def _spoiled(self, contender: _Contender) -> None:
+        contender.spoiled += 1
+        case = contender.case
+        if contender.spoiled == 1:
+            self._cases.notice(
+                case.number,
+                "compiled-while-timed",
+                "torch.compile compiled anew during a turn; that turn is left out; static shapes and a fixed number of "
+                "threads avoid it",
+            )
+        if contender.spoiled >= MOST_SPOILED_TURNS:
+            raise RuntimeError(f"it compiled anew in {contender.spoiled} of its turns, so it has no steady time")
+
+    def _probe_turn(self, started: float) -> None:
+        begun = perf_counter()
+        uncounted = warm(self._copy, least_s=UNCOUNTED_S)
+        sample = self._sampler.sample_copy(self._copy, self._copy_calls)
+        self._copy_turn_s = perf_counter() - begun
+        self._channel.send(
+            Turn(
+                process=self._process,
+                workload=self._workload,
+                round=self._round,
+                case=PROBE_CASE,
+                started_s=begun - started,
+                calls={"copy": self._copy_calls},
+                uncounted=uncounted,
+                wall_s=sample.wall_s,
+                device_s=sample.device_s,
+            )
+        )
+
+    def _choose_calls(self) -> None:
+        """Call everything until it is warm, see how long a call takes, and choose how many make a sample."""
+        seconds: dict[int, dict[str, float]] = {}
+        for number, case in list(self._cases.live.items()):
+            with self._cases.attempt(number, Stage.WARM_UP):
+                seconds[number] = {kind: self._call_s(case, kind) for kind in self._kinds}
+                with case.prepared.steady():
+                    self._check_steady(case)
+        copy_s = _seconds(self._copy, lambda: None)
+        samples = sum(len(kinds) for kinds in seconds.values()) + 1
+        per_sample_s = self._budget_s / WANTED_ROUNDS / samples
+        for number, kinds in seconds.items():
+            if number in self._cases.live:
+                calls = {kind: _calls(call_s, per_sample_s) for kind, call_s in kinds.items()}
+                turn_s = sum(calls[kind] * kinds[kind] + max(kinds[kind], UNCOUNTED_S) for kind in kinds)
+                self._contenders[number] = _Contender(self._cases.live[number], calls, turn_s)
+            else:
+                self._order.drop(number)
+        self._copy_calls = _calls(copy_s, per_sample_s)
+        if self._reference not in self._contenders:
+            self._reference = None
+
+    def _call_s(self, case: LiveCase, kind: str) -> float:
+        prepared = case.prepared
+        with prepared.without_gradients() if kind == _INFERENCE else nullcontext():
+            call = prepared.inference if kind == _INFERENCE else lambda: prepared.backward(prepared.forward())
+            return _seconds(call, prepared.wait)
+
+    def _check_steady(self, case: LiveCase) -> None:
+        """One call of each kind in a state where compiling anew or falling back raises."""
+        prepared = case.prepared
+        if _INFERENCE in self._kinds:
+            with prepared.without_gradients():
+                prepared.inference()
+        if _STEP in self._kinds:
+            prepared.backward(prepared.forward())
+        prepared.wait()
+
+    def _drop(self, number: int) -> None:
+        del self._contenders[number]
+        self._order.drop(number)
+        if number == self._reference:
+            self._reference = None
+
+    def _is_precise(self) -> bool:
+        """True when every speedup, or without a reference every time, is known well enough."""
+        contenders = [contender for contender in self._contenders.values() if contender.rounds]
+        if not contenders or len(contenders) < len(self._contenders):
+            return False
+        series: list[FloatArray] = []
+        for phase in self._phases:
+            turns = {contender.case.number: _turns(contender, phase) for contender in contenders}
+            reference = turns.pop(self._reference, None) if self._reference is not None else None
+            if reference is None or not turns:
+                known = [*turns.values(), *([reference] if reference else [])]
+                series.extend(np.log(own.seconds) for own in known)
+            else:
+                series.extend(pair_nearest(own, reference) for own in turns.values())
+        return is_precise(series, precision=self._precision)
+
+
+def _turns(contender: _Contender, phase: Phase) -> Turns:
+    return Turns(contender.rounds, contender.started_s, contender.times[phase])
+
+
+def _calls(call_s: float, sample_s: float) -> int:
+    """How many calls make a sample of at most this long, at least one."""
+    return max(1, round(min(sample_s, LONGEST_SAMPLE_S) / max(call_s, 1e-9)))
+
+
+def _seconds(call: Callable[[], object], wait: Callable[[], None]) -> float:
+    """How long one warm call takes, by the median of three blocks."""
+    count = warm(call, least_s=UNCOUNTED_S)
+    wait()
+    blocks = []
+    for _ in range(3):
+        started = perf_counter()
+        for _ in range(count):
+            call()
+        wait()
+        blocks.append((perf_counter() - started) / count)
+    return sorted(blocks)[1]

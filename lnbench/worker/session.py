@@ -1,0 +1,148 @@
+"""What a worker process does with its orders: fix threads and heap, load plug-ins, measure workload after workload."""
+
+import os
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from lnbench.implementations.contract import Registration
+from lnbench.implementations.registry import Registry, load_plugin
+from lnbench.implementations.torch_adapter import is_out_of_memory
+from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device
+from lnbench.measure.environment import RECORDED_PACKAGES, cpu_name, installed_versions
+from lnbench.measure.heap import can_retain_heap
+from lnbench.measure.nvml import Nvml
+from lnbench.measure.probe import copy_probe
+from lnbench.measure.sampler import HostSampler, Rotation, Sampler
+from lnbench.record import DeviceMemory, Ended, Notice, Noticed, Stage, Status, WorkerStarted
+from lnbench.worker.cases import Cases, PoisonedDeviceError, describe
+from lnbench.worker.protocol import Measure, Setup, WorkerChannel
+from lnbench.worker.rounds import Rounds
+from lnbench.workload import Allocator, Cache, Workload
+
+POISONED_EXIT = 3
+"""The exit status of a worker whose device can't be used any more."""
+
+
+class Session:
+    """One worker process, from its setup on. The door has fixed the heap before this module was imported."""
+
+    def __init__(self, channel: WorkerChannel, setup: Setup, *, started: float) -> None:
+        self._channel = channel
+        self._setup = setup
+        self._judged: set[tuple[str, Workload]] = set()
+        torch.set_num_threads(setup.threads)
+        plugins: list[Registration] = []
+        for path in setup.plugins:
+            plugins += load_plugin(Path(path))
+        self._registry = Registry(plugins)
+        channel.send(
+            WorkerStarted(
+                process=setup.process,
+                worker=setup.worker,
+                device=setup.device,
+                device_name=device_name(setup.device) or cpu_name(),
+                import_s=perf_counter() - started,
+                versions=installed_versions(RECORDED_PACKAGES),
+            )
+        )
+        if setup.allocator == Allocator.RETAINED and not can_retain_heap():
+            text = (
+                "this system's C heap can't be told to keep memory; times include giving it back and getting it again"
+            )
+            channel.send(Noticed(notice=Notice(code="heap-not-retained", text=text)))
+        channel.idle()
+
+    def measure(self, order: Measure) -> None:
+        """Build, judge, time, and judge again the cases of one workload; ends with an announcement of nobody."""
+        started = perf_counter()
+        missing = missing_device(self._setup.device)
+        if missing:
+            self._end_all(order, Status.SKIPPED, missing)
+            return
+        try:
+            cases = Cases(
+                self._channel,
+                self._registry,
+                process=self._setup.process,
+                workload_number=order.index,
+                workload=order.workload.workload,
+                planned=order.cases,
+                seed=order.seed,
+                pairs=order.pairs,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._end_all(order, Status.OOM, f"the inputs alone do not fit: {describe(error)}")
+            return
+        try:
+            cases.build_all()
+            cases.judge_all(self._judged)
+            self._take_turns(order, cases, setup_s=perf_counter() - started)
+            cases.judge_again()
+            self._read_device_memory(cases)
+        except PoisonedDeviceError:
+            self._channel.flush()
+            os._exit(POISONED_EXIT)
+        for case in cases.live.values():
+            case.prepared.close()
+        self._channel.idle()
+
+    def _take_turns(self, order: Measure, cases: Cases, *, setup_s: float) -> None:
+        if not cases.live:
+            return
+        planned, workload = order.workload, order.workload.workload
+        sampler = self._sampler(order)
+        Rounds(
+            self._channel,
+            cases,
+            sampler,
+            process=self._setup.process,
+            workload_number=order.index,
+            reference=next(
+                (n for n, case in cases.live.items() if case.planned.implementation == planned.reference), None
+            ),
+            phases=planned.phases,
+            precision=order.precision,
+            budget_s=order.budget_s,
+            first_round=order.first_round,
+            seed=order.seed + self._setup.process,
+            copy=copy_probe(cases.arrays.x[0]),
+            on_device=workload.is_cuda,
+        ).run(setup_s=setup_s)
+
+    def _sampler(self, order: Measure) -> Sampler:
+        workload = order.workload.workload
+        is_cold = workload.cache != Cache.HOT
+        if workload.is_cuda:
+            return CudaSampler(TorchEventClock(workload.device), cold=is_cold)
+        return HostSampler(rotation=Rotation(order.pairs, seed=order.seed) if is_cold else None)
+
+    def _read_device_memory(self, cases: Cases) -> None:
+        """NVML's figures for each case of a GPU, while what its step keeps is alive."""
+        if not self._setup.device.startswith("cuda"):
+            return
+        nvml, uuid = Nvml(), device_uuid(self._setup.device)
+        for number, case in list(cases.live.items()):
+            with cases.attempt(number, Stage.MEMORY):
+                kept = case.prepared.forward()
+                case.prepared.wait()
+                memory = nvml.memory(uuid)
+                del kept
+                self._channel.send(
+                    DeviceMemory(
+                        process=self._setup.process,
+                        case=number,
+                        nvml_process_bytes=memory.process_b,
+                        nvml_device_bytes=memory.device_b,
+                    )
+                )
+
+    def _end_all(self, order: Measure, status: Status, reason: str) -> None:
+        for number in order.cases:
+            self._channel.send(
+                Ended(process=self._setup.process, case=number, status=status, stage=Stage.START, reason=reason)
+            )
+        self._channel.idle()

@@ -1,0 +1,169 @@
+"""Is a case right? Its outputs and all its gradients against the float64 oracle, element by element."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lnbench.functions import Function
+from lnbench.implementations.contract import Prepared, WrongResultError
+from lnbench.implementations.oracle import Expected, Inputs, oracle
+from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.record import Notice
+from lnbench.units import format_shape
+from lnbench.workload import Workload
+
+JUDGED_ROWS = 32
+"""At few rows a wrong dweight or dbias stands out of the rounding that many rows bring."""
+
+COARSE_GRADIENT = 0.02
+"""A relative gradient error above which a right but coarse result is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class HardInput:
+    """An input on which a careless formula loses its digits: x becomes factor x + offset."""
+
+    name: str
+    factor: float
+    offset: float
+
+
+ROUNDED_MEAN = HardInput("rows with a mean 8 times their deviation, in 16 bits", 1.0, 8.0)
+"""Told apart in the workload's own dtype: a mean kept in 16 bits is then off by far more than y's own rounding."""
+
+HARD_INPUTS = (
+    HardInput("rows with a mean 1000 times their deviation", 1.0, 1000.0),
+    HardInput("constant rows", 0.0, 3.0),
+    HardInput("values around 1e12", 1e12, 0.0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How far a case is off, per tensor: relative to the largest right value, and as a share of the tolerance."""
+
+    relative: Mapping[str, float]
+    share: Mapping[str, float]
+
+    @property
+    def worst(self) -> str:
+        """The tensor that is furthest off."""
+        return max(self.share, key=lambda name: self.share[name])
+
+    @property
+    def is_right(self) -> bool:
+        """True when every element of every tensor is within its tolerance."""
+        return all(share <= 1.0 for share in self.share.values())
+
+
+def judged_workloads(workload: Workload) -> tuple[Workload, ...]:
+    """The workloads on which a formula is judged beside the real one: in float32 at its own shape and at few rows.
+
+    float64 is judged in float64. Shapes that coincide with the real workload are left out, for it is judged anyway.
+    """
+    if workload.dtype == "float64":
+        candidates = [workload.with_rows(JUDGED_ROWS)]
+    else:
+        plain = replace(workload, dtype="float32", param_dtype="float32", cache="hot")
+        candidates = [plain, plain.with_rows(JUDGED_ROWS)]
+    hot = replace(workload, cache="hot")
+    return tuple(dict.fromkeys(candidate for candidate in candidates if candidate != hot))
+
+
+class Fill:
+    """One set of values in the shared buffers, and the oracle's answers for it, worked out once per function."""
+
+    def __init__(self, arrays: TorchArrays, *, exact_mean: bool = False) -> None:
+        self._arrays = arrays
+        self._exact_mean = exact_mean
+        self._before = [buffer.clone() for buffer in arrays.all_buffers()]
+        self._expected: dict[tuple[str, str, int | None], Mapping[str, Expected]] = {}
+
+    def judge(self, prepared: Prepared, function: Function, workload: Workload, inputs: Inputs) -> Judgement:
+        """Hold a case's results against the oracle. Raises WrongResultError for what no tolerance can excuse."""
+        key = (function.name, workload.norm_mode, workload.groups)
+        if key not in self._expected:
+            self._expected[key] = oracle(function, workload, inputs, exact_mean=self._exact_mean)
+        outputs = dict(prepared.outputs())
+        self._refuse_written_inputs()
+        return judge(outputs, self._expected[key])
+
+    def changed_buffers(self) -> bool:
+        """True when some shared buffer no longer holds these values."""
+        return any(
+            not torch.equal(now, before) for now, before in zip(self._arrays.all_buffers(), self._before, strict=False)
+        )
+
+    def _refuse_written_inputs(self) -> None:
+        if not self.changed_buffers():
+            return
+        changed = [
+            index
+            for index, (now, before) in enumerate(zip(self._arrays.all_buffers(), self._before, strict=False))
+            if not torch.equal(now, before)
+        ]
+        for now, before in zip(self._arrays.all_buffers(), self._before, strict=False):
+            now.copy_(before)
+        name = {0: "x", 1: "dy"}.get(changed[0], "a parameter")
+        raise WrongResultError(f"it writes into {name}; inputs belong to the caller")
+
+
+def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Judgement:
+    """Compare tensors with the oracle's; both forwards are held against y. NaN is never within a tolerance."""
+    relative, share = {}, {}
+    for name, tensor in outputs.items():
+        right = expected["y" if name == "inference_y" else name]
+        error = (tensor.to(torch.float64) - right.value).abs()
+        scale = float(right.value.abs().max())
+        largest = float(error.max())
+        relative[name] = largest / scale if scale else (0.0 if largest == 0 else float("inf"))
+        ratio = error / right.tolerance
+        worst = float(ratio.max())
+        share[name] = worst if worst == worst else float("inf")
+        if relative[name] != relative[name]:
+            relative[name] = float("inf")
+    return Judgement(relative, share)
+
+
+def explain(judgement: Judgement, workload: Workload) -> str:
+    """The reason that a wrong case gets: which tensor, by how much, where."""
+    name = judgement.worst
+    size = judgement.share[name]
+    times = "not finite" if size == float("inf") else f"{size:.3g} times the tolerance"
+    return (
+        f"{name} is off by {judgement.relative[name]:.2g} of its largest value, {times}, "
+        f"at {format_shape(workload.shape)} {workload.dtype}"
+    )
+
+
+def accuracy_notices(judgement: Judgement, workload: Workload) -> list[Notice]:
+    """What a right result still owes its reader: a gradient that lost more than two percent."""
+    coarse = {
+        name: error
+        for name, error in judgement.relative.items()
+        if name in {"dweight", "dbias"} and error > COARSE_GRADIENT
+    }
+    if not coarse:
+        return []
+    parts = ", ".join(f"{name} by {100 * error:.2g} %" for name, error in coarse.items())
+    return [
+        Notice(
+            code="coarse-gradient",
+            text=f"off at {workload.dtype}: {parts} of the largest value; sums over {workload.rows} rows kept in "
+            "16 bits do that; float32 parameters or accumulation avoid it",
+        )
+    ]
+
+
+def hard_input_notice(failures: Mapping[str, float]) -> Notice | None:
+    """The notice `inaccurate` for the hard inputs on which a case left its tolerance."""
+    if not failures:
+        return None
+    parts = "; ".join(f"{name}: {share:.2g} times the tolerance" for name, share in failures.items())
+    return Notice(
+        code="inaccurate",
+        text=f"right on ordinary inputs, off on hard ones ({parts}); computing the variance as E[x²] - mean² does "
+        "that; subtract the mean first",
+    )

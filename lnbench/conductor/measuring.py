@@ -1,0 +1,96 @@
+"""One run, from a prepared plan to its folder, its tables' source and its exit code."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lnbench import __version__
+from lnbench.conductor.outputs import write_outputs
+from lnbench.conductor.preparation import Prepared
+from lnbench.conductor.runner import Observer, Runner
+from lnbench.errors import ExitCode, NothingMeasuredError, most_telling
+from lnbench.record import Header, Run, Status
+from lnbench.store.folder import new_run_id
+from lnbench.store.journal import Journal, read_run
+from lnbench.summaries import summarize
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run goes and how it is watched over; `folder` None: a new one under `reports`."""
+
+    reports: Path
+    folder: Path | None
+    seed: int | None
+    timeout_s: float
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run, the files that it left, and what the shell is told."""
+
+    run: Run
+    files: tuple[Path, ...]
+    exit_code: ExitCode
+
+
+def measure(prepared: Prepared, options: RunOptions, observer: Observer) -> Outcome:
+    """Measure a plan into a run folder.
+
+    Raises NothingMeasuredError when no case can be measured here, OutputError when the folder can't be used.
+    """
+    plan = prepared.plan
+    if not plan.measurable:
+        reasons = "; ".join(reason for (_, reason) in plan.set_aside) or "the filters leave no case"
+        raise NothingMeasuredError(f"nothing to measure: {reasons}", hint="`lnbench list cases SUITE` shows every case")
+    now = datetime.now(UTC)
+    run_id = new_run_id(prepared.suite.name, now, reports=options.reports)
+    folder = options.folder or options.reports / run_id
+    seed = secrets.randbits(31) if options.seed is None else options.seed
+    header = Header(
+        run_id=run_id,
+        created=now.isoformat(timespec="seconds"),
+        lnbench_version=__version__,
+        suite=prepared.suite.name,
+        description=prepared.suite.description,
+        suite_text=prepared.suite_text,
+        seed=seed,
+        sampling=plan.sampling,
+        options={"timeout_s": f"{options.timeout_s:g}"},
+        plugins=prepared.plugin_digests,
+        environment=prepared.environment,
+        workloads=plan.workloads,
+        cases=plan.cases,
+    )
+    with Journal.create(folder, header) as journal:
+        runner = Runner(
+            plan,
+            journal,
+            observer,
+            environment=prepared.environment,
+            plugins=tuple(map(str, prepared.plugins)),
+            seed=seed,
+            timeout_s=options.timeout_s,
+            verbose=options.verbose,
+        )
+        if prepared.missing_nvml:
+            runner.notice("no-nvml", f"GPU memory is not read: {prepared.missing_nvml}")
+        finished = runner.run()
+    run = read_run(folder)
+    files = write_outputs(run, folder)
+    return Outcome(run, (folder / "run.jsonl", *files), exit_code_of(run, interrupted=not finished))
+
+
+def exit_code_of(run: Run, *, interrupted: bool) -> ExitCode:
+    """What a run tells the shell."""
+    statuses = {row.status for row in summarize(run)}
+    codes = [ExitCode.FINE]
+    if interrupted:
+        codes.append(ExitCode.INTERRUPTED)
+    if any(status.is_failure for status in statuses):
+        codes.append(ExitCode.CASE_FAILED)
+    if not statuses & {Status.OK, Status.UNSTABLE}:
+        codes.append(ExitCode.NOTHING_MEASURED)
+    return most_telling(codes)

@@ -1,0 +1,241 @@
+"""The run itself: process after process over the plan, every event into the journal as it happens."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+from lnbench.conductor.processes import WorkerDiedError, WorkerHungError, WorkerProcess
+from lnbench.plan import Plan, rotation_buffers
+from lnbench.record import (
+    Ended,
+    Environment,
+    Event,
+    Notice,
+    Noticed,
+    RunFinished,
+    Stage,
+    Status,
+    Turn,
+)
+from lnbench.store.journal import Journal
+from lnbench.worker.protocol import Announce, Idle, Measure, Progress, Setup
+
+DEFAULT_TIMEOUT_S = 300.0
+"""How long one stage of one case may take; a cold compilation takes up to a minute."""
+
+MOST_BARE_DEATHS = 2
+"""Deaths of a workload's worker that no case can be blamed for, before the workload is given up."""
+
+
+class Observer(Protocol):
+    """Who watches a run: the progress bar."""
+
+    def workload_began(self, process: int, workload: int) -> None: ...
+
+    def announced(self, case: int, stage: Stage) -> None: ...
+
+    def progressed(self, share: float) -> None: ...
+
+    def happened(self, event: Event) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Workloads that one worker process can measure: same device, allocator and threads."""
+
+    device: str
+    allocator: str
+    threads: int
+
+
+@dataclass
+class _Follow:
+    """What was heard from a worker about the workload under way."""
+
+    case: int | None = None
+    stage: Stage = Stage.START
+    rounds: int = 0
+    spent_s: float = 0.0
+
+
+class Runner:
+    """Measures a plan into a journal.
+
+    A case that ends, dies or hangs is recorded and left out from then on; the others of its workload go on, in a fresh
+    worker where the old one is gone, with the rounds and the budget that remain.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        journal: Journal,
+        observer: Observer,
+        *,
+        environment: Environment,
+        plugins: tuple[str, ...],
+        seed: int,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        verbose: bool = False,
+    ) -> None:
+        self._plan = plan
+        self._journal = journal
+        self._observer = observer
+        self._environment = environment
+        self._plugins = plugins
+        self._seed = seed
+        self._timeout_s = timeout_s
+        self._verbose = verbose
+        self._workers = 0
+        self._over: set[int] = {number for number, case in enumerate(plan.cases) if case.status is not None}
+        self._said: set[tuple[int | None, int | None, str]] = set()
+
+    def run(self) -> bool:
+        """Measure everything; True when it came to its end, False when the user interrupted it."""
+        started = perf_counter()
+        interrupted = False
+        try:
+            for process in range(self._plan.sampling.processes):
+                for group, workloads in self._groups():
+                    self._run_group(process, group, workloads)
+        except KeyboardInterrupt:
+            interrupted = True
+        self._record(RunFinished(wall_s=perf_counter() - started, interrupted=interrupted))
+        self._journal.sync()
+        return not interrupted
+
+    def notice(self, code: str, text: str) -> None:
+        """Record a notice about the whole run."""
+        self._record(Noticed(notice=Notice(code=code, text=text)))
+
+    def _groups(self) -> Iterator[tuple[_Group, list[int]]]:
+        """The workloads with a case to measure, by the process that can measure them, in the order of the plan."""
+        groups: dict[_Group, list[int]] = {}
+        wanted = {case.workload for number, case in enumerate(self._plan.cases) if number not in self._over}
+        for number in sorted(wanted):
+            workload = self._plan.workloads[number].workload
+            key = _Group(workload.device, workload.allocator, workload.threads)
+            groups.setdefault(key, []).append(number)
+        yield from groups.items()
+
+    def _run_group(self, process: int, group: _Group, workloads: list[int]) -> None:
+        """Measure a group's workloads in one worker, or in as many as it takes when some die."""
+        worker: WorkerProcess | None = None
+        try:
+            for number in workloads:
+                self._observer.workload_began(process, number)
+                follow, bare_deaths = _Follow(), 0
+                while self._remaining(number):
+                    try:
+                        follow.case, follow.stage = None, Stage.START
+                        if worker is None:
+                            worker = self._start(process, group)
+                            self._listen(worker, follow)
+                        worker.send(self._order(number, follow))
+                        self._listen(worker, follow)
+                        break
+                    except (WorkerDiedError, WorkerHungError) as death:
+                        assert worker is not None
+                        bare_deaths += follow.case is None
+                        self._bury(process, number, worker, follow, death, give_up=bare_deaths >= MOST_BARE_DEATHS)
+                        worker = None
+                self._journal.sync()
+        except BaseException:
+            if worker is not None:
+                worker.kill()
+            raise
+        finally:
+            if worker is not None:
+                worker.close()
+
+    def _start(self, process: int, group: _Group) -> WorkerProcess:
+        self._workers += 1
+        setup = Setup(
+            process=process,
+            worker=self._workers - 1,
+            device=group.device,
+            threads=group.threads,
+            allocator=group.allocator,
+            plugins=self._plugins,
+        )
+        return WorkerProcess(setup, verbose=self._verbose)
+
+    def _order(self, number: int, follow: _Follow) -> Measure:
+        planned, sampling = self._plan.workloads[number], self._plan.sampling
+        return Measure(
+            index=number,
+            workload=planned,
+            cases={case: self._plan.cases[case] for case in self._remaining(number)},
+            precision=sampling.precision,
+            budget_s=max(sampling.budget_s - follow.spent_s, sampling.budget_s / 4),
+            first_round=follow.rounds,
+            seed=self._seed,
+            pairs=rotation_buffers(planned.workload, self._environment.caches, self._environment.memory_b),
+        )
+
+    def _remaining(self, workload: int) -> list[int]:
+        return [n for n, case in enumerate(self._plan.cases) if case.workload == workload and n not in self._over]
+
+    def _listen(self, worker: WorkerProcess, follow: _Follow) -> None:
+        """Take messages until the worker is idle."""
+        while True:
+            message: Any = worker.receive(timeout_s=self._timeout_s)
+            match message:
+                case Idle():
+                    follow.case = None
+                    return
+                case Announce(case=case, stage=stage):
+                    follow.case, follow.stage = case, stage
+                    self._observer.announced(case, stage)
+                case Progress(share=share):
+                    self._observer.progressed(share)
+                case _:
+                    self._note(message, follow)
+
+    def _bury(
+        self,
+        process: int,
+        workload: int,
+        worker: WorkerProcess,
+        follow: _Follow,
+        death: WorkerDiedError | WorkerHungError,
+        *,
+        give_up: bool,
+    ) -> None:
+        """Record whose fault a worker's end was; with nobody at work and patience spent, everyone's."""
+        worker.kill()
+        status = Status.TIMEOUT if isinstance(death, WorkerHungError) else Status.CRASH
+        detail = worker.printed_tail()
+        worker.close()
+        guilty = [follow.case] if follow.case is not None else self._remaining(workload) if give_up else []
+        for case in guilty:
+            where = "before any case was at work" if follow.case is None else f"at {follow.stage}"
+            ended = Ended(
+                process=process,
+                case=case,
+                status=status,
+                stage=follow.stage,
+                reason=f"{death} {where}",
+                detail=detail,
+            )
+            self._note(ended, follow)
+
+    def _note(self, event: Event, follow: _Follow) -> None:
+        match event:
+            case Turn():
+                follow.rounds = max(follow.rounds, event.round + 1)
+                follow.spent_s = max(follow.spent_s, event.started_s)
+            case Ended():
+                self._over.add(event.case)
+            case Noticed(notice=notice, workload=workload, case=case):
+                said = (workload, case, notice.code)
+                if said in self._said:
+                    return
+                self._said.add(said)
+            case _:
+                pass
+        self._record(event)
+
+    def _record(self, event: Event) -> None:
+        self._journal.append(event)
+        self._observer.happened(event)

@@ -1,0 +1,106 @@
+"""What commands share: the options that stand everywhere, where output goes, and how it looks."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+REPORTS = Path("reports")
+"""Where runs are kept, below the current folder."""
+
+_PIPED_WIDTH = 120
+
+
+@dataclass
+class Settings:
+    """What --quiet and --debug say, before or after the command's name."""
+
+    quiet: bool = False
+    debug: bool = False
+
+    def reset(self, *, debug: bool) -> None:
+        """Start a new command line."""
+        self.quiet, self.debug = False, debug
+
+
+settings = Settings()
+
+
+def _hush(quiet: bool) -> bool:
+    settings.quiet |= quiet
+    return quiet
+
+
+def _show_tracebacks(debug: bool) -> bool:
+    settings.debug |= debug
+    return debug
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results only: no progress, no messages.", callback=_hush)]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show tracebacks, and what workers print.", callback=_show_tracebacks)
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="COLUMN=PATTERN,...",
+        help="Keep the cases whose columns match, as in dtype=bfloat16,input_shape=8x*. May repeat.",
+    ),
+]
+Implementations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--implementation",
+        "-i",
+        metavar="NAME,...",
+        help="Measure these instead of the suite's list; the reference is always added. May repeat.",
+    ),
+]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option("--device", metavar="NAME,...", help="cpu, cuda or cuda:N, instead of the suite's. May repeat."),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", metavar="FILE", help="A Python file that registers implementations; it is run. May repeat."
+    ),
+]
+
+
+def split_commas(values: list[str] | None) -> tuple[str, ...]:
+    """The names in options that repeat or hold several, separated by commas."""
+    return tuple(name for value in values or () for name in (part.strip() for part in value.split(",")) if name)
+
+
+def show(renderable: "RenderableType") -> None:
+    """Print a result to stdout, as wide as the terminal; 120 columns where there is none."""
+    _console(sys.stdout.isatty()).print(renderable)
+
+
+def progress_console() -> "Console":
+    """The console for progress and messages, on stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def message(text: str) -> None:
+    """Say something to the person, on stderr, unless --quiet."""
+    if not settings.quiet:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _console(is_terminal: bool) -> "Console":
+    import os
+
+    from rich.console import Console
+
+    width = None if is_terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
+    return Console(highlight=False, width=width, soft_wrap=False)

@@ -1,0 +1,139 @@
+"""The one place where commands are collected and errors become messages and exit codes."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from lnbench import __version__
+from lnbench.cli import listing, report, run, schema
+from lnbench.cli.common import Debug, Quiet, settings
+from lnbench.errors import ExitCode, LnbenchError, nearest
+
+HELP = """Measure what a normalization layer costs: verified results, and ratios of things that took turns.
+
+Examples:
+
+  lnbench run quick                            the built-in LayerNorms on this machine, in a minute
+
+  lnbench run my_suite.yaml --plugin my.py     your shapes, your implementation
+
+  lnbench list implementations                 what there is
+
+  lnbench report latest --format markdown      the newest run again, as text to paste
+"""
+
+app = typer.Typer(
+    name="lnbench",
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lnbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _everywhere(
+    version: Annotated[  # noqa: ARG001  (handled by its callback)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    settings.quiet |= quiet
+    settings.debug |= debug
+
+
+app.command(name="run", no_args_is_help=True)(run.run)
+app.add_typer(listing.app, name="list")
+app.command(name="report", no_args_is_help=True)(report.report)
+app.command(name="schema")(schema.schema)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(int(run_command_line(sys.argv[1:])))
+
+
+def run_command_line(arguments: list[str]) -> int:
+    """Run one command; every error becomes a message on stderr and an exit code, never a traceback unless --debug."""
+    settings.reset(debug="--debug" in arguments)
+    try:
+        with _sigterm_interrupts():
+            code = app(arguments, standalone_mode=False)
+        return int(code or ExitCode.FINE)
+    except typer.Exit as leaving:
+        return int(leaving.exit_code)
+    except LnbenchError as error:
+        _say(error.message, error.hint, error)
+        return int(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted", "")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone, as with `| head`; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.FINE)
+    except Exception as error:
+        if _is_usage_error(error):
+            return _usage(error)
+        _say(
+            f"a bug in lnbench: {type(error).__name__}: {error}",
+            "run the same command with --debug and report what it prints, with the versions from `lnbench --version`",
+            error,
+        )
+        return int(ExitCode.BUG)
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """True for what typer's parser raises about the command line (its class has moved between versions)."""
+    return any(kind.__name__ == "UsageError" for kind in type(error).__mro__)
+
+
+def _usage(error: Exception) -> int:
+    """Say what is wrong with the command line, and where its help is."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    hint = f"see `{context.command_path} --help`" if context is not None else "see `lnbench --help`"
+    if context is not None and message.startswith("No such command"):
+        words = message.split("'")
+        guess = nearest(words[1], context.command.list_commands(context)) if len(words) > 1 else ""
+        message, hint = message.partition(". ")[0].rstrip("."), guess or hint
+    _say(message[:1].lower() + message[1:], hint)
+    return int(ExitCode.USAGE)
+
+
+def _say(message: str, hint: str, error: Exception | None = None) -> None:
+    if settings.debug and error is not None:
+        traceback.print_exception(error)
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that what was measured is kept."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,170 @@
+"""What a person sees while a run measures: a bar on a terminal, a line per workload elsewhere, nothing with --quiet."""
+
+from time import monotonic
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from lnbench.cli.common import message, progress_console
+from lnbench.plan import Plan
+from lnbench.record import Ended, Event, Stage, WorkloadFinished
+from lnbench.render.outside import plain
+from lnbench.units import format_duration
+
+REFRESH_S = 1.0
+"""Drawing costs the measured process its second core, so it is done once a second and never by a thread."""
+
+
+class Watching(Protocol):
+    """An observer of a run that is also a context."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+    def workload_began(self, process: int, workload: int) -> None: ...
+
+    def announced(self, case: int, stage: Stage) -> None: ...
+
+    def progressed(self, share: float) -> None: ...
+
+    def happened(self, event: Event) -> None: ...
+
+
+def make_observer(plan: Plan, *, quiet: bool) -> Watching:
+    """The observer that suits where stderr goes."""
+    console = progress_console()
+    if quiet:
+        return Silence()
+    return Bar(plan, console) if console.is_terminal else Lines(plan)
+
+
+class Silence:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pass
+
+    def workload_began(self, process: int, workload: int) -> None:
+        pass
+
+    def announced(self, case: int, stage: Stage) -> None:
+        pass
+
+    def progressed(self, share: float) -> None:
+        pass
+
+    def happened(self, event: Event) -> None:
+        pass
+
+
+class Lines(Silence):
+    """A line as each workload begins, and one for each case that fails; for logs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._pace = Pace(plan)
+
+    def workload_began(self, process: int, workload: int) -> None:
+        self._pace.begin()
+        planned = self._plan.workloads[workload]
+        message(
+            f"[{self._pace.begun}/{self._pace.units}] {plain(planned.id)}, process {process + 1} of "
+            f"{self._plan.sampling.processes}, about {format_duration(self._pace.left_s())} left"
+        )
+
+    def happened(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            message(f"  {plain(failure_text(self._plan, event))}")
+
+
+class Bar(Silence):
+    """A progress bar with the case now at work and the time left."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self._plan = plan
+        self._pace = Pace(plan)
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=self._pace.units, left="")
+        self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def workload_began(self, process: int, workload: int) -> None:
+        del process, workload
+        self._pace.begin()
+        self._draw("starting", always=True)
+
+    def announced(self, case: int, stage: Stage) -> None:
+        planned = self._plan.cases[case]
+        self._draw(f"{stage} {planned.title} {self._plan.workloads[planned.workload].id}")
+
+    def progressed(self, share: float) -> None:
+        self._pace.share = share
+
+    def happened(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            self._progress.console.print(plain(failure_text(self._plan, event)), markup=False)
+        elif isinstance(event, WorkloadFinished):
+            self._pace.share = 1.0
+
+    def _draw(self, text: str, *, always: bool = False) -> None:
+        if not always and monotonic() - self._drawn < REFRESH_S:
+            return
+        self._drawn = monotonic()
+        self._progress.update(
+            self._task,
+            description=plain(text),
+            completed=max(self._pace.begun - 1, 0),
+            left=f"{format_duration(self._pace.left_s())} left",
+        )
+        self._progress.refresh()
+
+
+class Pace:
+    """How much of a plan is done, and how long the rest takes at the pace so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        workloads = {case.workload for case in plan.cases if case.status is None}
+        self.units = max(plan.sampling.processes * len(workloads), 1)
+        self.begun = 0
+        self.share = 0.0
+        self._unit_s = plan.estimated_s / self.units
+        self._started = monotonic()
+
+    def begin(self) -> None:
+        """A workload begins in a process."""
+        self.begun += 1
+        self.share = 0.0
+
+    def left_s(self) -> float:
+        """Seconds left: by the plan's estimate at first, then by what the finished part took."""
+        done = max(self.begun - 1, 0)
+        unit_s = (monotonic() - self._started) / (done + self.share) if done else self._unit_s
+        return max(unit_s * (self.units - done - self.share), 0.0)
+
+
+def failure_text(plan: Plan, event: Ended) -> str:
+    """One line about a case that ended otherwise than ok."""
+    case = plan.cases[event.case]
+    return f"{event.status}: {case.title} on {plan.workloads[case.workload].id}: {event.reason}"

@@ -1,0 +1,97 @@
+"""`lnbench run`: measure a suite, show its tables, and leave a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lnbench.cli.common import (
+    REPORTS,
+    Debug,
+    Devices,
+    Implementations,
+    Only,
+    Plugins,
+    Quiet,
+    message,
+    settings,
+    show,
+    split_commas,
+)
+from lnbench.errors import ExitCode
+
+
+def run(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A path (with a / or ending in .yaml), or a name.")],
+    only: Only = None,
+    implementation: Implementations = None,
+    device: Devices = None,
+    plugin: Plugins = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Fresh worker processes, each measuring the whole plan once.")
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop a workload when speedups are known this well, as in 0.01."),
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="At most this long per workload and process.")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1.0, metavar="SECONDS", help="How long one stage of one case may take.")
+    ] = 300.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**31 - 1, help="For inputs and the order of turns; else a fresh one.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run folder, instead of reports/<run-id>.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every skip; measure nothing.")] = False,
+    quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
+    debug: Debug = False,  # noqa: ARG001
+) -> int:
+    """Measure a suite: forward and backward times, verified, with speedups against its reference.
+
+    Examples:
+
+      lnbench run quick
+
+      lnbench run transformer --only dtype=bfloat16 --implementation fused,compiled
+
+      lnbench run my_suite.yaml --plugin my_norms.py --processes 5
+
+      lnbench run vision --dry-run
+    """
+    from lnbench.cli.catalogue import dry_run as dry_run_text
+    from lnbench.cli.catalogue import plan_line
+    from lnbench.cli.progress import make_observer
+    from lnbench.conductor.measuring import RunOptions, measure
+    from lnbench.conductor.preparation import Request, prepare
+
+    prepared = prepare(
+        Request(
+            suite=suite,
+            only=tuple(only or ()),
+            implementations=split_commas(implementation),
+            devices=split_commas(device),
+            plugins=tuple(plugin or ()),
+            processes=processes,
+            precision=precision,
+            budget_s=budget,
+        )
+    )
+    if dry_run:
+        show(dry_run_text(prepared.plan))
+        return ExitCode.FINE
+    message(str(plan_line(prepared.plan)))
+    options = RunOptions(reports=REPORTS, folder=output, seed=seed, timeout_s=timeout, verbose=settings.debug)
+    with make_observer(prepared.plan, quiet=settings.quiet) as observer:
+        outcome = measure(prepared, options, observer)
+
+    from lnbench.render.terminal import render_run
+    from lnbench.view import view_run
+
+    show(render_run(view_run(outcome.run)))
+    for path in outcome.files:
+        message(f"written: {path}")
+    return outcome.exit_code

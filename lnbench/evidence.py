@@ -1,0 +1,160 @@
+"""The events of a run, sorted by the case that they tell about."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, assert_never
+
+from lnbench.record import (
+    PROBE_CASE,
+    Built,
+    DeviceMemory,
+    Ended,
+    Notice,
+    Noticed,
+    PlannedCase,
+    PlannedWorkload,
+    Run,
+    RunFinished,
+    Status,
+    Turn,
+    Verified,
+    WorkerStarted,
+    WorkloadFinished,
+)
+from lnbench.stats import Turns
+from lnbench.workload import Clock, Phase
+
+Series = Mapping[int, Turns]
+"""The turns of one case, phase and clock, by process."""
+
+INTERRUPTED = "the run ended before this case was measured"
+"""The reason of a case that was planned and has no times, though nothing was said against it."""
+
+
+class Row(NamedTuple):
+    """How a row (case, phase and clock) stands: why, where it is not ok, and its samples, where it has times."""
+
+    status: Status
+    reason: str
+    series: Series
+
+
+class Evidence:
+    """What a run found out, by case number and workload number."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.workers: list[WorkerStarted] = []
+        self.finished: dict[int, list[WorkloadFinished]] = defaultdict(list)
+        self.run_finished: RunFinished | None = None
+        self.built: dict[int, list[Built]] = defaultdict(list)
+        self.verified: dict[int, list[Verified]] = defaultdict(list)
+        self.memory: dict[int, list[DeviceMemory]] = defaultdict(list)
+        self.noticed: list[Noticed] = []
+        self._ended: dict[int, list[Ended]] = defaultdict(list)
+        self._turns: dict[tuple[int, int], list[Turn]] = defaultdict(list)
+        self._cases: dict[int, list[int]] = defaultdict(list)
+        for number, case in enumerate(run.header.cases):
+            self._cases[case.workload].append(number)
+        for event in run.events:
+            match event:
+                case Turn():
+                    self._turns[event.workload, event.case].append(event)
+                case WorkerStarted():
+                    self.workers.append(event)
+                case Built():
+                    self.built[event.case].append(event)
+                case Verified():
+                    self.verified[event.case].append(event)
+                case WorkloadFinished():
+                    self.finished[event.workload].append(event)
+                case Ended():
+                    self._ended[event.case].append(event)
+                case Noticed():
+                    self.noticed.append(event)
+                case DeviceMemory():
+                    self.memory[event.case].append(event)
+                case RunFinished():
+                    self.run_finished = event
+                case _:
+                    assert_never(event)
+
+    def case(self, number: int) -> PlannedCase:
+        """The case as it was planned."""
+        return self.run.header.cases[number]
+
+    def planned_workload(self, number: int) -> PlannedWorkload:
+        """The workload of a case."""
+        return self.run.header.workloads[self.case(number).workload]
+
+    def turns(self, number: int) -> Sequence[Turn]:
+        """All turns of a case."""
+        return self._turns.get((self.case(number).workload, number), ())
+
+    def status(self, number: int) -> tuple[Status, str]:
+        """How a case ended, and why where it is not ok; a failure counts before instability."""
+        planned = self.case(number)
+        if planned.status is not None:
+            return planned.status, planned.reason
+        ended = self._ended.get(number)
+        if ended:
+            worst = next((event for event in ended if not event.status.has_times), ended[0])
+            return worst.status, worst.reason
+        if not self.turns(number):
+            return Status.SKIPPED, INTERRUPTED
+        return Status.OK, ""
+
+    def row(self, number: int, phase: Phase, *, clock: Clock) -> Row:
+        """How one row of a case stands, and its samples."""
+        status, reason = self.status(number)
+        if not status.has_times:
+            return Row(status, reason, {})
+        series = self.series(number, phase, clock=clock)
+        if not series:
+            return Row(Status.SKIPPED, f"no sample of {phase} on the {clock} clock", {})
+        return Row(status, reason, series)
+
+    def reference(self, number: int) -> int | None:
+        """The case that a case is compared with: its workload's reference in the same norm mode, else its first one."""
+        planned, name = self.case(number), self.planned_workload(number).reference
+        candidates = [
+            candidate for candidate in self._cases[planned.workload] if self.case(candidate).implementation == name
+        ]
+        same_mode = (candidate for candidate in candidates if self.case(candidate).norm_mode == planned.norm_mode)
+        return next(same_mode, next(iter(candidates), None))
+
+    def series(self, number: int, name: str, *, clock: Clock) -> Series:
+        """The samples of a case under a phase's name, or `disposal`."""
+        return _series(self.turns(number), name, clock=clock)
+
+    def probe(self, workload: int, *, clock: Clock) -> Series:
+        """The copies that a workload's probe took."""
+        return _series(self._turns.get((workload, PROBE_CASE), ()), "copy", clock=clock)
+
+    def case_notices(self, number: int) -> list[Notice]:
+        """What was noticed about a case; each once."""
+        return _unique(noticed.notice for noticed in self.noticed if noticed.case == number)
+
+    def workload_notices(self, workload: int | None) -> list[Notice]:
+        """What was noticed about a workload as a whole, or about the run (None); each once."""
+        return _unique(
+            noticed.notice for noticed in self.noticed if noticed.case is None and noticed.workload == workload
+        )
+
+
+def _unique(notices: Iterable[Notice]) -> list[Notice]:
+    return list(dict.fromkeys(notices))
+
+
+def _series(turns: Sequence[Turn], name: str, *, clock: Clock) -> Series:
+    """Samples that are no time at all (a clock's correction can reach zero) count as not taken."""
+    columns: dict[int, tuple[list[int], list[float], list[float]]] = defaultdict(lambda: ([], [], []))
+    for turn in turns:
+        seconds = (turn.wall_s if clock is Clock.WALL else turn.device_s).get(name)
+        if seconds is not None and 0 < seconds < math.inf:
+            rounds, started_s, sample_s = columns[turn.process]
+            rounds.append(turn.round)
+            started_s.append(turn.started_s)
+            sample_s.append(seconds)
+    return {process: Turns(*columns[process]) for process in sorted(columns)}

@@ -1,0 +1,144 @@
+"""Which implementations take part in a workload: the names of a suite or of the command line, resolved."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from lnbench.errors import SuiteError, UsageError, nearest
+from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, Function
+from lnbench.selection import is_pattern
+from lnbench.suite import Suite
+from lnbench.suite_entries import ImplementationEntry
+from lnbench.suite_fields import OptionValue
+from lnbench.suite_text import Step, show
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A registered implementation: what it computes, and the options that a suite may set, with their defaults.
+
+    An option whose default is None takes any scalar. `groups` is an option of every function that has groups.
+    """
+
+    function: str
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """An implementation in one norm mode, ready to be put on any workload of its suite entry."""
+
+    implementation: str
+    use: str
+    function: Function
+    norm_mode: str
+    options: Mapping[str, OptionValue]
+    groups: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """An entry of a list, with the path where it stands."""
+
+    entry: ImplementationEntry
+    path: tuple[Step, ...]
+
+
+def line_up(
+    suite: Suite, number: int, *, known: Mapping[str, Known], chosen: Sequence[str] = ()
+) -> tuple[str, tuple[Entrant, ...]]:
+    """The reference of workload entry `number`, and all that take part in it, the reference among them.
+
+    `chosen`: names from the command line, which replace the suite's list; each is a name shown in that list, or a
+    registered one. Where the suite names no reference it is the first of its list.
+    Raises SuiteError for a name or option of the file that is not known, UsageError for one of `chosen`.
+    """
+    own = suite.workloads[number]
+    listed = list(_declared(suite, number))
+    reference = own.reference or suite.reference or listed[0].entry.name
+    shown = {declared.entry.name: declared for declared in (*_all_declared(suite), *listed)}
+    if chosen:
+        for name in chosen:
+            if name not in shown and name not in known:
+                raise UsageError(
+                    f"--implementation: unknown implementation {show(name)}", hint=nearest(name, {*shown, *known})
+                )
+        listed = [shown.get(name) or _Declared(ImplementationEntry(use=name), ()) for name in dict.fromkeys(chosen)]
+    if reference not in {declared.entry.name for declared in listed}:
+        path: tuple[Step, ...] = ("workloads", number, "reference") if own.reference else ("reference",)
+        if reference not in shown and reference not in known:
+            place = suite.place(*path)
+            raise SuiteError(f"{place}: unknown reference {show(reference)}", hint=nearest(reference, {*shown, *known}))
+        listed.insert(0, shown.get(reference) or _Declared(ImplementationEntry(use=reference), path))
+    return reference, tuple(
+        entrant for declared in listed for entrant in _entrants(suite, declared, known, own.norm_modes)
+    )
+
+
+def check_names(suite: Suite, *, known: Mapping[str, Known]) -> None:
+    """Raise SuiteError where `exclude` or `thresholds` speak of an implementation or function that does not exist."""
+    names = {*known, *(declared.entry.name for declared in _all_declared(suite))}
+    for path, owner in ((), suite), *((("workloads", n), entry) for n, entry in enumerate(suite.workloads)):
+        for name in owner.thresholds if isinstance(owner.thresholds, dict) else ():
+            _require("implementation", name, names, suite.place(*path, "thresholds", name))
+        for row, rule in enumerate(owner.exclude):
+            for column, allowed in ("implementation", names), ("function", set(FUNCTIONS)):
+                for item, name in enumerate(rule.patterns.get(column, ())):
+                    _require(column, name, allowed, suite.place(*path, "exclude", row, column, item))
+
+
+def _require(what: str, name: str, allowed: set[str], place: str) -> None:
+    if name not in allowed and not is_pattern(name):
+        raise SuiteError(f"{place}: unknown {what} {show(name)}", hint=nearest(name, allowed))
+
+
+def _declared(suite: Suite, number: int) -> Iterator[_Declared]:
+    """The list of a workload entry, which is the suite's where it has none of its own."""
+    own = suite.workloads[number].implementations
+    path: tuple[Step, ...] = ("workloads", number, "implementations") if own else ("implementations",)
+    return (_Declared(entry, (*path, item)) for item, entry in enumerate(own or suite.implementations))
+
+
+def _all_declared(suite: Suite) -> Iterator[_Declared]:
+    for number in range(len(suite.workloads)):
+        yield from _declared(suite, number)
+    for item, entry in enumerate(suite.implementations):
+        yield _Declared(entry, ("implementations", item))
+
+
+def _entrants(
+    suite: Suite, declared: _Declared, known: Mapping[str, Known], norm_modes: tuple[str, ...]
+) -> Iterator[Entrant]:
+    """A list's entry in each of its norm modes."""
+    entry = declared.entry
+    if entry.use not in known:
+        place = suite.place(*declared.path, "use")
+        raise SuiteError(f"{place}: unknown implementation {show(entry.use)}", hint=nearest(entry.use, known))
+    function = FUNCTIONS[known[entry.use].function]
+    accepted = {**known[entry.use].options, **({"groups": DEFAULT_GROUPS} if function.has_groups else {})}
+    for name, value in entry.options.items():
+        _check_option(name, value, accepted, owner=entry.use, place=suite.place(*declared.path, "options", name))
+    options, groups = dict(entry.options), None
+    if function.has_groups:
+        groups = int(options.pop("groups", DEFAULT_GROUPS))
+        if groups < 1:
+            raise SuiteError(f"{suite.place(*declared.path, 'options', 'groups')}: must be at least 1, found {groups}")
+    for mode in norm_modes if function.norm_modes else ("",):
+        yield Entrant(entry.name, entry.use, function, mode, options, groups)
+
+
+def _check_option(name: str, value: OptionValue, accepted: Mapping[str, object], *, owner: str, place: str) -> None:
+    if name not in accepted:
+        hint = nearest(name, accepted) if accepted else "it takes none"
+        raise SuiteError(f"{place}: {show(owner)} has no such option", hint=hint)
+    if not _is_like(value, accepted[name]):
+        raise SuiteError(f"{place}: {show(value)} does not fit", hint=f"the default is {show(accepted[name])}")
+
+
+def _is_like(value: object, default: object) -> bool:
+    """True when an option's value is of its default's kind; whole numbers do for floats."""
+    if default is None:
+        return True
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)

@@ -1,0 +1,242 @@
+"""From a suite to the list of what is to be measured: every combination, and why some can't be measured here."""
+
+import gc
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from lnbench.axes import Machine, SetAside, count_workloads, find_obstacle, multiply_out, rotation_buffers, settle_cache
+from lnbench.errors import SuiteError, Unsupported
+from lnbench.functions import geometry
+from lnbench.lineup import Entrant, Known, check_names, line_up
+from lnbench.record import PlannedCase, PlannedWorkload, SamplingRecord, Status
+from lnbench.selection import Filter, check_filter, matches, matches_workload, parse_only
+from lnbench.suite import Suite, check_devices, check_sampling
+from lnbench.suite_entries import WorkloadEntry
+from lnbench.workload import Cache, Clock, Phase, Workload
+
+__all__ = ["Known", "Machine", "Plan", "make_plan", "parse_only", "rotation_buffers"]
+
+START_S = 5.0
+"""Allowed for a worker to start: importing torch takes 2 to 4 s on a small machine."""
+
+BUILD_S = 0.6
+"""Allowed for a case to be built, verified before and after, and warmed up; a cold compilation takes far longer."""
+
+MAX_CASES = 1_000_000
+"""A plan past this would run for weeks: it is a slip in the axes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run is to measure. Each case points at its workload by number; both are in the order of the file."""
+
+    workloads: tuple[PlannedWorkload, ...]
+    cases: tuple[PlannedCase, ...]
+    sampling: SamplingRecord
+
+    @cached_property
+    def measurable(self) -> int:
+        """How many cases can be measured, as far as is known beforehand."""
+        return sum(case.status is None for case in self.cases)
+
+    @cached_property
+    def set_aside(self) -> Mapping[tuple[Status, str], int]:
+        """How many cases can't be measured, by status and reason, in the order of the plan."""
+        return Counter((case.status, case.reason) for case in self.cases if case.status is not None)
+
+    @cached_property
+    def estimated_s(self) -> float:
+        """About how long the run takes: every process spends its budget on every workload that has a case to measure.
+
+        Workloads that reach the precision early make it shorter, cold compilation makes it longer.
+        """
+        workloads = len({case.workload for case in self.cases if case.status is None})
+        each_s = START_S + workloads * self.sampling.budget_s + self.measurable * BUILD_S
+        return self.sampling.processes * each_s if workloads else 0.0
+
+
+def make_plan(
+    suite: Suite,
+    *,
+    known: Mapping[str, Known],
+    machine: Machine,
+    implementations: Sequence[str] | None = None,
+    devices: Sequence[str] | None = None,
+    only: Filter | None = None,
+    processes: int | None = None,
+    precision: float | None = None,
+    budget_s: float | None = None,
+) -> Plan:
+    """Expand a suite on a machine.
+
+    `implementations` and `devices`, where given, replace the suite's in every workload; the reference stays.
+    `only` keeps the cases that match it, and the reference of every workload that keeps a case.
+    Raises SuiteError for names that are not known and for a case planned twice, UsageError for the other arguments.
+    """
+    overrides = {"processes": processes, "precision": precision, "budget_s": budget_s}
+    given = {name: value for name, value in overrides.items() if value is not None}
+    sampling = check_sampling(**{**suite.sampling.model_dump(), **given})
+    replaced = {"devices": check_devices(devices)} if devices else {}
+    check_names(suite, known=known)
+    expansion = _Expansion(suite, machine, check_filter(only or {}), forgives_repeats=bool(implementations or devices))
+    with _collector_at_rest():
+        for number, entry in enumerate(suite.workloads):
+            reference, entrants = line_up(suite, number, known=known, chosen=implementations or ())
+            expansion.add(number, entry.model_copy(update=replaced), reference, entrants)
+    return Plan(tuple(expansion.workloads), tuple(expansion.cases), SamplingRecord(**sampling.model_dump()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """An exclusion, with the numbers of the entrants that it speaks of."""
+
+    columns: Filter
+    entrants: frozenset[int]
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        return self.columns.get("phase", ())
+
+
+@dataclass(slots=True)
+class _Expansion:
+    """A plan while it grows."""
+
+    suite: Suite
+    machine: Machine
+    only: Filter
+    forgives_repeats: bool
+    workloads: list[PlannedWorkload] = field(default_factory=list)
+    cases: list[PlannedCase] = field(default_factory=list)
+    planned: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    refusals: dict[tuple[object, ...], tuple[SetAside | None, str]] = field(default_factory=dict)
+
+    def add(self, number: int, entry: WorkloadEntry, reference: str, entrants: tuple[Entrant, ...]) -> None:
+        """Add all combinations of workload entry `number`."""
+        if len(self.cases) + count_workloads(entry) * len(entrants) > MAX_CASES:
+            place = self.suite.place("workloads", number)
+            raise SuiteError(f"{place}: more than {MAX_CASES} cases", hint="shorten an axis, or split the suite")
+        rules = [
+            _Rule(rule.patterns, _matching(rule.patterns, entrants)) for rule in (*self.suite.exclude, *entry.exclude)
+        ]
+        wanted = _matching(self.only, entrants)
+        wanted_phases = tuple(Phase(it) for it in entry.phases if matches(it, self.only.get("phase", ("*",))))
+        casts: dict[frozenset[int], tuple[Entrant, ...]] = {}
+        for shape_number, asked in multiply_out(entry, default_threads=self.machine.threads):
+            hit = [rule for rule in rules if matches_workload(rule.columns, asked, "")]
+            excluded_phases = {phase for rule in hit for phase in rule.phases}
+            phases = (
+                tuple(it for it in wanted_phases if it not in excluded_phases) if excluded_phases else wanted_phases
+            )
+            workload = settle_cache(asked, self.machine)
+            workload_id = workload.name(default_threads=self.machine.threads)
+            if not phases or not matches_workload(self.only, workload, workload_id):
+                continue
+            excluded = frozenset(number for rule in hit if not rule.phases for number in rule.entrants)
+            if excluded not in casts:
+                casts[excluded] = _cast(entrants, wanted, excluded, reference)
+            cast = [
+                entrant
+                for entrant in casts[excluded]
+                if self._is_new((workload_id, entrant.implementation, entrant.norm_mode), (number, shape_number))
+            ]
+            if cast:
+                clocks = _clocks(workload)
+                planned = PlannedWorkload(
+                    id=workload_id, workload=workload, reference=reference, phases=phases, clocks=clocks
+                )
+                self._plan(planned, cast)
+
+    def _plan(self, planned: PlannedWorkload, cast: Sequence[Entrant]) -> None:
+        """Add one workload with its cases."""
+        obstacle = find_obstacle(planned.workload, self.machine)
+        for entrant in cast:
+            status, reason = obstacle or self._refusal(entrant, planned.workload)
+            self.cases.append(
+                PlannedCase(
+                    workload=len(self.workloads),
+                    implementation=entrant.implementation,
+                    use=entrant.use,
+                    function=entrant.function.name,
+                    norm_mode=entrant.norm_mode,
+                    options=entrant.options,
+                    groups=entrant.groups,
+                    status=status,
+                    reason=reason,
+                )
+            )
+        self.workloads.append(planned)
+
+    def _is_new(self, key: tuple[str, str, str], origin: tuple[int, int]) -> bool:
+        """False for a case that is planned already because the command line made two entries alike.
+
+        Raises SuiteError where the file itself plans it twice.
+        """
+        if key not in self.planned:
+            self.planned[key] = origin
+            return True
+        if self.forgives_repeats:
+            return False
+        here, first = (
+            self.suite.place("workloads", entry, "shapes", shape) for entry, shape in (origin, self.planned[key])
+        )
+        raise SuiteError(
+            f'{here}: "{key[1]}" on {key[0]} is planned twice, first at {first}',
+            hint="leave one of the two out, or give one of the implementations another name with `as`",
+        )
+
+    def _refusal(self, entrant: Entrant, workload: Workload) -> tuple[SetAside | None, str]:
+        """Status and reason where the function is not defined on the workload; None where it is."""
+        key = (entrant.function.name, workload.shape, workload.normalized_shape, entrant.norm_mode, entrant.groups)
+        if key not in self.refusals:
+            try:
+                geometry(entrant.function, replace(workload, norm_mode=entrant.norm_mode, groups=entrant.groups))
+                self.refusals[key] = None, ""
+            except Unsupported as error:
+                self.refusals[key] = Status.UNSUPPORTED, str(error)
+        return self.refusals[key]
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Garbage collection paused: a plan keeps all it makes, and walking that over and over took a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _matching(columns: Filter, entrants: Sequence[Entrant]) -> frozenset[int]:
+    """The numbers of the entrants that match a filter, as far as it speaks of entrants."""
+    return frozenset(
+        number
+        for number, entrant in enumerate(entrants)
+        if matches(entrant.implementation, columns.get("implementation", ("*",)))
+        and matches(entrant.function.name, columns.get("function", ("*",)))
+        and matches(entrant.norm_mode, columns.get("norm_mode", ("*",)))
+    )
+
+
+def _cast(
+    entrants: Sequence[Entrant], wanted: frozenset[int], excluded: frozenset[int], reference: str
+) -> tuple[Entrant, ...]:
+    """The entrants that stay: those wanted and not excluded, and beside them a reference, wanted or not."""
+    left = [number for number in range(len(entrants)) if number not in excluded]
+    kept = {number for number in left if number in wanted}
+    references = {number for number in left if entrants[number].implementation == reference}
+    if kept and not kept & references:
+        kept |= references
+    return tuple(entrants[number] for number in sorted(kept))
+
+
+def _clocks(workload: Workload) -> tuple[Clock, ...]:
+    """The clocks that a workload is read with; behind a displaced L2 the host's time would hold the displacing."""
+    if not workload.is_cuda:
+        return (Clock.WALL,)
+    return (Clock.DEVICE,) if workload.cache != Cache.HOT else (Clock.WALL, Clock.DEVICE)

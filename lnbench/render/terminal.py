@@ -1,0 +1,97 @@
+"""A run for the terminal, with rich: the widest of three layouts that fits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from lnbench.render.cells import short_speedup_text, speedup_text, time_text
+from lnbench.render.outside import plain
+from lnbench.summaries import RowSummary
+from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
+
+Layout = Literal["side by side", "stacked", "short"]
+_LAYOUTS: tuple[Layout, ...] = ("side by side", "stacked", "short")
+_UNLIMITED = 10_000
+_TITLE_WIDTH = 22
+"""Longer names are broken where cells have two lines anyway."""
+
+
+def render_run(view: RunView) -> RenderableType:
+    """All tables of a run, what was noticed about it, and how to read them."""
+    parts: list[RenderableType] = []
+    for table in view.tables:
+        parts += [render_workload(table), Text()]
+    parts += [Text(f"note: {plain(notice.text)}", style="yellow") for notice in view.notices]
+    if not view.completed:
+        parts.append(Text("The run was interrupted: what was measured before is shown.", style="yellow"))
+    return Group(*parts, Text(HOW_TO_READ, style="dim"))
+
+
+def render_workload(table: WorkloadTable) -> RenderableType:
+    """One workload: title, caption, table, footnotes."""
+    parts: list[RenderableType] = [Text(plain(table.title), style="bold")]
+    parts += [Text(plain(line), style="dim") for line in table.caption]
+    parts.append(_Responsive(table))
+    notes = Table.grid(padding=(0, 1))
+    if any(row.fastest for row in table.rows):
+        notes.add_row(Text("*"), Text(fastest_legend(table)))
+    for number, text in enumerate(table.footnotes, start=1):
+        notes.add_row(Text(f"[{number}]"), Text(plain(text)))
+    if notes.row_count:
+        parts.append(notes)
+    return Group(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Responsive:
+    """A table that takes the first layout that fits the width it is shown in, the last one where none does."""
+
+    table: WorkloadTable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        for layout in _LAYOUTS:
+            built = _grid(self.table, layout)
+            needed = Measurement.get(console, options.update_width(_UNLIMITED), built).maximum
+            if needed <= options.max_width:
+                break
+        yield built
+
+
+def _grid(table: WorkloadTable, layout: Layout) -> Table:
+    short = layout == "short"
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0) if short else (0, 1, 0, 0))
+    grid.add_column("implementation", overflow="fold", max_width=None if layout == "side by side" else _TITLE_WIDTH)
+    for phase in table.phases:
+        name = phase.value.replace("_", "_\n") if short else phase.value
+        grid.add_column(name, justify="left" if layout == "side by side" else "right", no_wrap=True)
+    for row in table.rows:
+        cells = [_cell(row, summary, layout=layout) for summary in row.cells]
+        grid.add_row(_title(row), *cells)
+    return grid
+
+
+def _title(row: TableRow) -> Text:
+    title = Text(plain(row.title))
+    if row.status.has_times and row.status != "ok":
+        title.append(f" {row.status}", style="yellow")
+    if row.footnotes:
+        title.append(f" [{','.join(map(str, row.footnotes))}]", style="dim")
+    return title
+
+
+def _cell(row: TableRow, summary: RowSummary, *, layout: Layout) -> Text:
+    if summary.median_s is None:
+        return Text(summary.status.value, style="red" if summary.status.is_failure else "dim")
+    speedup = short_speedup_text(summary) if layout == "short" else speedup_text(summary)
+    is_fastest = summary.phase in row.fastest
+    marked = f"* {speedup}" if is_fastest else speedup
+    style = "bold green" if is_fastest else ""
+    if layout == "side by side":
+        return Text(f"{time_text(summary):<13} {marked}".rstrip(), style=style)
+    return Text(f"{time_text(summary)}\n{marked}", style=style)

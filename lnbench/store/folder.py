@@ -1,0 +1,88 @@
+"""Where runs lie: their ids, how the words RUN and `latest` are resolved, and how a file is replaced whole."""
+
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from lnbench.errors import JournalError, OutputError, nearest
+from lnbench.store.journal import journal_file
+
+LATEST = "latest"
+
+
+def new_run_id(suite: str, now: datetime, *, reports: Path) -> str:
+    """An id that sorts by time, reads well and is not yet a folder of `reports`: `20261122-154500-quick`."""
+    word = re.sub(r"[^A-Za-z0-9_-]+", "-", suite).strip("-") or "suite"
+    first = f"{now:%Y%m%d-%H%M%S}-{word}"
+    run_id, count = first, 1
+    while (reports / run_id).exists():
+        count += 1
+        run_id = f"{first}-{count}"
+    return run_id
+
+
+def find_run(text: str, reports: Path) -> Path:
+    """What RUN means on the command line, as a path that `read_run` takes.
+
+    RUN is `latest` (the newest run directly under `reports`), a folder, a journal file, or the id of a run in
+    `reports`. Raises JournalError with the nearest ids when there is no such run.
+    """
+    if text != LATEST and Path(text).exists():
+        journal_file(Path(text))
+        return Path(text)
+    runs = list(_runs(reports))
+    if text == LATEST and runs:
+        return max(runs).folder
+    for found in runs:
+        if text in {found.run_id, found.folder.name}:
+            return found.folder
+    if not runs:
+        raise JournalError(
+            f'there is no run "{text}": {reports} holds no runs', hint="`lnbench run quick` makes the first one"
+        )
+    raise JournalError(
+        f'there is no run "{text}" in {reports}', hint=nearest(text, [LATEST, *(found.run_id for found in runs)])
+    )
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by `text` in one step, so that a reader sees the old or the new one, never a part.
+
+    Raises OutputError when it can't be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: can't write: {error.strerror}", hint="name another place with --output") from error
+
+
+class _Found(NamedTuple):
+    """A run of `reports`; the field order is the order of age."""
+
+    created: str
+    run_id: str
+    folder: Path
+
+
+def _runs(reports: Path) -> Iterator[_Found]:
+    """The runs directly under `reports`; one whose header can't be read is still found by its folder's name."""
+    for folder in sorted(reports.iterdir()) if reports.is_dir() else ():
+        try:
+            file = journal_file(folder)
+        except JournalError:
+            continue
+        try:
+            with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+                header = json.loads(lines.readline())
+            yield _Found(header["created"], header["run_id"], folder)
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+            yield _Found("", folder.name, folder)

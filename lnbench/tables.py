@@ -1,0 +1,145 @@
+"""Tables as values: the columns of results.csv and of the raw samples, each defined once for every output."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from lnbench.record import PROBE_CASE, Run, Turn
+from lnbench.summaries import RowSummary, summarize
+from lnbench.workload import Clock
+
+Dtype = Literal["string", "Int64", "float64"]
+Value = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's name and the pandas dtype that reads it back, also where values are missing."""
+
+    name: str
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Named columns and rows of plain values in base units; None is what was not measured."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """The map for `pandas.read_csv(..., dtype=...)`."""
+        return {column.name: column.dtype for column in self.columns}
+
+
+def _columns(**dtypes: Dtype) -> tuple[Column, ...]:
+    return tuple(Column(name, dtype) for name, dtype in dtypes.items())
+
+
+RESULT_COLUMNS = _columns(
+    run_id="string",
+    suite="string",
+    workload="string",
+    label="string",
+    implementation="string",
+    function="string",
+    norm_mode="string",
+    device="string",
+    device_name="string",
+    dtype="string",
+    param_dtype="string",
+    input_shape="string",
+    normalized_shape="string",
+    rows="Int64",
+    features="Int64",
+    affine="string",
+    eps="float64",
+    threads="Int64",
+    cache="string",
+    allocator="string",
+    layout="string",
+    phase="string",
+    clock="string",
+    status="string",
+    reason="string",
+    processes="Int64",
+    rounds="Int64",
+    samples="Int64",
+    median_s="float64",
+    low_s="float64",
+    high_s="float64",
+    min_s="float64",
+    reference="string",
+    speedup="float64",
+    speedup_low="float64",
+    speedup_high="float64",
+    minimum_bytes="Int64",
+    gb_per_s="float64",
+    percent_of_copy="float64",
+    peak_memory_bytes="Int64",
+    saved_bytes="Int64",
+    nvml_process_bytes="Int64",
+    nvml_device_bytes="Int64",
+    energy_per_call_j="float64",
+    cold_first_call_s="float64",
+    warm_first_call_s="float64",
+    max_relative_error="float64",
+    faults_per_call="float64",
+    notices="string",
+    torch_version="string",
+    lnbench_version="string",
+)
+"""results.csv, column by column: each is a field of RowSummary."""
+
+SAMPLE_COLUMNS = _columns(
+    run_id="string",
+    workload="string",
+    implementation="string",
+    norm_mode="string",
+    process="Int64",
+    round="Int64",
+    started_s="float64",
+    phase="string",
+    clock="string",
+    calls="Int64",
+    sample_s="float64",
+)
+"""The raw samples, one per row; `disposal` stands among the phases."""
+
+RESULT_DTYPES: Mapping[str, str] = MappingProxyType({column.name: column.dtype for column in RESULT_COLUMNS})
+"""The map for `pandas.read_csv("results.csv", dtype=...)`."""
+
+
+def results_table(run: Run) -> Table:
+    """results.csv as a value: one row per case, phase and clock of the plan."""
+    return Table(RESULT_COLUMNS, tuple(_result_row(summary) for summary in summarize(run)))
+
+
+def samples_table(run: Run) -> Table:
+    """Every raw sample of a run in long form, the probe's left out, in the order in which they were taken."""
+    turns = (event for event in run.events if isinstance(event, Turn) and event.case != PROBE_CASE)
+    return Table(SAMPLE_COLUMNS, tuple(row for turn in turns for row in _sample_rows(run, turn)))
+
+
+def _result_row(summary: RowSummary) -> tuple[Value, ...]:
+    codes = ";".join(dict.fromkeys(notice.code for notice in summary.notices))
+    return tuple(
+        codes if column.name == "notices" else _plain(getattr(summary, column.name)) for column in RESULT_COLUMNS
+    )
+
+
+def _sample_rows(run: Run, turn: Turn) -> Iterator[tuple[Value, ...]]:
+    key = run.key(run.header.cases[turn.case])
+    clocks: Sequence[tuple[Clock, Mapping[str, float]]] = ((Clock.WALL, turn.wall_s), (Clock.DEVICE, turn.device_s))
+    for clock, samples in clocks:
+        for phase, sample_s in samples.items():
+            calls = turn.calls.get("inference" if phase == "inference" else "step")
+            shared = (run.header.run_id, *key, turn.process, turn.round, turn.started_s)
+            yield (*shared, phase, clock.value, calls, sample_s)
+
+
+def _plain(value: Value) -> Value:
+    """Enums are told by their value, so that a table holds nothing but plain text and numbers."""
+    return str(value) if isinstance(value, str) else value

@@ -1,0 +1,190 @@
+"""The people's view of a run: per workload a table of times and speedups, with a caption and numbered footnotes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from lnbench.evidence import Evidence
+from lnbench.record import Header, Notice, PlannedWorkload, Run, Status, WorkloadFinished
+from lnbench.summaries import RowSummary, summarize
+from lnbench.units import format_percent
+from lnbench.workload import Clock, Phase
+
+HOW_TO_READ = (
+    "Time: the median, ± half the width of its 95 % interval. Speedup: reference time / time, from turns taken in the "
+    "same rounds; above 1 is better. Each phase has a median of its own, and medians do not add."
+)
+"""What every table of the run needs to be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One case: a summary per phase, a status of its own where no phase has a time, and the numbers of its footnotes.
+
+    `fastest`: the phases in which no other row of the reference's function is known to be faster.
+    """
+
+    title: str
+    status: Status
+    cells: tuple[RowSummary, ...]
+    fastest: frozenset[Phase]
+    footnotes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadTable:
+    """One workload's cases. The caption also holds what was noticed about the workload as a whole.
+
+    Footnotes are counted from 1, in the order in which rows mention them.
+    """
+
+    title: str
+    caption: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    clock: Clock
+    function: str
+    rows: tuple[TableRow, ...]
+    footnotes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as people read it: how it was set up, its tables, and what was noticed about it as a whole."""
+
+    header: Header
+    tables: tuple[WorkloadTable, ...]
+    notices: tuple[Notice, ...]
+    completed: bool
+    finished: tuple[WorkloadFinished, ...]
+
+
+def view_run(run: Run) -> RunView:
+    """The view of a run, on the device's clock for CUDA workloads and on the wall clock for all others."""
+    evidence = Evidence(run)
+    by_workload: dict[int, list[RowSummary]] = {number: [] for number in range(len(run.header.workloads))}
+    for summary in summarize(run):
+        by_workload[run.header.cases[summary.case].workload].append(summary)
+    end = evidence.run_finished
+    return RunView(
+        header=run.header,
+        tables=tuple(_workload_table(evidence, number, found) for number, found in by_workload.items() if found),
+        notices=tuple(evidence.workload_notices(None)),
+        completed=end is not None and not end.interrupted,
+        finished=tuple(event for found in evidence.finished.values() for event in found),
+    )
+
+
+def fastest_legend(table: WorkloadTable) -> str:
+    """What the mark in a phase's cells says."""
+    return f"the fastest {table.function}, or not told apart from it"
+
+
+def default_clock(planned: PlannedWorkload) -> Clock:
+    """The clock that tables and verdicts use: the device's where there is one."""
+    return Clock.DEVICE if Clock.DEVICE in planned.clocks else Clock.WALL
+
+
+def _workload_table(evidence: Evidence, number: int, summaries: Sequence[RowSummary]) -> WorkloadTable:
+    planned = evidence.run.header.workloads[number]
+    clock = default_clock(planned)
+    shown = [summary for summary in summaries if summary.clock is clock]
+    function = _reference_function(evidence, shown)
+    fastest = {phase: _fastest(shown, phase=phase, function=function) for phase in planned.phases}
+    general = evidence.workload_notices(number)
+    footnotes: dict[str, int] = {}
+    rows = []
+    for case, found in groupby(shown, key=lambda summary: summary.case):
+        cells = tuple(found)
+        numbers = {footnotes.setdefault(text, len(footnotes) + 1) for text in _footnote_texts(cells, general)}
+        rows.append(
+            TableRow(
+                title=evidence.case(case).title,
+                status=_case_status(cells),
+                cells=cells,
+                fastest=frozenset(phase for phase, cases in fastest.items() if case in cases),
+                footnotes=tuple(sorted(numbers)),
+            )
+        )
+    label = planned.workload.label
+    return WorkloadTable(
+        title=f"{label}: {planned.id}" if label else planned.id,
+        caption=(*_caption(evidence, number, shown), *(notice.text for notice in general)),
+        phases=planned.phases,
+        clock=clock,
+        function=function,
+        rows=tuple(rows),
+        footnotes=tuple(footnotes),
+    )
+
+
+def _reference_function(evidence: Evidence, shown: Sequence[RowSummary]) -> str:
+    reference = evidence.reference(shown[0].case)
+    return "" if reference is None else evidence.case(reference).function
+
+
+def _case_status(cells: Sequence[RowSummary]) -> Status:
+    """A phase's status stands for the case where all agree; where some phases have times, those count."""
+    return next((cell.status for cell in cells if cell.status.has_times), cells[0].status)
+
+
+def _footnote_texts(cells: Iterable[RowSummary], general: Sequence[Notice]) -> list[str]:
+    """What is to be said of a row; what holds for the whole workload stands in the caption."""
+    found = []
+    for cell in cells:
+        if cell.reason:
+            found.append(f"{cell.status}: {cell.reason}")
+        found += [notice.text for notice in cell.notices if notice not in general]
+    return found
+
+
+def _fastest(shown: Sequence[RowSummary], *, phase: Phase, function: str) -> set[int]:
+    """The cases of the reference's function whose speedup is the best, or whose interval reaches the best one's.
+
+    Empty where fewer than two can be told apart or compared at all.
+    """
+    rivals = [
+        (summary, summary.speedup)
+        for summary in shown
+        if summary.phase is phase and summary.function == function and summary.speedup is not None
+    ]
+    if len(rivals) < 2:
+        return set()
+    best, speedup = max(rivals, key=lambda rival: rival[1])
+    floor = speedup if best.speedup_low is None else best.speedup_low
+    return {rival.case for rival, value in rivals if (rival.speedup_high or value) >= floor}
+
+
+def _caption(evidence: Evidence, number: int, shown: Sequence[RowSummary]) -> tuple[str, ...]:
+    """What the figures rest on: what they are compared with, where, how often, and why measuring stopped."""
+    first = shown[0]
+    finished = evidence.finished.get(number, [])
+    rounds = max((summary.rounds for summary in shown), default=0)
+    processes = max((summary.processes for summary in shown), default=0)
+    where = [first.device_name or first.device]
+    if first.device == "cpu":
+        where.append(f"{first.threads} thread{'s' if first.threads != 1 else ''}")
+    where.append(f"{default_clock(evidence.run.header.workloads[number])} clock")
+    compared = f"reference: {first.reference}; {', '.join(where)}"
+    if not rounds:
+        return (compared, "nothing was measured")
+    measured = f"{rounds} round{'s' if rounds != 1 else ''} in {processes} process{'es' if processes != 1 else ''}"
+    if not finished:
+        return (compared, f"{measured}; the run ended before this workload was finished", *_single(processes))
+    return (compared, f"{measured}; {stopping(finished, evidence.run.header)}", *_single(processes))
+
+
+def stopping(finished: Sequence[WorkloadFinished], header: Header) -> str:
+    """Why measuring stopped, in words; the precision counts as met only where every process met it."""
+    reasons = {event.stopped_by for event in finished}
+    asked = format_percent(header.sampling.precision)
+    if reasons == {"precision"}:
+        return f"stopped when every speedup was within ±{asked}"
+    if reasons == {"nothing left"}:
+        return "stopped because no case was left to measure"
+    return f"stopped by the budget of {header.sampling.budget_s:g} s, before every speedup was within ±{asked}"
+
+
+def _single(processes: int) -> tuple[str, ...]:
+    if processes != 1:
+        return ()
+    return ("one process: intervals hold for it alone; another process can differ, see --processes",)

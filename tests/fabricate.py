@@ -1,0 +1,223 @@
+"""Runs made of plain numbers: a plan, and turns with realistic noise around true times that a test chooses."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from lnbench.record import (
+    PROBE_CASE,
+    Built,
+    CacheSizes,
+    DeviceMemory,
+    Ended,
+    Environment,
+    Event,
+    Header,
+    Notice,
+    Noticed,
+    PlannedCase,
+    PlannedWorkload,
+    Run,
+    RunFinished,
+    SamplingRecord,
+    Stage,
+    Status,
+    Turn,
+    Verified,
+    WorkerStarted,
+    WorkloadFinished,
+)
+from lnbench.workload import Clock, Phase, Workload
+
+WALL = (Clock.WALL,)
+BOTH_CLOCKS = (Clock.WALL, Clock.DEVICE)
+ENVIRONMENT = Environment(
+    system="Linux 6.1",
+    machine="x86_64",
+    cpu="Fabricated CPU @ 2.50GHz",
+    physical_cores=2,
+    logical_cores=4,
+    caches=CacheSizes(l2_b=2**20, last_level_b=32 * 2**20),
+    memory_b=16 * 2**30,
+    libc="glibc 2.36",
+    python="3.11.9",
+    versions={"torch": "2.13.0", "numpy": "2.4.6"},
+)
+
+
+def workload(shape: Sequence[int] = (256, 768), *, reference="fused", phases=tuple(Phase), clocks=WALL, **axes):
+    """A planned workload that normalizes the last axis."""
+    made = Workload(shape=tuple(shape), normalized_shape=(shape[-1],), threads=2, **axes)
+    return PlannedWorkload(
+        id=made.name(default_threads=2), workload=made, reference=reference, phases=phases, clocks=clocks
+    )
+
+
+def case(implementation: str, *, of=0, function="layer_norm", **fields) -> PlannedCase:
+    """A planned case of workload number `of`."""
+    return PlannedCase(workload=of, implementation=implementation, use=implementation, function=function, **fields)
+
+
+def header(workloads: Iterable[PlannedWorkload], cases: Iterable[PlannedCase], **fields) -> Header:
+    """A header for these workloads and cases."""
+    return Header(
+        **{
+            "run_id": "20261122-154500-made",
+            "created": "2026-11-22T15:45:00+00:00",
+            "lnbench_version": "0.1.0",
+            "suite": "made",
+            "description": "Numbers without a machine.",
+            "suite_text": "name: made\n",
+            "seed": 1,
+            "sampling": SamplingRecord(processes=1, precision=0.01, budget_s=5),
+            "environment": ENVIRONMENT,
+            "workloads": tuple(workloads),
+            "cases": tuple(cases),
+            **fields,
+        }
+    )
+
+
+def turn(number: int, seconds: float, *, of=0, process=0, round=0, started_s=0.0, clock=Clock.WALL, **fields) -> Turn:
+    """A turn in which inference, forward and backward each took `seconds`."""
+    samples = {"inference": seconds, "forward": seconds, "backward": seconds, "forward_backward": 2 * seconds}
+    return Turn(
+        process=process,
+        workload=of,
+        round=round,
+        case=number,
+        started_s=started_s,
+        calls={"inference": 100, "step": 50},
+        **{"wall_s" if clock is Clock.WALL else "device_s": samples, **fields},
+    )
+
+
+def noisy_turns(
+    true_s: Mapping[int, float],
+    *,
+    of=0,
+    processes=1,
+    rounds=40,
+    noise=0.01,
+    between=0.0,
+    seed=1,
+    copy_s: float | None = None,
+    disposal=0.01,
+    device_share: float | None = None,
+) -> Iterator[Turn]:
+    """Rounds in shuffled order around each case's true forward time.
+
+    The machine's own speed drifts (shared by a round's turns), each sample has `noise` of its own, one in fifty is hit
+    by something else, and each process shifts each case by `between`. Backward takes twice the forward, inference 0.9
+    of it. With `copy_s` a probe takes turns too; with `device_share` the device's clock sees that share of the wall's.
+    """
+    draw = np.random.default_rng(seed)
+    for process in range(processes):
+        base_s = {number: seconds * np.exp(draw.normal(0, between)) for number, seconds in true_s.items()}
+        if copy_s is not None:
+            base_s[PROBE_CASE] = copy_s
+        drift = 0.0
+        for number_of_round in range(rounds):
+            drift = 0.9 * drift + draw.normal(0, 0.004)
+            for place, number in enumerate(draw.permutation(list(base_s)).tolist()):
+                inference_s, forward_s, backward_s = (
+                    share
+                    * float(base_s[number] * np.exp(drift + draw.normal(0, noise)))
+                    * (1.3 if draw.random() < 0.02 else 1.0)
+                    for share in (0.9, 1.0, 2.0)
+                )
+                wall_s = {
+                    "inference": inference_s,
+                    "forward": forward_s,
+                    "backward": backward_s,
+                    "forward_backward": forward_s + backward_s,
+                }
+                if number == PROBE_CASE:
+                    wall_s = {"copy": forward_s}
+                yield Turn(
+                    process=process,
+                    workload=of,
+                    round=number_of_round,
+                    case=number,
+                    started_s=0.01 * (number_of_round * len(base_s) + place),
+                    calls={"copy": 50} if number == PROBE_CASE else {"inference": 100, "step": 50},
+                    wall_s=wall_s if number == PROBE_CASE else wall_s | {"disposal": disposal * 3 * true_s[number]},
+                    device_s={} if device_share is None else {name: device_share * s for name, s in wall_s.items()},
+                    faults=None if number == PROBE_CASE else 0.0,
+                )
+
+
+def run(workloads: Iterable[PlannedWorkload], cases: Iterable[PlannedCase], events: Iterable[Event], **fields) -> Run:
+    """A run that was read."""
+    return Run(header=header(workloads, cases, **fields), events=tuple(events))
+
+
+def ended(number: int, status: Status, reason: str, *, process=0, stage=Stage.TIMING) -> Ended:
+    """A case that did not end well."""
+    return Ended(process=process, case=number, status=status, stage=stage, reason=reason)
+
+
+def finished(of=0, *, process=0, rounds=40, stopped_by="precision") -> WorkloadFinished:
+    """A process that is done with a workload."""
+    return WorkloadFinished(process=process, workload=of, rounds=rounds, stopped_by=stopped_by, rounds_s=4.0)
+
+
+def everything() -> Run:
+    """A run in which each thing that a table has to show happens once."""
+    workloads = [
+        workload((8, 128, 768), label="gpt2"),
+        workload((8, 128, 768), dtype="bfloat16", param_dtype="bfloat16"),
+        workload((4096, 4096), device="cuda", clocks=BOTH_CLOCKS),
+        workload((2, 64), device="cuda:7"),
+    ]
+    cases = [
+        case("eager"),
+        case("compiled"),
+        case("fused"),
+        case("batch_norm", function="batch_norm", norm_mode="train"),
+        case("shifted"),
+        case("crashing"),
+        case("odd", status=Status.UNSUPPORTED, reason="needs an even number of features"),
+        case("eager", of=1),
+        case("fused", of=1),
+        case("late", of=1),
+        case("fused", of=2),
+        case("compiled_max_autotune", of=2),
+        case("fused", of=3, status=Status.SKIPPED, reason="there is no cuda:7 here"),
+    ]
+    events: list[Event] = [
+        WorkerStarted(process=0, worker=0, device="cpu", device_name="Fabricated CPU @ 2.50GHz", import_s=1.5),
+        WorkerStarted(
+            process=0,
+            worker=1,
+            device="cuda",
+            device_name="NVIDIA Fabricated",
+            import_s=2.5,
+            versions={"torch": "2.13.0"},
+        ),
+        Noticed(notice=Notice(code="busy", text="another process used 20 % of this machine")),
+        *(Built(process=0, case=number, build_s=0.01, first_call_s=0.002) for number in (0, 2, 3, 7, 8)),
+        Built(process=0, case=1, build_s=0.01, first_call_s=21.0, compiled_cold=True),
+        Built(process=1, case=1, build_s=0.01, first_call_s=1.5, compiled_cold=False),
+        Verified(
+            process=0,
+            case=2,
+            moment="before",
+            max_relative_error={"y": 1e-7, "dx": 3e-7},
+            share_of_tolerance={"y": 0.1, "dx": 0.2},
+        ),
+        ended(4, Status.WRONG, "dbias is 40 times its tolerance off", stage=Stage.VERIFY),
+        *noisy_turns({0: 330e-6, 1: 105e-6, 2: 100e-6, 3: 210e-6, 5: 99e-6}, copy_s=80e-6, seed=2),
+        ended(5, Status.CRASH, "the worker died of SIGSEGV in backward"),
+        Noticed(notice=Notice(code="inaccurate", text="off on inputs with a large mean"), workload=0, case=0),
+        Noticed(notice=Notice(code="spoiled", text="3 rounds were dropped: the CPU was throttled"), workload=0),
+        finished(0),
+        ended(8, Status.OOM, "out of memory while building"),
+        *noisy_turns({7: 500e-6}, of=1, disposal=0.05, rounds=25, seed=3),
+        finished(1, rounds=25, stopped_by="budget"),
+        *noisy_turns({10: 80e-6, 11: 70e-6}, of=2, device_share=0.3, noise=0.003, copy_s=70e-6, seed=4),
+        DeviceMemory(process=0, case=10, nvml_process_bytes=700_000_000, nvml_device_bytes=900_000_000),
+        finished(2),
+        RunFinished(wall_s=33.0),
+    ]
+    return run(workloads, cases, events)

@@ -1,0 +1,100 @@
+"""Workloads from axes, and what a machine can't do of them; cold caches above all."""
+
+import pytest
+from planning import MACHINE, MIB, outcomes, plan
+
+from lnbench.plan import Machine, rotation_buffers
+from lnbench.record import CacheSizes, Status
+from lnbench.workload import Workload
+
+
+def test_axes_that_are_left_out_follow_the_dtype_and_the_machine():
+    workload = plan("shapes: {shape: [2, 8, 64], label: tiny}, dtypes: float16, norm_dims: 2").workloads[0].workload
+
+    assert workload == Workload(
+        (2, 8, 64), (8, 64), dtype="float16", param_dtype="float16", threads=MACHINE.threads, label="tiny"
+    )
+
+
+@pytest.mark.parametrize(
+    ("workload", "title", "status", "reason"),
+    [
+        ("devices: cuda", "fused", Status.SKIPPED, "no NVIDIA driver was found"),
+        ("devices: cuda:7", "fused", Status.SKIPPED, "this machine has no cuda:7"),
+        ("threads: 5", "fused", Status.SKIPPED, "5 threads on 4 logical cores that this process may use"),
+        (
+            "layouts: channels_last",
+            "fused",
+            Status.SKIPPED,
+            "channels_last needs a shape of 4 axes, as in (N, C, H, W)",
+        ),
+        ("norm_dims: 2", "fused", Status.UNSUPPORTED, "norm_dims 2 leaves no rows of a shape with 2 axes"),
+        ("norm_dims: 3", "fused", Status.UNSUPPORTED, "norm_dims 3 leaves no rows of a shape with 2 axes"),
+        ("eps: 1e-6", "group_norm", Status.UNSUPPORTED, "48 channels do not divide into 32 groups"),
+        (
+            "eps: 1e-6",
+            "instance_norm",
+            Status.UNSUPPORTED,
+            "instance norm needs more than one position per channel, as in (N, C, H, W), norm_dims 3",
+        ),
+        ("threads: 4", "fused", None, ""),
+        ("dtypes: float64", "fused", None, ""),
+    ],
+)
+def test_what_is_known_not_to_work_is_a_case_with_its_reason(workload, title, status, reason):
+    made = plan(f"shapes: [[8, 48]], {workload}", implementations="fused, group_norm, instance_norm")
+
+    assert outcomes(made)[title] == (status, reason)
+    assert len(made.cases) == 3
+
+
+def test_only_the_modes_that_a_function_lacks_are_set_aside():
+    made = plan("shapes: [[1, 64]], norm_modes: [train, eval]", implementations="fused, batch_norm")
+
+    assert outcomes(made)["batch_norm (train)"][0] is Status.UNSUPPORTED
+    assert outcomes(made)["batch_norm (eval)"] == (None, "")
+
+
+def test_cold_rotates_through_twice_the_last_level_cache():
+    workload = Workload((256, 1024), (1024,), cache="cold")
+
+    buffers = rotation_buffers(workload, MACHINE.caches, MACHINE.memory_b)
+
+    assert buffers == 8  # 16 MiB in pairs of 2 x 1 MiB
+    assert rotation_buffers(Workload((256, 1024), (1024,)), MACHINE.caches, MACHINE.memory_b) == 1
+    assert rotation_buffers(Workload((256, 1024), (1024,), cache="cold", device="cuda"), CacheSizes(), 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("caches", "memory_mib", "shape", "settled", "reason"),
+    [
+        (MACHINE.caches, 64, "[256, 1024]", "cold", ""),
+        (MACHINE.caches, 63, "[256, 1024]", "displaced", ""),
+        (MACHINE.caches, 4, "[64, 1024]", "cold", "cold needs more buffers or memory than there is"),
+        (CacheSizes(l2_b=MIB, last_level_b=512 * MIB), 10**6, "[2, 8]", "displaced", ""),
+        (CacheSizes(l2_b=MIB), 1024, "[256, 1024]", "displaced", ""),
+        (
+            CacheSizes(),
+            1024,
+            "[256, 1024]",
+            "cold",
+            "cold needs the sizes of the caches, which this system does not tell",
+        ),
+    ],
+)
+def test_cold_that_does_not_fit_is_named_displaced_or_skipped_never_called_cold(
+    caches, memory_mib, shape, settled, reason
+):
+    machine = Machine(2, 2, caches, memory_mib * MIB)
+
+    made = plan(f"shapes: [{shape}], cache: cold", machine=machine)
+
+    assert made.workloads[0].workload.cache == settled
+    assert outcomes(made)["fused"][0] == (Status.SKIPPED if reason else None)
+    assert outcomes(made)["fused"][1].startswith(reason)
+
+
+def test_a_tensor_above_the_cap_alone_needs_no_second_pair():
+    workload = Workload((4096, 1024), (1024,), cache="cold")
+
+    assert rotation_buffers(workload, MACHINE.caches, memory_b=64 * MIB) == 1

@@ -111,8 +111,8 @@ def settle_cache(workload: Workload, machine: Machine) -> Workload:
 def find_obstacle(workload: Workload, machine: Machine) -> tuple[SetAside, str] | None:
     """Why no case of a workload can be measured here; None when nothing stands in the way."""
     rank, dims = len(workload.shape), len(workload.normalized_shape)
-    if dims >= rank:
-        return Status.UNSUPPORTED, f"norm_dims {dims} leaves no rows of a shape with {rank} axes"
+    if dims > rank:
+        return Status.UNSUPPORTED, f"norm_dims {dims} is more than the shape's {rank} axes"
     if workload.layout == Layout.CHANNELS_LAST and rank != 4:
         return Status.SKIPPED, "channels_last needs a shape of 4 axes, as in (N, C, H, W)"
     absence = machine.devices.get(workload.device, f"this machine has no {workload.device}")

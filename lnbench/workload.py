@@ -97,7 +97,7 @@ class Workload:
     @property
     def rows(self) -> int:
         """How many times `features` elements x holds."""
-        return prod(self.shape[: len(self.shape) - len(self.normalized_shape)])
+        return prod(self.shape[: max(len(self.shape) - len(self.normalized_shape), 0)])
 
     @property
     def elements(self) -> int:

@@ -74,8 +74,7 @@ class Journal:
         self.close()
 
     def _write(self, line: Header | Event) -> None:
-        # json.dumps, because pydantic writes infinities as null, and no number field reads a null back.
-        text = json.dumps(line.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
+        text = line.model_dump_json()
         try:
             self._file.write(_without_home(text).encode() + b"\n")
             self._file.flush()

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, assert_never
 
+from lnbench.pairing import Turns
 from lnbench.record import (
     PROBE_CASE,
     Built,
@@ -22,7 +23,6 @@ from lnbench.record import (
     WorkerStarted,
     WorkloadFinished,
 )
-from lnbench.stats import Turns
 from lnbench.workload import Clock, Phase
 
 Series = Mapping[int, Turns]
@@ -112,8 +112,14 @@ class Evidence:
             return Row(status, reason, {})
         series = self.series(number, phase, clock=clock)
         if not series:
-            return Row(Status.SKIPPED, f"no sample of {phase} on the {clock} clock", {})
+            return Row(Status.SKIPPED, self._why_no_sample(number, phase, clock), {})
         return Row(status, reason, series)
+
+    def _why_no_sample(self, number: int, phase: Phase, clock: Clock) -> str:
+        is_cuda = self.planned_workload(number).workload.is_cuda
+        if is_cuda and clock is Clock.WALL and phase in {Phase.FORWARD, Phase.BACKWARD}:
+            return "the host's clock can't part forward from backward without waiting inside the step"
+        return f"no sample of {phase} on the {clock} clock"
 
     def reference(self, number: int) -> int | None:
         """The case that a case is compared with: its workload's reference in the same norm mode, else its first one."""
@@ -123,6 +129,10 @@ class Evidence:
         ]
         same_mode = (candidate for candidate in candidates if self.case(candidate).norm_mode == planned.norm_mode)
         return next(same_mode, next(iter(candidates), None))
+
+    def neighbours(self, number: int) -> list[int]:
+        """The other cases of a case's workload."""
+        return [other for other in self._cases[self.case(number).workload] if other != number]
 
     def series(self, number: int, name: str, *, clock: Clock) -> Series:
         """The samples of a case under a phase's name, or `disposal`."""

@@ -28,6 +28,9 @@ _BOUND_TEXTS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+BYTES_CODES = frozenset(f"{bound}-bytes" for bound in _BOUND_TEXTS)
+"""The codes of notices that concern the bytes alone: they have no place where no column shows bytes."""
+
 
 def function_notices(case: PlannedCase, reference: PlannedCase) -> list[Notice]:
     """That a row computes something else than the reference, which its speedup then compares with."""

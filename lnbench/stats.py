@@ -6,7 +6,7 @@ Within a process the round is the unit and autocorrelation is corrected for; acr
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -75,14 +75,18 @@ class PooledVariance:
     degrees_of_freedom: int
 
 
-def interval_within(values: ArrayLike, *, level: float = LEVEL) -> Interval:
+def interval_within(values: ArrayLike) -> Interval:
     """The median of one process's series between the order statistics that hold it.
 
     The median, because a busy neighbour spoils some rounds by tens of percents, on either side, and often more than a
     trimmed mean outlasts: with a neighbour on one of two cores the median of ratios of identical work was off by 1 %
     where the mean without 10 % at each end was off by 5 to 12 %. Bounds come from the binomial count of values below
-    the median, for the effective count: the number of values over the integrated autocorrelation time of their signs
-    about the median. Fewer than 6 values have no bounds.
+    the median, for the effective count: the number of values over their integrated autocorrelation time, clipped at the
+    quartiles. Fewer than 6 values have no bounds.
+    Of 100 simulated intervals these hold the truth: 97 to 99 over independent rounds, with outliers in 5 to 60 % of
+    them too, and 99 or more over rounds that drift or alternate. At 20, 60 and 200 rounds: 90, 95 and 97 with a
+    lag-1 autocorrelation of 0.7; 66, 88 and 95 with 0.9; 86, 93 and 95 where two states swap every 5 rounds. Stopping
+    as soon as `is_precise` says so: 96; 90 with 0.7; 64 to 80 with two states further apart than the precision.
     Raises TooFewError without values, ValueError when one is not finite.
     """
     series = _at_least_one(values)
@@ -90,7 +94,7 @@ def interval_within(values: ArrayLike, *, level: float = LEVEL) -> Interval:
     median = float(np.median(series))
     if count < LEAST_FOR_MEDIAN:
         return Interval(median, -math.inf, math.inf, "round", count)
-    ordered, rank = np.sort(series), _lower_rank(series, level=level)
+    ordered, rank = np.sort(series), _lower_rank(series)
     return Interval(median, float(ordered[rank - 1]), float(ordered[count - rank]), "round", count)
 
 
@@ -121,7 +125,7 @@ def pooled_variance(groups: Iterable[ArrayLike]) -> PooledVariance | None:
 
     Leave out the case whose interval is moderated: Satterthwaite's formula takes both variances as independent.
     """
-    found = [group for group in map(_finite, groups) if len(group) > 1]
+    found = [group for group in map(finite_values, groups) if len(group) > 1]
     freedom = sum(len(group) - 1 for group in found)
     return PooledVariance(sum(group.var() * len(group) for group in found) / freedom, freedom) if found else None
 
@@ -131,7 +135,7 @@ def combine(processes: Sequence[ArrayLike], *, pooled: PooledVariance | None = N
 
     One process: from its rounds. Several: from their locations. None: without any value.
     """
-    series = [process for process in map(_finite, processes) if len(process)]
+    series = [process for process in map(finite_values, processes) if len(process)]
     if not series:
         return None
     if len(series) == 1:
@@ -145,14 +149,15 @@ def median_interval(processes: Sequence[ArrayLike]) -> Interval | None:
     One process: as `interval_within`. Several: the t interval over the processes' log medians, widened where needed to
     hold the median. None without samples. Raises ValueError for a time that is not positive and finite.
     """
-    series = [process for process in map(_times, processes) if len(process)]
+    series = [process for process in map(positive_times, processes) if len(process)]
     if not series:
         return None
     if len(series) == 1:
-        return interval_within(np.log(series[0]))
+        found = interval_within(np.log(series[0]))
+    else:
+        found = across_processes([math.log(np.median(process)) for process in series])
     median = math.log(np.median(np.concatenate(series)))
-    across = across_processes([math.log(np.median(process)) for process in series])
-    return Interval(median, min(across.low, median), max(across.high, median), "process", len(series))
+    return replace(found, estimate=median, low=min(found.low, median), high=max(found.high, median))
 
 
 def is_precise(series: Iterable[ArrayLike], *, precision: float) -> bool:
@@ -160,39 +165,26 @@ def is_precise(series: Iterable[ArrayLike], *, precision: float) -> bool:
 
     Looks at the width and never at the direction. False without any series: nothing is known then.
     """
-    found = [_finite(values) for values in series]
+    found = [finite_values(values) for values in series]
     if not found or min(map(len, found)) < LEAST_ROUNDS:
         return False
     return all(interval_within(values).relative_half_width < precision for values in found)
 
 
-class Turns(NamedTuple):
-    """The turns of one case on one workload and clock: round numbers, start times and seconds per call."""
+def finite_values(values: ArrayLike) -> FloatArray:
+    """The values as an array of float64. Raises ValueError for one that is not finite, by its position."""
+    series = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(series).all():
+        raise ValueError(f"value {int(np.argmin(np.isfinite(series)))} of {len(series)} is not finite")
+    return series
 
-    rounds: ArrayLike
-    started_s: ArrayLike
-    seconds: ArrayLike
 
-
-def pair_nearest(implementation: Turns, reference: Turns) -> FloatArray:
-    """log(reference) - log(implementation) for every turn of the implementation, in time order.
-
-    Each is paired with the reference's turn that starts nearest within the same round; equally near ones count as
-    their mean in log. Turns in rounds without the reference are dropped.
-    Raises ValueError for a time that is not positive and finite.
-    """
-    rounds, started, log_times = _in_time_order(implementation)
-    ref_rounds, ref_started, ref_log_times = _in_time_order(reference)
-    first, end = np.searchsorted(ref_rounds, rounds, "left"), np.searchsorted(ref_rounds, rounds, "right")
-    paired = end > first
-    # One column for each turn that the reference takes in a round: few, so that memory grows with the turns alone.
-    candidates = first[paired, None] + np.arange((end - first).max(initial=0))
-    is_partner = candidates < end[paired, None]
-    candidates = np.where(is_partner, candidates, 0)
-    distance = np.where(is_partner, np.abs(ref_started[candidates] - started[paired, None]), np.inf)
-    is_nearest = distance == distance.min(axis=1, initial=np.inf, keepdims=True)
-    nearest = np.where(is_nearest, ref_log_times[candidates], 0.0).sum(axis=1) / is_nearest.sum(axis=1)
-    return np.asarray(nearest - log_times[paired], dtype=np.float64)
+def positive_times(values: ArrayLike) -> FloatArray:
+    """Seconds as an array of float64. Raises ValueError for a time that is not positive and finite."""
+    times = finite_values(values)
+    if (times <= 0).any():
+        raise ValueError(f"a time of {times.min():g} s: times are positive")
+    return times
 
 
 def _exp(value: float) -> float:
@@ -208,45 +200,24 @@ def _t_interval(
     return Interval(estimate, estimate - half, estimate + half, unit, count)
 
 
-def _finite(values: ArrayLike) -> FloatArray:
-    series = np.asarray(values, dtype=np.float64)
-    if not np.isfinite(series).all():
-        raise ValueError(f"value {int(np.argmin(np.isfinite(series)))} of {len(series)} is not finite")
-    return series
-
-
 def _at_least_one(values: ArrayLike) -> FloatArray:
-    series = _finite(values)
+    series = finite_values(values)
     if not len(series):
         raise TooFewError("too few values: 0, need at least 1")
     return series
 
 
-def _times(values: ArrayLike) -> FloatArray:
-    times = _finite(values)
-    if (times <= 0).any():
-        raise ValueError(f"a time of {times.min():g} s: times are positive")
-    return times
-
-
-def _in_time_order(turns: Turns) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-    """Round numbers, start times and log times, sorted by round and then by start."""
-    rounds, started = np.asarray(turns.rounds, dtype=np.int64), _finite(turns.started_s)
-    order = np.lexsort((started, rounds))
-    return rounds[order], started[order], np.log(_times(turns.seconds))[order]
-
-
-def _autocorrelation_time(deviations: FloatArray) -> float:
+def _autocorrelation_time(values: FloatArray) -> float:
     """How many successive values are worth one independent value: 1 + 2 x the sum of autocorrelations, at least 1.
 
     The sum ends where a pair of neighbouring lags is no longer positive, and pairs never grow (Geyer 1992, Statistical
     Science 7:473, initial monotone sequence). Taking the mean from the series itself lowers each of its m lags by about
     time / count; dividing by 1 - (2m + 1) / count undoes that, without which 20 rounds look far too independent.
     """
-    count = len(deviations)
-    longest = max(count / LEAST_FOR_MEDIAN, 1.0)
+    count = len(values)
+    longest = count / LEAST_FOR_MEDIAN
     size = 1 << (2 * count - 1).bit_length()
-    covariance = np.fft.irfft(np.abs(np.fft.rfft(deviations, size)) ** 2, size)
+    covariance = np.fft.irfft(np.abs(np.fft.rfft(values - values.mean(), size)) ** 2, size)
     if covariance[0] <= 0:
         return 1.0
     pairs = covariance[: count - count % 2].reshape(-1, 2).sum(axis=1) / covariance[0]
@@ -258,10 +229,16 @@ def _autocorrelation_time(deviations: FloatArray) -> float:
     return min(time / share, longest) if share > 0 else longest
 
 
-def _lower_rank(values: FloatArray, *, level: float) -> int:
-    """The rank, counted from 1, of the order statistic that bounds the median from below."""
+def _lower_rank(values: FloatArray) -> int:
+    """The rank, counted from 1, of the order statistic that bounds the median from below.
+
+    Clipped at the quartiles, values tell how long they stay on one side of the median nearly as well as whole ones do,
+    and outliers in half of the rounds can't hide it. Signs tell less: 90 where this holds 94 (two states, 60 rounds).
+    """
     count = len(values)
-    time = _autocorrelation_time(np.sign(values - np.median(values)))
+    deviations = values - np.median(values)
+    low, high = np.sort(deviations)[[count // 4, -1 - count // 4]]
+    time = _autocorrelation_time(np.clip(deviations, low, high))
     effective = max(math.floor(count / time), LEAST_FOR_MEDIAN)
-    rank = math.floor(bdtrik((1 - level) / 2, effective, 0.5)) + 1
+    rank = math.floor(bdtrik((1 - LEVEL) / 2, effective, 0.5)) + 1
     return rank * (count + 1) // (effective + 1)

@@ -11,6 +11,7 @@ from lnbench import row_notices, stats
 from lnbench.errors import Unsupported
 from lnbench.evidence import Evidence, Series
 from lnbench.record import Header, Notice, PlannedCase, PlannedWorkload, Run, Status
+from lnbench.speedups import Speedups, paired
 from lnbench.traffic import Traffic, minimum_bytes
 from lnbench.units import format_shape
 from lnbench.workload import Clock, Phase
@@ -87,6 +88,7 @@ class RowSummary:
 def summarize(run: Run) -> tuple[RowSummary, ...]:
     """A summary for every case, phase and clock of the plan, in plan order, also for cases that failed."""
     evidence = Evidence(run)
+    speedups = Speedups(evidence)
     of_run = _run_columns(evidence)
     found = []
     for number, case in enumerate(run.header.cases):
@@ -99,7 +101,7 @@ def summarize(run: Run) -> tuple[RowSummary, ...]:
         }
         for phase in planned.phases:
             for clock in planned.clocks:
-                found.append(_row(evidence, number, phase=phase, clock=clock, shared=shared))
+                found.append(_row(evidence, speedups, number, phase=phase, clock=clock, shared=shared))
     return tuple(found)
 
 
@@ -151,7 +153,9 @@ def _case_columns(evidence: Evidence, number: int) -> dict[str, Any]:
     }
 
 
-def _row(evidence: Evidence, number: int, *, phase: Phase, clock: Clock, shared: Mapping[str, Any]) -> RowSummary:
+def _row(
+    evidence: Evidence, speedups: Speedups, number: int, *, phase: Phase, clock: Clock, shared: Mapping[str, Any]
+) -> RowSummary:
     header, case = evidence.run.header, evidence.case(number)
     reference = evidence.reference(number)
     traffic = _traffic(header, case, phase)
@@ -166,8 +170,7 @@ def _row(evidence: Evidence, number: int, *, phase: Phase, clock: Clock, shared:
         if reference == number:
             columns |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
         else:
-            base = {} if reference is None else evidence.row(reference, phase, clock=clock).series
-            columns |= _speedup_columns(stats.combine(_paired(series, base)))
+            columns |= _speedup_columns(speedups.interval(number, phase, clock=clock))
             if "speedup" not in columns:
                 notices += [_reference_not_ok(evidence, number, phase=phase, clock=clock)]
         probe = evidence.probe(case.workload, clock=clock)
@@ -202,11 +205,6 @@ def _time_columns(series: Series) -> dict[str, Any]:
         "high_s": bounds.high if interval.is_bounded else None,
         "min_s": float(min(found.min() for found in times)),
     }
-
-
-def _paired(series: Series, base: Series) -> list[stats.FloatArray]:
-    """log(base) - log(series) of the turns that stand nearest, for every process that has both."""
-    return [stats.pair_nearest(turns, base[process]) for process, turns in series.items() if process in base]
 
 
 def _speedup_columns(interval: stats.Interval | None) -> dict[str, float | None]:
@@ -246,7 +244,7 @@ def _traffic_columns(
     if traffic is None:
         return {}
     columns = {"gb_per_s": traffic.bytes / median_s / 1e9}
-    logs = [float(np.median(found)) for found in _paired(series, probe) if len(found)]
+    logs = [float(np.median(found)) for found in paired(series, probe)]
     if logs:
         columns["percent_of_copy"] = 100 * traffic.bytes / copied_b * math.exp(float(np.median(logs)))
     return columns

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 from lnbench.record import PROBE_CASE, Run, Turn
@@ -108,8 +107,8 @@ SAMPLE_COLUMNS = _columns(
 )
 """The raw samples, one per row; `disposal` stands among the phases."""
 
-RESULT_DTYPES: Mapping[str, str] = MappingProxyType({column.name: column.dtype for column in RESULT_COLUMNS})
-"""The map for `pandas.read_csv("results.csv", dtype=...)`."""
+RESULT_DTYPES: dict[str, str] = {column.name: column.dtype for column in RESULT_COLUMNS}
+"""The map for `pandas.read_csv("results.csv", dtype=...)`, which copies it and so takes no read-only map."""
 
 
 def results_table(run: Run) -> Table:

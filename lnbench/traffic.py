@@ -102,7 +102,11 @@ def _total(touched: Mapping[str, int], sizes: Mapping[str, int]) -> int:
 
 
 def _sizes(function: Function, workload: Workload) -> dict[str, int]:
-    """The bytes of every tensor that exists. Statistics, saved and running, are float32, or float64 for float64 x."""
+    """The bytes of every tensor that exists.
+
+    Saved statistics are float32, or float64 for float64 x. Running ones have the parameters' dtype, there being no
+    other pair that PyTorch's batch norm takes.
+    """
     parameter_b = prod(parameter_shape(function, workload)) * DTYPE_BYTES[workload.param_dtype]
     statistic_b = geometry(function, workload).statistics * max(DTYPE_BYTES[workload.dtype], 4)
     sizes = dict.fromkeys(("x", "y", "dy", "dx"), workload.x_bytes) | {"rstd": statistic_b}
@@ -113,7 +117,7 @@ def _sizes(function: Function, workload: Workload) -> dict[str, int]:
     if function.centred:
         sizes["mean"] = statistic_b
     if function.has_running_statistics:
-        sizes |= {"running_mean": statistic_b, "running_var": statistic_b}
+        sizes |= {"running_mean": parameter_b, "running_var": parameter_b}
     return sizes
 
 

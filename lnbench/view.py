@@ -6,6 +6,7 @@ from itertools import groupby
 
 from lnbench.evidence import Evidence
 from lnbench.record import Header, Notice, PlannedWorkload, Run, Status, WorkloadFinished
+from lnbench.row_notices import BYTES_CODES
 from lnbench.summaries import RowSummary, summarize
 from lnbench.units import format_percent
 from lnbench.workload import Clock, Phase
@@ -128,12 +129,13 @@ def _case_status(cells: Sequence[RowSummary]) -> Status:
 
 
 def _footnote_texts(cells: Iterable[RowSummary], general: Sequence[Notice]) -> list[str]:
-    """What is to be said of a row; what holds for the whole workload stands in the caption."""
+    """What is to be said of a row; what holds for the whole workload stands in the caption, bytes in results.csv."""
     found = []
     for cell in cells:
         if cell.reason:
             found.append(f"{cell.status}: {cell.reason}")
-        found += [notice.text for notice in cell.notices if notice not in general]
+        own = (notice for notice in cell.notices if notice not in general)
+        found += [notice.text for notice in own if notice.code not in BYTES_CODES]
     return found
 
 

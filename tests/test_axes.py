@@ -28,8 +28,9 @@ def test_axes_that_are_left_out_follow_the_dtype_and_the_machine():
             Status.SKIPPED,
             "channels_last needs a shape of 4 axes, as in (N, C, H, W)",
         ),
-        ("norm_dims: 2", "fused", Status.UNSUPPORTED, "norm_dims 2 leaves no rows of a shape with 2 axes"),
-        ("norm_dims: 3", "fused", Status.UNSUPPORTED, "norm_dims 3 leaves no rows of a shape with 2 axes"),
+        ("norm_dims: 2", "fused", None, ""),
+        ("norm_dims: 2", "group_norm", Status.UNSUPPORTED, "channels are undefined when 2 of 2 axes are normalized"),
+        ("norm_dims: 3", "fused", Status.UNSUPPORTED, "norm_dims 3 is more than the shape's 2 axes"),
         ("eps: 1e-6", "group_norm", Status.UNSUPPORTED, "48 channels do not divide into 32 groups"),
         (
             "eps: 1e-6",
@@ -46,6 +47,12 @@ def test_what_is_known_not_to_work_is_a_case_with_its_reason(workload, title, st
 
     assert outcomes(made)[title] == (status, reason)
     assert len(made.cases) == 3
+
+
+def test_all_axes_of_a_shape_can_be_normalized_as_one_row():
+    workload = plan("shapes: [[8, 64]], norm_dims: 2").workloads[0].workload
+
+    assert (workload.normalized_shape, workload.rows, workload.features) == ((8, 64), 1, 512)
 
 
 def test_only_the_modes_that_a_function_lacks_are_set_aside():

@@ -1,5 +1,6 @@
 """Minimal bytes: every published row as a formula, and a slow count over tensors that are really made."""
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -18,7 +19,7 @@ M, N = 96, 768
 
 ROWS = Workload((8, 12, N), (N,), dtype="bfloat16", param_dtype="float32")
 b, p, s, r = 2, 4, 4, 4
-"""Bytes of an element of x, of a parameter, of a saved statistic and of a running statistic, for these workloads."""
+"""Bytes of an element of x, a parameter, a saved statistic and a running one, for these workloads."""
 
 IMAGES = Workload((6, 32, 7, 5), (32, 7, 5), dtype="bfloat16", param_dtype="float32")
 C, E = 32, 6 * 32 * 7 * 5
@@ -28,9 +29,7 @@ TINY_CACHE_B, HUGE_CACHE_B = 16, 1 << 40
 
 
 def in_mode(norm_mode, **changes):
-    return Workload(
-        IMAGES.shape, IMAGES.normalized_shape, dtype="bfloat16", param_dtype="float32", norm_mode=norm_mode, **changes
-    )
+    return replace(IMAGES, norm_mode=norm_mode, **changes)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +168,15 @@ def test_statistics_of_float64_take_eight_bytes():
     assert minimum_bytes("layer_norm", FORWARD, double).bytes == (2 * 60 + 2 * 10 + 2 * 6) * 8
 
 
+@pytest.mark.parametrize(("param_dtype", "p"), [("bfloat16", 2), ("float32", 4)])
+def test_running_statistics_have_the_bytes_of_a_parameter(param_dtype, p):
+    workload = in_mode("train", param_dtype=param_dtype)
+
+    found = minimum_bytes("batch_norm", FORWARD, workload)
+
+    assert found.bytes == 2 * E * b + C * (2 * p + 2 * s + 4 * p)  # the saved ones stay float32
+
+
 def test_eval_without_affine_needs_neither_x_nor_the_mean_for_dx():
     found = minimum_bytes("batch_norm", BACKWARD, in_mode("eval", affine="none"))
 
@@ -208,15 +216,16 @@ def counted_slowly(function, phase, workload, *, twice):
         "instance_norm": (batch, channels),
     }.get(function, shape[: len(shape) - len(workload.normalized_shape)])
     data = array_of(dtype, *shape)  # x, y, dy or dx
-    parameter = array_of(workload.param_dtype, *parameter_shape)  # weight, bias or the gradient of one
+    # A weight, a bias, the gradient of one, or a running statistic.
+    parameter = array_of(workload.param_dtype, *parameter_shape)
     statistic = array_of(statistic_dtype, *statistic_shape)  # a mean or a reciprocal standard deviation
     weights = [parameter] if workload.affine != "none" else []
     biases = [parameter] if workload.affine == "both" and function != "rms_norm" else []
     statistics = [statistic] if function == "rms_norm" else [statistic, statistic]
-    running = [statistic, statistic] if function == "batch_norm" else []
+    running = [parameter, parameter] if function == "batch_norm" else []
     if function == "batch_norm" and workload.norm_mode == "eval":
         if phase is BACKWARD:  # without a weight neither x nor the running mean is needed
-            touched = [data, data, *([data, statistic] if weights else []), statistic, *weights * 2, *biases]
+            touched = [data, data, *([data, running[0]] if weights else []), running[1], *weights * 2, *biases]
         else:
             touched = [data, data, *running, *weights, *biases]
     elif phase is BACKWARD:
@@ -254,7 +263,7 @@ def test_bytes_equal_a_slow_count_over_explicit_tensors(function, phase, workloa
 
 @given(st.lists(SIZES, min_size=2, max_size=4), st.data(), st.sampled_from(Phase))
 def test_layer_norm_bytes_depend_on_rows_and_features_alone(shape, data, phase):
-    dims = data.draw(st.integers(1, len(shape) - 1))
+    dims = data.draw(st.integers(1, len(shape)))
     features = prod(shape[-dims:])
     flat = Workload((prod(shape) // features, features), (features,))
 

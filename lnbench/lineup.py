@@ -8,7 +8,7 @@ from lnbench.errors import SuiteError, UsageError, nearest
 from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, Function
 from lnbench.selection import is_pattern
 from lnbench.suite import Suite
-from lnbench.suite_entries import ImplementationEntry
+from lnbench.suite_entries import ImplementationEntry, WorkloadEntry
 from lnbench.suite_fields import OptionValue
 from lnbench.suite_text import Step, show
 
@@ -78,7 +78,9 @@ def line_up(
 def check_names(suite: Suite, *, known: Mapping[str, Known]) -> None:
     """Raise SuiteError where `exclude` or `thresholds` speak of an implementation or function that does not exist."""
     names = {*known, *(declared.entry.name for declared in _all_declared(suite))}
-    for path, owner in ((), suite), *((("workloads", n), entry) for n, entry in enumerate(suite.workloads)):
+    owners: list[tuple[tuple[Step, ...], Suite | WorkloadEntry]] = [((), suite)]
+    owners += [(("workloads", number), entry) for number, entry in enumerate(suite.workloads)]
+    for path, owner in owners:
         for name in owner.thresholds if isinstance(owner.thresholds, dict) else ():
             _require("implementation", name, names, suite.place(*path, "thresholds", name))
         for row, rule in enumerate(owner.exclude):

@@ -218,7 +218,10 @@ PROBE_CASE = -1
 
 
 class WorkloadFinished(_Frozen):
-    """A process is done with a workload: why it stopped, and where the time went."""
+    """A process is done with a workload: why it stopped, and where the time went.
+
+    `setup_s`: from the order to the first turn. `compiling_s`: the part of it in builds and first calls that compiled.
+    """
 
     event: Literal["workload_finished"] = "workload_finished"
     process: int
@@ -227,6 +230,7 @@ class WorkloadFinished(_Frozen):
     stopped_by: Literal["precision", "budget", "nothing left"]
     rounds_s: float
     setup_s: float = 0.0
+    compiling_s: float = 0.0
 
 
 class Ended(_Frozen):
@@ -268,10 +272,8 @@ class RunFinished(_Frozen):
     interrupted: bool = False
 
 
-Event = Annotated[
-    WorkerStarted | Built | Verified | Turn | WorkloadFinished | Ended | Noticed | DeviceMemory | RunFinished,
-    Field(discriminator="event"),
-]
+AnyEvent = WorkerStarted | Built | Verified | Turn | WorkloadFinished | Ended | Noticed | DeviceMemory | RunFinished
+Event = Annotated[AnyEvent, Field(discriminator="event")]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 """Reads one line of a journal, or of a worker's pipe, into its event."""
 

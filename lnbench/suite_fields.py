@@ -191,7 +191,6 @@ Label = Annotated[
 Description = Annotated[
     str, PlainValidator(_description), Described({"type": "string", "minLength": 1, "maxLength": 1000})
 ]
-OptionValue = bool | int | float | str
 Option = Annotated[OptionValue, PlainValidator(_option), Described({"type": ["boolean", "number", "string"]})]
 Device = Annotated[
     str,

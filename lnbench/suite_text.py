@@ -167,6 +167,7 @@ def _refuse_depth(text: str, source: str) -> None:
 
 
 def _line(part: yaml.Node | yaml.Event) -> int:
+    assert part.start_mark is not None  # the loader marks all that it reads from text
     return part.start_mark.line + 1
 
 

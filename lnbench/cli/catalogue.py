@@ -25,7 +25,7 @@ def implementations_table(plugins: tuple[Path, ...]) -> RenderableType:
     table = _table("name", "function", "from", "what it is")
     for row in BUILT_IN.values():
         table.add_row(row.name, row.function, "lnbench", Text(row.summary))
-    for entry in describe_plugins(tuple(path.resolve() for path in plugins)):
+    for entry in describe_plugins(plugins):
         table.add_row(*map(_text, (entry.name, entry.function, Path(entry.plugin).name, entry.summary)))
     return table
 

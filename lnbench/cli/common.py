@@ -103,4 +103,7 @@ def _console(is_terminal: bool) -> "Console":
     from rich.console import Console
 
     width = None if is_terminal or "COLUMNS" in os.environ else _PIPED_WIDTH
-    return Console(highlight=False, width=width, soft_wrap=False)
+    # NO_COLOR keeps rich from colours alone; without a colour system it leaves bold and the like out too.
+    return Console(
+        highlight=False, width=width, soft_wrap=False, color_system=None if os.environ.get("NO_COLOR") else "auto"
+    )

@@ -20,13 +20,15 @@ HELP = """Measure what a normalization layer costs: verified results, and ratios
 
 Examples:
 
-  lnbench run quick                            the built-in LayerNorms on this machine, in a minute
+  lnbench run quick
 
-  lnbench run my_suite.yaml --plugin my.py     your shapes, your implementation
+  lnbench run my_suite.yaml --plugin my_norms.py
 
-  lnbench list implementations                 what there is
+  lnbench list implementations
 
-  lnbench report latest --format markdown      the newest run again, as text to paste
+  lnbench report latest --format markdown
+
+Exit codes: 0 fine, 2 bad input, 4 some case failed, 5 nothing was measured, 70 a bug in lnbench, 130 interrupted.
 """
 
 app = typer.Typer(
@@ -84,8 +86,11 @@ def run_command_line(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted", "")
         return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`; there is nobody left to tell.
+    except (BrokenPipeError, SystemExit) as leaving:
+        # The reader of our output has gone, as with `| head`; there is nobody left to tell. typer and rich leave with
+        # code 1 then, which here would say that something became slower.
+        if isinstance(leaving, SystemExit) and not isinstance(leaving.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FINE)
     except Exception as error:
@@ -107,6 +112,9 @@ def _is_usage_error(error: Exception) -> bool:
 def _usage(error: Exception) -> int:
     """Say what is wrong with the command line, and where its help is."""
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
+        print(message, file=sys.stderr)  # noqa: T201
+        return int(ExitCode.USAGE)
     context = getattr(error, "ctx", None)
     hint = f"see `{context.command_path} --help`" if context is not None else "see `lnbench --help`"
     if context is not None and message.startswith("No such command"):

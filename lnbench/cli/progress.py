@@ -13,6 +13,7 @@ from lnbench.record import Ended, Event, Stage, WorkloadFinished
 from lnbench.render.outside import plain
 from lnbench.units import format_duration
 
+LONG_S = 3.0
 REFRESH_S = 1.0
 """Drawing costs the measured process its second core, so it is done once a second and never by a thread."""
 
@@ -32,6 +33,8 @@ class Watching(Protocol):
 
     def progressed(self, share: float) -> None: ...
 
+    def waited(self) -> None: ...
+
     def happened(self, event: Event) -> None: ...
 
 
@@ -40,7 +43,7 @@ def make_observer(plan: Plan, *, quiet: bool) -> Watching:
     console = progress_console()
     if quiet:
         return Silence()
-    return Bar(plan, console) if console.is_terminal else Lines(plan)
+    return Bar(plan, console) if console.is_terminal and not console.no_color else Lines(plan)
 
 
 class Silence:
@@ -59,6 +62,9 @@ class Silence:
         pass
 
     def progressed(self, share: float) -> None:
+        pass
+
+    def waited(self) -> None:
         pass
 
     def happened(self, event: Event) -> None:
@@ -102,6 +108,8 @@ class Bar(Silence):
         )
         self._task = self._progress.add_task("starting", total=self._pace.units, left="")
         self._drawn = 0.0
+        self._at: tuple[int, Stage] | None = None
+        self._since = 0.0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -113,14 +121,19 @@ class Bar(Silence):
     def workload_began(self, process: int, workload: int) -> None:
         del process, workload
         self._pace.begin()
-        self._draw("starting", always=True)
+        self._at = None
+        self._draw()
 
     def announced(self, case: int, stage: Stage) -> None:
-        planned = self._plan.cases[case]
-        self._draw(f"{stage} {planned.title} {self._plan.workloads[planned.workload].id}")
+        if (case, stage) != self._at:
+            self._at, self._since = (case, stage), monotonic()
+        self._draw()
 
     def progressed(self, share: float) -> None:
         self._pace.share = share
+
+    def waited(self) -> None:
+        self._draw()
 
     def happened(self, event: Event) -> None:
         if isinstance(event, Ended):
@@ -128,17 +141,27 @@ class Bar(Silence):
         elif isinstance(event, WorkloadFinished):
             self._pace.share = 1.0
 
-    def _draw(self, text: str, *, always: bool = False) -> None:
-        if not always and monotonic() - self._drawn < REFRESH_S:
+    def _draw(self) -> None:
+        if monotonic() - self._drawn < REFRESH_S:
             return
         self._drawn = monotonic()
         self._progress.update(
             self._task,
-            description=plain(text),
+            description=plain(self._doing()),
             completed=max(self._pace.begun - 1, 0),
             left=f"{format_duration(self._pace.left_s())} left",
         )
         self._progress.refresh()
+
+    def _doing(self) -> str:
+        """Who is at work on what, and for how long already where that is long."""
+        if self._at is None:
+            return "starting a worker"
+        number, stage = self._at
+        case = self._plan.cases[number]
+        text = f"{stage} {case.title} {self._plan.workloads[case.workload].id}"
+        since = monotonic() - self._since
+        return f"{text} ({format_duration(since)})" if since >= LONG_S else text
 
 
 class Pace:

@@ -31,7 +31,9 @@ def report(
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Show a run again; every statistic is derived anew from its raw samples.
+    """Show a run again, in any format.
+
+    Every statistic is derived anew from the run's raw samples.
 
     Examples:
 

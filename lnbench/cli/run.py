@@ -50,7 +50,10 @@ def run(
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001
 ) -> int:
-    """Measure a suite: forward and backward times, verified, with speedups against its reference.
+    """Measure a suite and show its tables.
+
+    Every implementation is verified against a float64 oracle, then all of a workload take turns; speedups are ratios to
+    the suite's reference. Leaves a folder with run.jsonl, results.csv and report.md.
 
     Examples:
 
@@ -64,8 +67,6 @@ def run(
     """
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
-    from lnbench.cli.progress import make_observer
-    from lnbench.conductor.measuring import RunOptions, measure
     from lnbench.conductor.preparation import Request, prepare
 
     prepared = prepare(
@@ -83,6 +84,10 @@ def run(
     if dry_run:
         show(dry_run_text(prepared.plan))
         return ExitCode.FINE
+
+    from lnbench.cli.progress import make_observer
+    from lnbench.conductor.measuring import RunOptions, measure
+
     message(str(plan_line(prepared.plan)))
     options = RunOptions(reports=REPORTS, folder=output, seed=seed, timeout_s=timeout, verbose=settings.debug)
     with make_observer(prepared.plan, quiet=settings.quiet) as observer:

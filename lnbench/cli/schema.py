@@ -6,7 +6,9 @@ from lnbench.cli.common import Debug, Quiet
 
 
 def schema(quiet: Quiet = False, debug: Debug = False) -> None:  # noqa: ARG001  (read by their callbacks)
-    """Print the JSON Schema of a suite file, so that an editor can check and complete it.
+    """Print the JSON Schema of a suite file.
+
+    An editor checks and completes a suite with it.
 
     Example:
 

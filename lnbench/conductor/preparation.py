@@ -160,4 +160,4 @@ def _checked_plugins(paths: Iterable[Path]) -> Iterable[Path]:
             raise PluginError(f"{path}: there is no such file")
         if path.suffix != ".py":
             raise PluginError(f"{path}: a plug-in is a Python file (.py)")
-        yield path.resolve()
+        yield path

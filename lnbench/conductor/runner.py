@@ -24,6 +24,10 @@ from lnbench.worker.protocol import Announce, Idle, Measure, Progress, Setup
 DEFAULT_TIMEOUT_S = 300.0
 """How long one stage of one case may take; a cold compilation takes up to a minute."""
 
+LEAST_START_S = 120.0
+"""A worker may take this long to start and to fill its buffers, however short the time limit of a case is; importing
+torch from a slow disk takes half a minute."""
+
 MOST_BARE_DEATHS = 2
 """Deaths of a workload's worker that no case can be blamed for, before the workload is given up."""
 
@@ -36,6 +40,8 @@ class Observer(Protocol):
     def announced(self, case: int, stage: Stage) -> None: ...
 
     def progressed(self, share: float) -> None: ...
+
+    def waited(self) -> None: ...
 
     def happened(self, event: Event) -> None: ...
 
@@ -179,7 +185,8 @@ class Runner:
     def _listen(self, worker: WorkerProcess, follow: _Follow) -> None:
         """Take messages until the worker is idle."""
         while True:
-            message: Any = worker.receive(timeout_s=self._timeout_s)
+            timeout_s = self._timeout_s if follow.case is not None else max(self._timeout_s, LEAST_START_S)
+            message: Any = worker.receive(timeout_s=timeout_s, while_waiting=self._observer.waited)
             match message:
                 case Idle():
                     follow.case = None

@@ -87,11 +87,11 @@ def load_plugin(path: Path) -> list[Registration]:
         raise PluginError(f"{path}: a plug-in is a Python file (.py)")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
-    sys.path.append(str(path.parent))
+    sys.path.append(str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise _located(path, error) from error
+        raise _located(path, error, file=module.__file__) from error
     found = collect()
     if not found:
         raise PluginError(f"{path}: registers no implementation", hint="put @lnbench.implementation(...) on a builder")
@@ -109,12 +109,12 @@ def refuse_taken_names(path: Path, found: Iterable[Registration]) -> None:
         seen.add(registration.name)
 
 
-def _located(path: Path, error: Exception) -> PluginError:
-    """The error with the line of the plug-in where it came from."""
-    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
+def _located(path: Path, error: Exception, *, file: str | None) -> PluginError:
+    """The error with the line of the plug-in where it came from; `file` is the plug-in's own absolute path."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == file else None
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
+        if trace.tb_frame.f_code.co_filename == file:
             line = trace.tb_lineno
         trace = trace.tb_next
     place = f"{path}:{line}" if line else str(path)

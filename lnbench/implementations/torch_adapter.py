@@ -14,6 +14,8 @@ from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.workload import Workload
 
+_MUST_STAY = "a result must stay valid while the next is made"
+
 
 class TorchPrepared:
     """A PyTorch case bound to the shared buffers.
@@ -89,18 +91,32 @@ class TorchPrepared:
         self._leaves.clear()
 
     def outputs(self) -> Mapping[str, Tensor]:
-        x = self._leaves[0]
-        with torch.no_grad():
-            inferred = self._checked(self.inference(), "inference").clone()
-        first = self._checked(self.forward(), "forward")
-        second = self._checked(self.forward(), "forward")
+        with self.without_gradients():
+            _, inferred = self._called_twice(self.inference, "inference")
+        (first, second), y = self._called_twice(self.forward, "forward")
+        gradients, others = self._gradients(first), self._gradients(second)
+        for name, gradient in gradients.items():
+            if _storage(gradient) == _storage(others[name]) != _storage(self._arrays.dy[0]):
+                raise WrongResultError(f"two calls return {name} in the same memory: {_MUST_STAY}")
+        _refuse_changed(first, y, "forward")
+        return {"inference_y": inferred, "y": y, **gradients}
+
+    def _called_twice(self, call: Callable[[], Any], phase: str) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Two results that are alive together, and a copy of the first, taken at once: unfinished work shows in it."""
+        first = self._checked(call(), phase)
+        copy = first.detach().clone()
+        second = self._checked(call(), phase)
         if _storage(first) == _storage(second):
-            raise WrongResultError("two calls return the same memory: a result must stay valid while the next is made")
-        if not second.requires_grad or second.grad_fn is None:
+            raise WrongResultError(f"two calls of {phase} return the same memory: {_MUST_STAY}")
+        _refuse_changed(first, copy, phase)
+        return (first, second), copy
+
+    def _gradients(self, y: Tensor) -> dict[str, Tensor]:
+        """What one backward gives, by name."""
+        if not y.requires_grad or y.grad_fn is None:
             raise WrongResultError("the result is detached from the graph: no gradient can flow back to x")
-        wanted = [("dx", x), *self._wanted]
-        gradients = torch.autograd.grad(second, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
-        result = {"inference_y": inferred, "y": first.detach()}
+        wanted = [("dx", self._leaves[0]), *self._wanted]
+        gradients = torch.autograd.grad(y, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
         for (name, leaf), gradient in zip(wanted, gradients, strict=True):
             if gradient is None:
                 raise WrongResultError(f"no gradient reaches {'x' if name == 'dx' else name[1:]}")
@@ -108,8 +124,7 @@ class TorchPrepared:
                 raise WrongResultError(
                     f"{name} is {_kind(gradient)}, its tensor is {_kind(leaf)}",
                 )
-            result[name] = gradient
-        return result
+        return {name: gradient for (name, _), gradient in zip(wanted, gradients, strict=True)}
 
     def _checked(self, y: Any, phase: str) -> Tensor:
         """y, if it is a plain, finished tensor of its own with x's shape, dtype and device."""
@@ -189,6 +204,22 @@ def graph_breaks() -> int:
     if "torch._dynamo.utils" not in sys.modules:
         return 0
     return sum(sys.modules["torch._dynamo.utils"].counters["graph_break"].values())
+
+
+def restored_threads(wanted: int) -> int:
+    """How many threads PyTorch was found to use; where that is not what is wanted, it is set back."""
+    found = torch.get_num_threads()
+    if found != wanted:
+        torch.set_num_threads(wanted)
+    return found
+
+
+def _refuse_changed(result: Tensor, copy: Tensor, phase: str) -> None:
+    """Raise WrongResultError when a result is no longer what it was when it was returned."""
+    if not torch.equal(result.detach().nan_to_num(), copy.nan_to_num()):
+        raise WrongResultError(
+            f"what {phase} returned changed afterwards: it was not finished, or a later call writes into it"
+        )
 
 
 def _storage(tensor: Tensor) -> int:

@@ -78,7 +78,7 @@ class TorchArrays:
     def scale_x(self, factor: float, offset: float) -> None:
         """Replace every x by factor x + offset, for inputs that are hard to normalize."""
         for x in self.x:
-            x.mul_(factor).add_(offset)
+            x.data.mul_(factor).add_(offset)
 
     def all_buffers(self) -> list[Tensor]:
         """Every buffer that is shared, for comparing before and after."""
@@ -88,19 +88,23 @@ class TorchArrays:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + stream)
 
     def _fill(self) -> None:
-        """Draw on the CPU, so that a seed means the same values on every device."""
+        """Draw on the CPU, so that a seed means the same values on every device.
+
+        Written through `data`, which leaves the tensors' version as it was: a result that is kept until the version
+        changes would otherwise be right in every judgement, and never computed while timed.
+        """
         for stream, slab in enumerate(self._slabs):
             generator = self._generator(stream)
             for tensor in slab.unbind(0):
-                tensor.copy_(torch.randn(tensor.shape, generator=generator, dtype=torch.float32))
+                tensor.data.copy_(torch.randn(tensor.shape, generator=generator, dtype=torch.float32))
         for shape in self._parameters:
             self._fill_parameters(shape)
 
     def _fill_parameters(self, shape: tuple[int, ...]) -> None:
         generator = self._generator(2)
         weight, bias = self._parameters[shape]
-        weight.copy_(1.0 + 0.25 * torch.randn(shape, generator=generator, dtype=torch.float32))
-        bias.copy_(torch.randn(shape, generator=generator, dtype=torch.float32))
+        weight.data.copy_(1.0 + 0.25 * torch.randn(shape, generator=generator, dtype=torch.float32))
+        bias.data.copy_(torch.randn(shape, generator=generator, dtype=torch.float32))
 
 
 def _slab(workload: Workload, dtype: torch.dtype, pairs: int) -> Tensor:

@@ -4,7 +4,9 @@ The events measure the work alone only while the host is ahead of the device. So
 whole sample is enqueued; a sample whose first event had passed by then is dropped, and the next spin is longer.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import repeat
 from time import perf_counter_ns
 from typing import Any, Protocol
@@ -48,6 +50,7 @@ class TorchEventClock:
 
         self._cuda = torch.cuda
         self._device = torch.device(device)
+        torch.cuda.set_device(self._device)  # events and spins go to the current device's stream
         properties = torch.cuda.get_device_properties(self._device)
         l2_b = int(properties.L2_cache_size)
         self._scratch = torch.empty(2 * l2_b, dtype=torch.uint8, device=self._device)
@@ -85,24 +88,42 @@ class TorchEventClock:
         return 1e7 / self.elapsed_s(start, end)
 
 
+@dataclass
+class _Queue:
+    """How one kind of work is put in line, learnt from its own samples: what waits inside would spoil that of others.
+
+    `most_calls` is 0 when not even one call can be enqueued behind the longest spin.
+    """
+
+    spin_s: float = _FIRST_SPIN_S
+    most_calls: int = MOST_QUEUED_STEPS
+
+    def adapt(self, calls: int) -> None:
+        """Spin longer after a sample of so many calls that came too late; at the longest, call less often."""
+        if self.spin_s < _LONGEST_SPIN_S:
+            self.spin_s = min(2 * self.spin_s, _LONGEST_SPIN_S)
+        else:
+            self.most_calls = calls // 2
+
+
 class CudaSampler:
     """Samples on both clocks: `device` between events, `wall` from the host to completion.
 
     `cold`: the L2 cache is displaced before every timed call, outside the events; then there is no wall time, because
     the host can't leave the displacement out without waiting at each call.
+    What waits for the device inside a call can't be enqueued behind a spin, and has wall times only.
     """
 
     def __init__(self, clock: EventClock, *, cold: bool = False, now: Callable[[], int] = perf_counter_ns) -> None:
         self._clock = clock
         self._cold = cold
         self._now = now
-        self._spin_s = _FIRST_SPIN_S
-        self._most_calls = MOST_QUEUED_STEPS
+        self._queues: defaultdict[tuple[object, str], _Queue] = defaultdict(_Queue)
         self.empty_pair_s = self._measure_empty_pair()
 
     def sample_inference(self, work: Work, calls: int) -> Sample:
         """The mean of `calls` inferences on both clocks."""
-        return self._both({"inference": work.inference}, calls, phase="inference")
+        return self._both(work, work.inference, calls, phase="inference")
 
     def sample_step(self, work: Work, calls: int) -> Sample:
         """The means of `calls` steps: each part on the device's clock, the whole step on the host's.
@@ -113,17 +134,16 @@ class CudaSampler:
         def step() -> None:
             work.backward(work.forward())
 
-        device = self._device_step(work, min(calls, self._most_calls))
+        device = self._device_step(work, calls)
         wall = {} if self._cold else {"forward_backward": self._wall(step, calls)}
         return Sample(wall_s=wall, device_s=device)
 
     def sample_copy(self, copy: Callable[[], Any], calls: int) -> Sample:
         """The mean of `calls` copies on both clocks."""
-        return self._both({"copy": copy}, calls, phase="copy")
+        return self._both(copy, copy, calls, phase="copy")
 
-    def _both(self, work: dict[str, Callable[[], Any]], calls: int, *, phase: str) -> Sample:
-        call = work[phase]
-        seconds = self._device_calls(call, min(calls, self._most_calls))
+    def _both(self, owner: object, call: Callable[[], Any], calls: int, *, phase: str) -> Sample:
+        seconds = self._device_calls(call, calls, self._queues[owner, phase])
         wall = {} if self._cold else {phase: self._wall(call, calls)}
         return Sample(wall_s=wall, device_s={} if seconds is None else {phase: seconds})
 
@@ -135,25 +155,31 @@ class CudaSampler:
         self._clock.wait()
         return (self._now() - start) * NANOSECOND / calls
 
-    def _device_calls(self, call: Callable[[], Any], calls: int) -> float | None:
+    def _device_calls(self, call: Callable[[], Any], calls: int, queue: _Queue) -> float | None:
         clock, stamps = self._clock, []
+        calls = min(calls, queue.most_calls)
+        if not calls:
+            return None
         clock.wait()
-        clock.spin(self._spin_s)
+        clock.spin(queue.spin_s)
         for _ in repeat(None, calls):
             if self._cold:
                 clock.displace()
             start = clock.record()
             call()
             stamps.append((start, clock.record()))
-        if not self._host_was_ahead(stamps[0][0], calls):
+        if not self._host_was_ahead(stamps[0][0], calls, queue):
             return None
         total = sum(clock.elapsed_s(start, end) - self.empty_pair_s for start, end in stamps)
         return max(total / calls, LEAST_S)
 
     def _device_step(self, work: Work, calls: int) -> dict[str, float]:
-        clock, stamps = self._clock, []
+        clock, stamps, queue = self._clock, [], self._queues[work, "step"]
+        calls = min(calls, queue.most_calls)
+        if not calls:
+            return {}
         clock.wait()
-        clock.spin(self._spin_s)
+        clock.spin(queue.spin_s)
         for _ in repeat(None, calls):
             if self._cold:
                 clock.displace()
@@ -163,21 +189,18 @@ class CudaSampler:
             gradients = work.backward(y)
             stamps.append((start, between, clock.record()))
             del y, gradients
-        if not self._host_was_ahead(stamps[0][0], calls):
+        if not self._host_was_ahead(stamps[0][0], calls, queue):
             return {}
         forward = sum(clock.elapsed_s(start, between) for start, between, _ in stamps) / calls - self.empty_pair_s
         backward = sum(clock.elapsed_s(between, end) for _, between, end in stamps) / calls - self.empty_pair_s
         return step_phases(max(forward, LEAST_S), max(backward, LEAST_S))
 
-    def _host_was_ahead(self, first: Any, calls: int) -> bool:
+    def _host_was_ahead(self, first: Any, calls: int, queue: _Queue) -> bool:
         """True when the device had not reached the sample before all of it was enqueued; else adapt."""
         ahead = self._clock.is_pending(first)
         self._clock.wait()
         if not ahead:
-            if self._spin_s < _LONGEST_SPIN_S:
-                self._spin_s = min(2 * self._spin_s, _LONGEST_SPIN_S)
-            else:
-                self._most_calls = max(calls // 2, 1)
+            queue.adapt(calls)
         return ahead
 
     def _measure_empty_pair(self) -> float:

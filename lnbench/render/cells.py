@@ -7,6 +7,8 @@ from lnbench.units import format_seconds, format_significant
 
 _MOST_DIGITS = 4
 _DIGITS_WITHOUT_INTERVAL = 2
+_WIDEST_PERCENT = 100
+"""An interval wider than this says only that nothing is known."""
 
 
 def time_text(row: RowSummary) -> str:
@@ -54,6 +56,8 @@ def _half_width_text(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "±?"
     percent = 100 * _relative_half_width(low, high)
+    if percent > _WIDEST_PERCENT:
+        return f"±>{_WIDEST_PERCENT} %"
     return f"±{percent:.1g} %" if percent < 1 else f"±{percent:.0f} %"
 
 

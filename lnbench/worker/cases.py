@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import sqrt
 from time import perf_counter
+
+import torch
 
 from lnbench.errors import Unsupported
 from lnbench.functions import FUNCTIONS, Function
@@ -16,12 +19,15 @@ from lnbench.implementations.torch_adapter import (
     graph_breaks,
     is_out_of_memory,
     poisons_device,
+    restored_threads,
 )
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.record import Built, Ended, Notice, Noticed, PlannedCase, Stage, Status, Verified
 from lnbench.worker.protocol import WorkerChannel
 from lnbench.worker.verify import (
     HARD_INPUTS,
+    JUDGED_ROWS,
+    LEAST_EPS,
     ROUNDED_MEAN,
     Fill,
     Judgement,
@@ -72,8 +78,10 @@ class Cases:
         self._seed = seed
         self._errors: dict[int, dict[str, float]] = {}
         self._fresh = 0
+        self._threads = torch.get_num_threads()
         self.arrays = TorchArrays(workload, seed=seed, pairs=pairs)
         self.live: dict[int, LiveCase] = {}
+        self.compiling_s = 0.0
 
     def build_all(self) -> None:
         """Build every case and call it once; report how long both took, and whether something was compiled anew."""
@@ -87,13 +95,15 @@ class Cases:
                 started = perf_counter()
                 call_once(case.prepared)
                 first_call_s = perf_counter() - started
+                compiled = compilations() > frames
+                self.compiling_s += build_s + first_call_s if compiled else 0.0
                 self._channel.send(
                     Built(
                         process=self._process,
                         case=number,
                         build_s=build_s,
                         first_call_s=first_call_s,
-                        compiled_cold=compile_cache_misses() > misses if compilations() > frames else None,
+                        compiled_cold=compile_cache_misses() > misses if compiled else None,
                     )
                 )
                 if graph_breaks() > breaks:
@@ -115,6 +125,12 @@ class Cases:
             self._judge_formula(derived, judged)
         for _ in range(2):
             self._judge_fill("before")
+        if self._workload == self._workload.with_rows(JUDGED_ROWS) and self._workload.dtype in {"float32", "float64"}:
+            for number, case in list(self.live.items()):
+                with self.attempt(number, Stage.VERIFY):
+                    self._judge_eps(case, self.arrays)
+                    self._judge_hard_inputs(case, self.arrays)
+        judged |= {(_builder(case), replace(case.workload, cache="hot")) for case in self.live.values()}
         self._judge_rounded_mean()
 
     def judge_again(self) -> None:
@@ -140,11 +156,14 @@ class Cases:
         self._channel.send(Noticed(notice=Notice(code=code, text=text), workload=self._number, case=number))
 
     @contextmanager
-    def attempt(self, number: int, stage: Stage, phase: str = "") -> Iterator[None]:
+    def attempt(self, number: int, stage: Stage) -> Iterator[None]:
         """Announce what a case is about to do; if that fails, the case ends with a status and a reason."""
-        self._channel.announce(number, stage, phase)
+        self._channel.announce(number, stage)
         try:
             yield
+            found = restored_threads(self._threads)
+            if found != self._threads:
+                raise RuntimeError(f"it set the number of threads to {found}; all cases share {self._threads}")
         except Unsupported as error:
             self.end(number, Status.UNSUPPORTED, stage, str(error) or "the builder raised Unsupported")
         except WrongResultError as error:
@@ -157,6 +176,8 @@ class Cases:
             self.end(number, status, stage, describe(error))
             if self._workload.is_cuda and poisons_device(error):
                 raise PoisonedDeviceError(describe(error)) from error
+        finally:
+            restored_threads(self._threads)
 
     def _bind(self, number: int, planned: PlannedCase, workload: Workload, arrays: TorchArrays) -> LiveCase:
         """Build a case on a workload, with the case's own norm mode and groups."""
@@ -191,12 +212,11 @@ class Cases:
 
     def _judge_formula(self, derived: Workload, judged: set[tuple[str, Workload]]) -> None:
         """Judge every live case on a derived workload, built anew by the same builder."""
-        few_rows = derived.rows <= derived.with_rows(32).rows
+        few_rows = derived == derived.with_rows(JUDGED_ROWS)
         arrays = fill = None
         for number, case in list(self.live.items()):
             own = replace(derived, norm_mode=case.workload.norm_mode, groups=case.workload.groups)
-            identity = (f"{case.planned.use} {sorted(case.planned.options.items())}", own)
-            if identity in judged:
+            if (_builder(case), own) in judged:
                 continue
             with self.attempt(number, Stage.VERIFY):
                 arrays = arrays or TorchArrays(derived, seed=self._seed)
@@ -206,15 +226,38 @@ class Cases:
                 fill = fill or Fill(arrays)
                 self._judged(fill, twin)
                 if few_rows:
+                    self._judge_eps(twin, arrays)
                     self._judge_hard_inputs(twin, arrays)
-                judged.add(identity)
+                judged.add((_builder(case), own))
 
     def _bind_twin(self, number: int, case: LiveCase, derived: Workload, arrays: TorchArrays) -> LiveCase | None:
         """The case on a derived workload; None when the builder does not do that one."""
+        frames, started = compilations(), perf_counter()
         try:
-            return self._bind(number, case.planned, derived, arrays)
+            twin = self._bind(number, case.planned, derived, arrays)
         except Unsupported:
             return None
+        call_once(twin.prepared)
+        if compilations() > frames:
+            self.compiling_s += perf_counter() - started
+        return twin
+
+    def _judge_eps(self, twin: LiveCase, arrays: TorchArrays) -> None:
+        """Raise WrongResultError for an eps that is not the workload's, or not under the root.
+
+        On x with a variance of 1 it stays within the tolerance, so it is judged on x with a variance of eps.
+        """
+        eps = twin.workload.eps
+        if eps < LEAST_EPS:
+            return
+        arrays.scale_x(sqrt(eps), 0.0)
+        try:
+            self._judged(Fill(arrays), twin)
+        except WrongResultError as error:
+            text = f"{error}, where the variance of x is about eps: is {eps:g} added to the variance, under the root?"
+            raise WrongResultError(text) from error
+        finally:
+            arrays.restore()
 
     def _judge_hard_inputs(self, twin: LiveCase, arrays: TorchArrays) -> None:
         failures = {}
@@ -252,6 +295,11 @@ class Cases:
         if not judgement.is_right:
             raise WrongResultError(explain(judgement, case.workload))
         return judgement
+
+
+def _builder(case: LiveCase) -> str:
+    """What was built, whatever name it is shown under."""
+    return f"{case.planned.use} {sorted(case.planned.options.items())}"
 
 
 def call_once(prepared: TorchPrepared) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from lnbench.record import Event, PlannedCase, PlannedWorkload, Stage
+from lnbench.record import AnyEvent, PlannedCase, PlannedWorkload, Stage
 
 
 class _Frozen(BaseModel):
@@ -56,7 +56,6 @@ class Announce(_Frozen):
     event: Literal["announce"] = "announce"
     case: int
     stage: Stage
-    phase: str = ""
 
 
 class Progress(_Frozen):
@@ -72,7 +71,7 @@ class Idle(_Frozen):
     event: Literal["idle"] = "idle"
 
 
-MESSAGE: TypeAdapter[Any] = TypeAdapter(Event | Announce | Progress | Idle)
+MESSAGE: TypeAdapter[Any] = TypeAdapter(Annotated[AnyEvent | Announce | Progress | Idle, Field(discriminator="event")])
 """Reads one line from a worker: an event for the journal, or an announcement."""
 
 
@@ -83,6 +82,7 @@ class WorkerChannel:
         self._orders = os.fdopen(orders_fd, "r", encoding="utf-8")
         self._messages_fd = messages_fd
         self._waiting: list[str] = []
+        self._announcements: dict[tuple[int, Stage], str] = {}
 
     def orders(self) -> Iterator[Setup | Measure]:
         """The conductor's orders until it closes its end."""
@@ -93,9 +93,16 @@ class WorkerChannel:
         """Put a message in line."""
         self._waiting.append(message.model_dump_json() + "\n")
 
-    def announce(self, case: int, stage: Stage, phase: str = "") -> None:
-        """Say who is about to run, and hand over everything that waited."""
-        self.send(Announce(case=case, stage=stage, phase=phase))
+    def announce(self, case: int, stage: Stage) -> None:
+        """Say who is about to run, and hand over everything that waited.
+
+        This stands before every turn, so the lines are kept: the worker makes each once, and the conductor knows them
+        again without reading them.
+        """
+        key = (case, stage)
+        if key not in self._announcements:
+            self._announcements[key] = Announce(case=case, stage=stage).model_dump_json() + "\n"
+        self._waiting.append(self._announcements[key])
         self.flush()
 
     def idle(self) -> None:

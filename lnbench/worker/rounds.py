@@ -12,8 +12,9 @@ import numpy as np
 
 from lnbench.measure.heap import page_faults
 from lnbench.measure.sampler import Sample, Sampler, warm
+from lnbench.pairing import Turns, pair_nearest
 from lnbench.record import PROBE_CASE, Stage, Turn, WorkloadFinished
-from lnbench.stats import FloatArray, Turns, is_precise, pair_nearest
+from lnbench.stats import FloatArray, is_precise
 from lnbench.worker.cases import Cases, LiveCase
 from lnbench.worker.protocol import Progress, WorkerChannel
 from lnbench.worker.turns import TurnOrder
@@ -36,6 +37,11 @@ WANTED_ROUNDS = 40
 LEAST_ROUNDS = 3
 """Measured even where the budget does not suffice, because fewer have no interval at all."""
 
+WORTHWHILE_S = 20e-3
+"""Calls shorter than this are counted at least twice a turn, for one that is not counted goes before them; shorter than
+a quarter of it, at least three times."""
+
+TELL_EVERY_S = 0.5
 CHECK_EVERY_ROUNDS = 5
 MOST_SPOILED_TURNS = 3
 """Turns in which something was compiled anew, before the case is given up."""
@@ -45,11 +51,11 @@ _INFERENCE, _STEP = "inference", "step"
 
 @dataclass
 class _Contender:
-    """A live case with how often it is called per sample, and what its turns gave so far."""
+    """A live case with the shortest mean of its samples by kind, and what its turns gave so far."""
 
     case: LiveCase
-    calls: dict[str, int]
-    turn_s: float
+    call_s: dict[str, float]
+    turn_s: float = 0.0
     spoiled: int = 0
     rounds: list[int] = field(default_factory=list)
     started_s: list[float] = field(default_factory=list)
@@ -95,16 +101,17 @@ class Rounds:
         self._copy = copy
         self._on_device = on_device
         self._contenders: dict[int, _Contender] = {}
+        self._sample_s = LONGEST_SAMPLE_S
         self._copy_calls = 1
         self._copy_turn_s = 0.0
         self._order = TurnOrder([*cases.live, PROBE_CASE], reference=self._reference, seed=seed)
 
-    def run(self, *, setup_s: float) -> None:
+    def run(self, *, setup_s: float, compiling_s: float) -> None:
         """Warm up, then take turns; ends with a WorkloadFinished event."""
         self._choose_calls()
         gc.collect()
         gc.disable()
-        first, started = self._round, perf_counter()
+        first, started, told = self._round, perf_counter(), 0.0
         stopped_by: Literal["precision", "budget", "nothing left"] = "nothing left"
         try:
             while self._contenders:
@@ -117,7 +124,9 @@ class Rounds:
                 if done % CHECK_EVERY_ROUNDS == 0 and self._is_precise():
                     stopped_by = "precision"
                     break
-                self._channel.send(Progress(share=min(elapsed / self._budget_s, 1.0)))
+                if elapsed - told >= TELL_EVERY_S:
+                    told = elapsed
+                    self._channel.send(Progress(share=min(elapsed / self._budget_s, 1.0)))
         finally:
             gc.enable()
         self._channel.send(
@@ -128,6 +137,7 @@ class Rounds:
                 stopped_by=stopped_by,
                 rounds_s=perf_counter() - started,
                 setup_s=setup_s,
+                compiling_s=compiling_s,
             )
         )
         self._channel.flush()
@@ -148,10 +158,12 @@ class Rounds:
             compiled = case.prepared.compilations()
             begun = perf_counter()
             uncounted = faults = 0
+            calls: dict[str, int] = {}
             wall: dict[str, float] = {}
             device: dict[str, float] = {}
             for kind in self._kinds:
-                sample, before, paid = self._sample(case, kind, contender.calls[kind])
+                calls[kind] = _calls(contender.call_s[kind], self._sample_s)
+                sample, before, paid = self._sample(case, kind, calls[kind])
                 wall |= sample.wall_s
                 device |= sample.device_s
                 uncounted += before
@@ -160,7 +172,7 @@ class Rounds:
             if case.prepared.compilations() != compiled:
                 self._spoiled(contender)
             else:
-                self._keep(contender, begun - started, wall, device, uncounted=uncounted, faults=faults)
+                self._keep(contender, begun - started, calls, wall, device, uncounted=uncounted, faults=faults)
         if case.number not in self._cases.live:
             self._drop(case.number)
 
@@ -179,13 +191,13 @@ class Rounds:
         self,
         contender: _Contender,
         started_s: float,
+        calls: Mapping[str, int],
         wall: Mapping[str, float],
         device: Mapping[str, float],
         *,
         uncounted: int,
         faults: int,
     ) -> None:
-        calls = {kind: contender.calls[kind] for kind in self._kinds}
         self._channel.send(
             Turn(
                 process=self._process,
@@ -200,6 +212,9 @@ class Rounds:
                 faults=faults / sum(calls.values()),
             )
         )
+        for kind, phase in ((_INFERENCE, "inference"), (_STEP, "forward_backward")):
+            if phase in wall:
+                contender.call_s[kind] = min(contender.call_s[kind], wall[phase])
         decisive = device if self._on_device else wall
         if decisive and all(phase in decisive for phase in self._phases):
             contender.rounds.append(self._round)
@@ -240,7 +255,7 @@ class Rounds:
         )
 
     def _choose_calls(self) -> None:
-        """Call everything until it is warm, see how long a call takes, and choose how many make a sample."""
+        """Call everything until it is warm, see how long a call takes, and choose how long samples are."""
         seconds: dict[int, dict[str, float]] = {}
         for number, case in list(self._cases.live.items()):
             with self._cases.attempt(number, Stage.WARM_UP):
@@ -249,15 +264,13 @@ class Rounds:
                     self._check_steady(case)
         copy_s = _seconds(self._copy, lambda: None)
         samples = sum(len(kinds) for kinds in seconds.values()) + 1
-        per_sample_s = self._budget_s / WANTED_ROUNDS / samples
+        self._sample_s = min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S)
         for number, kinds in seconds.items():
             if number in self._cases.live:
-                calls = {kind: _calls(call_s, per_sample_s) for kind, call_s in kinds.items()}
-                turn_s = sum(calls[kind] * kinds[kind] + max(kinds[kind], UNCOUNTED_S) for kind in kinds)
-                self._contenders[number] = _Contender(self._cases.live[number], calls, turn_s)
+                self._contenders[number] = _Contender(self._cases.live[number], kinds)
             else:
                 self._order.drop(number)
-        self._copy_calls = _calls(copy_s, min(per_sample_s, COPY_SAMPLE_S))
+        self._copy_calls = _calls(copy_s, min(self._sample_s, COPY_SAMPLE_S))
         if self._reference not in self._contenders:
             self._reference = None
 
@@ -305,12 +318,13 @@ def _turns(contender: _Contender, phase: Phase) -> Turns:
 
 
 def _calls(call_s: float, sample_s: float) -> int:
-    """How many calls make a sample of at most this long, at least one."""
-    return max(1, round(min(sample_s, LONGEST_SAMPLE_S) / max(call_s, 1e-9)))
+    """How many calls make a sample: about this long, and enough to be worth the call that is not counted."""
+    least = 3 if call_s < WORTHWHILE_S / 4 else 2 if call_s < WORTHWHILE_S else 1
+    return max(least, round(sample_s / max(call_s, 1e-9)))
 
 
 def _seconds(call: Callable[[], object], wait: Callable[[], None]) -> float:
-    """How long one warm call takes, by the median of three blocks."""
+    """How long one warm call takes, by the fastest of three blocks; the turns correct it."""
     count = warm(call, least_s=UNCOUNTED_S)
     wait()
     blocks = []
@@ -320,4 +334,4 @@ def _seconds(call: Callable[[], object], wait: Callable[[], None]) -> float:
             call()
         wait()
         blocks.append((perf_counter() - started) / count)
-    return sorted(blocks)[1]
+    return min(blocks)

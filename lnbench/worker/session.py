@@ -111,7 +111,7 @@ class Session:
             seed=order.seed + self._setup.process,
             copy=copy_probe(cases.arrays.x[0]),
             on_device=workload.is_cuda,
-        ).run(setup_s=setup_s)
+        ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
 
     def _sampler(self, order: Measure) -> Sampler:
         workload = order.workload.workload

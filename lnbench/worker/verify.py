@@ -33,6 +33,9 @@ class HardInput:
 ROUNDED_MEAN = HardInput("rows with a mean 8 times their deviation, in 16 bits", 1.0, 8.0)
 """Told apart in the workload's own dtype: a mean kept in 16 bits is then off by far more than y's own rounding."""
 
+LEAST_EPS = 1e-30
+"""A smaller eps is not judged: the squares of values as small as its root leave float32's normal range."""
+
 HARD_INPUTS = (
     HardInput("rows with a mean 1000 times their deviation", 1.0, 1000.0),
     HardInput("constant rows", 0.0, 3.0),

@@ -18,10 +18,12 @@ class Known:
     """A registered implementation: what it computes, and the options that a suite may set, with their defaults.
 
     An option whose default is None takes any scalar. `groups` is an option of every function that has groups.
+    `compiles`: building it takes seconds rather than a moment.
     """
 
     function: str
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    compiles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,17 +25,24 @@ START_S = 5.0
 BUILD_S = 0.6
 """Allowed for a case to be built, verified before and after, and warmed up; a cold compilation takes far longer."""
 
+COMPILE_S = 4.0
+"""Allowed for compiling a case and the twins that it is judged by, with a warm cache."""
+
 MAX_CASES = 1_000_000
 """A plan past this would run for weeks: it is a slip in the axes."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run is to measure. Each case points at its workload by number; both are in the order of the file."""
+    """What one run is to measure. Each case points at its workload by number; both are in the order of the file.
+
+    `compiling`: how many of the measurable cases have something to compile.
+    """
 
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
     sampling: SamplingRecord
+    compiling: int = 0
 
     @cached_property
     def measurable(self) -> int:
@@ -54,7 +61,7 @@ class Plan:
         Workloads that reach the precision early make it shorter, cold compilation makes it longer.
         """
         workloads = len({case.workload for case in self.cases if case.status is None})
-        each_s = START_S + workloads * self.sampling.budget_s + self.measurable * BUILD_S
+        each_s = START_S + workloads * self.sampling.budget_s + self.measurable * BUILD_S + self.compiling * COMPILE_S
         return self.sampling.processes * each_s if workloads else 0.0
 
 
@@ -86,7 +93,9 @@ def make_plan(
         for number, entry in enumerate(suite.workloads):
             reference, entrants = line_up(suite, number, known=known, chosen=implementations or ())
             expansion.add(number, entry.model_copy(update=replaced), reference, entrants)
-    return Plan(tuple(expansion.workloads), tuple(expansion.cases), SamplingRecord(**sampling.model_dump()))
+    cases = tuple(expansion.cases)
+    compiling = sum(case.status is None and known[case.use].compiles for case in cases)
+    return Plan(tuple(expansion.workloads), cases, SamplingRecord(**sampling.model_dump()), compiling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,5 +59,5 @@ def test_times_that_are_not_positive_and_finite_are_refused(bad):
     good = Turns([0], [0.0], [1.0])
 
     for sides in ((Turns([0], [0.0], [bad]), good), (good, Turns([0], [0.0], [bad]))):
-        with pytest.raises(ValueError, match="times are positive|not finite"):
+        with pytest.raises(ValueError, match=r"times are positive|not finite"):
             pair_nearest(*sides)

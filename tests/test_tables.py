@@ -168,6 +168,17 @@ def test_what_holds_for_the_whole_workload_stands_in_the_caption_and_marks_no_ro
     assert table.rows[0].footnotes == ()
 
 
+@pytest.mark.parametrize(("rows", "code"), [(256, "ideal-bytes"), (65536, "practical-bytes")])
+def test_which_bound_the_bytes_use_is_told_where_bytes_are_shown(rows, code):
+    planned = workload((rows, 768), reference="bn")
+    made = run([planned], [case("bn", function="batch_norm", norm_mode="train")], noisy_turns({0: 1e-4}))
+
+    (table,) = view_run(made).tables
+
+    assert set(column(results_table(made), "notices")) == {code}
+    assert (table.footnotes, table.rows[0].footnotes) == ((), ())
+
+
 def test_what_holds_for_the_whole_run_is_kept_apart_from_its_tables():
     notice = Notice(code="nvml", text="no NVML here")
 
@@ -207,6 +218,7 @@ def test_a_workload_whose_reference_is_not_in_the_plan_is_shown_without_speedups
 
     assert table.function == ""
     assert table.rows[0].cells[0].median_s is not None
+    assert table.rows[0].cells[0].speedup is None
     assert table.footnotes[0] == "no speedups: the reference, fused, is not part of the plan"
 
 

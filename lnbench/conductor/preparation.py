@@ -88,7 +88,7 @@ def machine_of(environment: Environment, nvml: Nvml) -> Machine:
 
 def known_implementations(described: Iterable[Described] = ()) -> dict[str, Known]:
     """Every implementation that a suite may name."""
-    known = {row.name: Known(row.function) for row in BUILT_IN.values()}
+    known = {row.name: Known(row.function, compiles=row.compiles) for row in BUILT_IN.values()}
     return known | {entry.name: Known(entry.function, entry.options) for entry in described}
 
 

@@ -26,6 +26,11 @@ class Row:
     builder: str
     fixed: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def compiles(self) -> bool:
+        """True when its first call compiles."""
+        return self.builder.startswith("compiled:")
+
     def load(self) -> Registration:
         """Import the builder."""
         module, _, attribute = self.builder.partition(":")

@@ -204,12 +204,15 @@ class CudaSampler:
         return ahead
 
     def _measure_empty_pair(self) -> float:
-        clock = self._clock
-        clock.wait()
-        clock.spin(_FIRST_SPIN_S)
-        pairs = [(clock.record(), clock.record()) for _ in range(_CALIBRATION_PAIRS)]
-        clock.wait()
-        return median([clock.elapsed_s(start, end) for start, end in pairs])
+        """What two events with nothing between them measure, while the host is ahead; 0 where it never is."""
+        clock, queue = self._clock, _Queue(most_calls=_CALIBRATION_PAIRS)
+        while queue.most_calls:
+            clock.wait()
+            clock.spin(queue.spin_s)
+            pairs = [(clock.record(), clock.record()) for _ in range(queue.most_calls)]
+            if self._host_was_ahead(pairs[0][0], len(pairs), queue):
+                return median([clock.elapsed_s(start, end) for start, end in pairs])
+        return 0.0
 
 
 def missing_device(device: str) -> str:

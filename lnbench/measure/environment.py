@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from math import floor
@@ -102,7 +101,7 @@ def absent_devices(environment: Environment, nvml: Nvml) -> dict[str, str]:
         reason = f"torch {torch_version} is built without CUDA"
     elif not count:
         reason = f"no NVIDIA GPU was found ({nvml.missing or 'the driver shows none'})"
-    elif hidden is not None and not re.fullmatch(r"[^,\s-]+(,[^,\s]+)*", hidden.strip()):
+    elif hidden is not None and (hidden.strip() or "-").startswith("-"):
         reason = "CUDA_VISIBLE_DEVICES hides all GPUs"
     else:
         reason = ""

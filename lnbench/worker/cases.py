@@ -303,11 +303,15 @@ def _builder(case: LiveCase) -> str:
 
 
 def call_once(prepared: TorchPrepared) -> None:
-    """One inference and one step, to their end."""
-    with prepared.without_gradients():
-        prepared.inference()
-    prepared.backward(prepared.forward())
-    prepared.wait()
+    """One inference and one step, to their end. Raises WrongResultError where a result that is none made them fail."""
+    try:
+        with prepared.without_gradients():
+            prepared.inference()
+        prepared.backward(prepared.forward())
+        prepared.wait()
+    except Exception:
+        prepared.outputs()  # says in plain words what PyTorch says in its own
+        raise
 
 
 def describe(error: BaseException) -> str:

@@ -1,0 +1,190 @@
+"""The parts of a worker without a process: cases from planted builders, judged, or timed by a scripted sampler."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lnbench.functions import FUNCTIONS
+from lnbench.implementations.contract import Registration, build, builder_options
+from lnbench.implementations.registry import BUILT_IN, Registry
+from lnbench.implementations.torch_adapter import TorchPrepared
+from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.measure.sampler import Sample, step_phases
+from lnbench.record import Ended, Noticed, PlannedCase, Status, Turn
+from lnbench.worker.cases import Cases
+from lnbench.worker.rounds import Rounds
+from lnbench.workload import Phase, Workload
+
+
+def workload(*shape: int, norm_dims=1, dtype="float32", **axes) -> Workload:
+    """A workload whose parameters have x's dtype unless said otherwise."""
+    return Workload(
+        shape=shape,
+        normalized_shape=shape[len(shape) - norm_dims :],
+        **{"dtype": dtype, "param_dtype": dtype, "threads": torch.get_num_threads(), **axes},
+    )
+
+
+@dataclass
+class Heard:
+    """A worker's channel that keeps everything."""
+
+    messages: list[Any] = field(default_factory=list)
+
+    def send(self, message):
+        self.messages.append(message)
+
+    def announce(self, case, stage, phase=""):
+        pass
+
+    def idle(self):
+        pass
+
+    def flush(self):
+        pass
+
+    def of(self, kind):
+        """The messages of one kind."""
+        return [message for message in self.messages if isinstance(message, kind)]
+
+    def ends(self) -> dict[int, Ended]:
+        """How cases ended, by number."""
+        return {message.case: message for message in self.of(Ended)}
+
+    def notices(self, case=0) -> dict[str, str]:
+        """The texts of a case's notices, by code."""
+        return {message.notice.code: message.notice.text for message in self.of(Noticed) if message.case == case}
+
+
+Entry = str | Callable[..., Any]
+"""A built-in's name, or a planted builder of layer norm."""
+
+
+def cases(entries: Mapping[str, Entry], on: Workload, *, norm_mode="", groups=None, pairs=1) -> tuple[Cases, Heard]:
+    """The cases of a workload, not yet built, numbered in order."""
+    heard, planned, planted = Heard(), {}, []
+    for number, (name, entry) in enumerate(entries.items()):
+        row = BUILT_IN.get(entry) if isinstance(entry, str) else None
+        if row is None:
+            planted.append(Registration(name, "layer_norm", "", entry, builder_options(entry)))
+        planned[number] = PlannedCase(
+            workload=0,
+            implementation=name,
+            use=entry if row else name,
+            function=row.function if row else "layer_norm",
+            norm_mode=norm_mode,
+            groups=groups,
+        )
+    made = Cases(
+        heard, Registry(planted), process=0, workload_number=0, workload=on, planned=planned, seed=11, pairs=pairs
+    )
+    return made, heard
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case."""
+
+    status: Status
+    reason: str
+    notices: Mapping[str, str]
+
+
+def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outcome:
+    """Build a case, judge it, and judge it again, as a worker does around the timing."""
+    made, heard = cases({"it": entry}, workload(*shape, **axes), norm_mode=norm_mode, groups=groups)
+    made.build_all()
+    made.judge_all(set())
+    made.judge_again()
+    end = heard.ends().get(0)
+    return Outcome(end.status if end else Status.OK, end.reason if end else "", heard.notices())
+
+
+def prepared(entry: Entry, on: Workload) -> tuple[TorchPrepared, TorchArrays]:
+    """One built case on buffers of its own."""
+    registration = BUILT_IN[entry].load() if isinstance(entry, str) else Registration("it", "layer_norm", "", entry, {})
+    arrays = TorchArrays(on, seed=11)
+    return TorchPrepared(build(registration, on, {}), FUNCTIONS[registration.function], on, arrays), arrays
+
+
+class ScriptedSampler:
+    """Calls the work once per sample and says a time; `before_sample` can do something first."""
+
+    def __init__(self, before_sample: Callable[[], None] = lambda: None):
+        self._before_sample = before_sample
+
+    def sample_inference(self, work, calls):
+        self._before_sample()
+        work.inference()
+        return Sample(wall_s={"inference": 1e-4})
+
+    def sample_step(self, work, calls):
+        self._before_sample()
+        work.backward(work.forward())
+        return Sample(wall_s=step_phases(1e-4, 2e-4) | {"disposal": 1e-6})
+
+    def sample_copy(self, copy, calls):
+        return Sample(wall_s={"copy": 5e-5})
+
+
+def timed(made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phases=tuple(Phase)) -> list[Turn]:
+    """Run rounds over built cases until no case is left or the budget of calls is spent; gives the turns reported."""
+    counting = _CountingRounds(sampler, rounds)
+    running = Rounds(
+        heard,
+        made,
+        counting,
+        process=0,
+        workload_number=0,
+        reference=reference,
+        phases=phases,
+        precision=1e-12,
+        budget_s=1e9,
+        first_round=0,
+        seed=5,
+        copy=lambda: None,
+        on_device=False,
+    )
+    with suppress(_EnoughError):
+        running.run(setup_s=0.0, compiling_s=0.0)
+    return heard.of(Turn)
+
+
+class _EnoughError(Exception):
+    """The rounds asked for are over."""
+
+
+class _CountingRounds:
+    """A sampler that ends the run after so many copies of the probe, one of which stands in each round."""
+
+    def __init__(self, sampler, rounds):
+        self._sampler, self._left = sampler, rounds
+        self.sample_inference, self.sample_step = sampler.sample_inference, sampler.sample_step
+
+    def sample_copy(self, copy, calls):
+        if not self._left:
+            raise _EnoughError
+        self._left -= 1
+        return self._sampler.sample_copy(copy, calls)
+
+
+class OperationLog(TorchDispatchMode):
+    """Writes the name of every operation that reaches a kernel into a list, with what it took and gave."""
+
+    def __init__(self, log: list[Any]):
+        super().__init__()
+        self._log = log
+        self.seen: list[tuple[str, list[torch.Tensor], list[torch.Tensor]]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        self._log.append(name)
+        given = [value for value in args if isinstance(value, torch.Tensor)]
+        made = [value for value in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(value)]
+        self.seen.append((name, given, made))
+        return result

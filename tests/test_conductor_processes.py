@@ -1,0 +1,181 @@
+"""Worker processes that are real but not lnbench's, so that they say, die and hang as told."""
+
+import sys
+
+import fabricate
+import pytest
+
+from lnbench.conductor import processes
+from lnbench.conductor.processes import (
+    WorkerDiedError,
+    WorkerHungError,
+    WorkerProcess,
+    call_worker,
+    worker_command,
+    worker_environment,
+)
+from lnbench.record import Stage, Status
+from lnbench.worker.protocol import Announce, Idle, Setup
+
+SETUP = Setup(process=0, worker=0, device="cpu", threads=3, allocator="retained")
+PATIENCE_S = 60.0
+HANG_S = 0.05
+BEGIN = """
+import os, signal, sys, threading
+orders, messages = map(int, sys.argv[1:])
+orders = os.fdopen(orders, "rb")
+first = orders.readline()
+"""
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """Starts a worker that runs the given lines instead of lnbench's; ends it with the test."""
+    started = []
+
+    def start_worker(lines, *, verbose=False):
+        monkeypatch.setattr(processes, "worker_command", lambda *fds: [sys.executable, "-c", BEGIN + lines, *fds])
+        started.append(WorkerProcess(SETUP, verbose=verbose))
+        return started[-1]
+
+    yield start_worker
+    for worker in started:
+        if not worker._printed.closed:
+            worker.kill()
+            worker.close()
+
+
+def test_a_worker_is_given_its_setup_and_its_messages_are_read(start):
+    worker = start('assert b\'"threads":3\' in first; os.write(messages, b\'{"event": "idle"}\\n\')')
+
+    assert worker.receive(timeout_s=PATIENCE_S) == Idle()
+
+
+def test_a_message_longer_than_one_read_is_read_whole(start):
+    long = fabricate.ended(2, Status.CRASH, "x" * 100_000)
+    worker = start(
+        f"""
+message = {long.model_dump_json().encode()!r} + b'\\n{{"event": "idle"}}\\n'
+while message:
+    message = message[os.write(messages, message):]
+"""
+    )
+
+    assert worker.receive(timeout_s=PATIENCE_S) == long
+    assert worker.receive(timeout_s=PATIENCE_S) == Idle()
+
+
+def test_who_is_at_work_is_told_each_time_it_is_said(start):
+    said = Announce(case=2, stage=Stage.TIMING)
+    worker = start(f"os.write(messages, {said.model_dump_json().encode() + bytes([10])!r} * 3)")
+
+    assert [worker.receive(timeout_s=PATIENCE_S) for _ in range(3)] == [said] * 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("sys.exit(3)", "the process exited with 3"),
+        ("os._exit(0)", "the process exited with 0"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("os.write(messages, b'what is this\\n'); threading.Event().wait()", "something else wrote into"),
+        ('os.write(messages, b\'{"event": "idle", "x": 1}\\n\'); threading.Event().wait()', "something else wrote"),
+    ],
+)
+def test_how_a_worker_ended_is_told(start, lines, told):
+    worker = start(lines)
+
+    with pytest.raises(WorkerDiedError, match=told):
+        worker.receive(timeout_s=PATIENCE_S)
+
+
+def test_a_worker_that_closes_its_pipe_and_goes_on_is_dead_too(start, monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE_S", HANG_S)
+    worker = start("os.close(messages); threading.Event().wait()")
+
+    with pytest.raises(WorkerDiedError, match="it closed its pipe and went on"):
+        worker.receive(timeout_s=PATIENCE_S)
+
+
+def test_messages_from_before_its_death_are_read_first(start):
+    worker = start('os.write(messages, b\'{"event": "idle"}\\n\' * 2); os._exit(1)')
+
+    assert [worker.receive(timeout_s=PATIENCE_S) for _ in range(2)] == [Idle(), Idle()]
+    with pytest.raises(WorkerDiedError, match="exited with 1"):
+        worker.receive(timeout_s=PATIENCE_S)
+
+
+def test_silence_past_the_limit_is_a_hang(start):
+    worker = start("threading.Event().wait()")
+
+    with pytest.raises(WorkerHungError, match=f"no sign of life for {HANG_S} s"):
+        worker.receive(timeout_s=HANG_S)
+
+
+def test_an_order_to_nobody_tells_how_the_worker_ended(start):
+    worker = start("os._exit(5)")
+    with pytest.raises(WorkerDiedError):
+        worker.receive(timeout_s=PATIENCE_S)
+
+    with pytest.raises(WorkerDiedError, match="exited with 5"):
+        worker.send(SETUP)
+
+
+def test_the_end_of_what_a_worker_printed_can_be_quoted(start):
+    worker = start("print('x' * 100_000); print('the end', file=sys.stderr, flush=True); os._exit(1)")
+    with pytest.raises(WorkerDiedError):
+        worker.receive(timeout_s=PATIENCE_S)
+
+    printed = worker.printed_tail()
+
+    assert printed.endswith("the end")
+    assert len(printed) < 5000
+
+
+def test_with_verbose_a_worker_prints_to_our_stderr(start, capfd):
+    worker = start("print('hello', flush=True); os._exit(1)", verbose=True)
+    with pytest.raises(WorkerDiedError):
+        worker.receive(timeout_s=PATIENCE_S)
+
+    assert capfd.readouterr().err == "hello\n"
+    assert worker.printed_tail() == ""
+
+
+def test_closing_lets_a_worker_end_by_itself(start, tmp_path):
+    worker = start(f"orders.read()\nopen({str(tmp_path / 'ended')!r}, 'w')")
+
+    worker.close()
+
+    assert (tmp_path / "ended").exists()
+
+
+def test_a_worker_that_does_not_end_by_itself_is_ended(start, monkeypatch):
+    monkeypatch.setattr(processes, "_GRACE_S", HANG_S)
+    worker = start("threading.Event().wait()")
+
+    worker.close()
+
+    assert worker._process.returncode == -9
+
+
+def test_a_worker_s_libraries_get_the_workload_s_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+
+    environment = worker_environment(3)
+
+    assert {environment[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} == {"3"}
+    assert environment["PATH"]
+
+
+def test_files_of_the_current_folder_do_not_stand_in_for_libraries(tmp_path, monkeypatch):
+    for library in ("json", "pydantic", "lnbench"):
+        (tmp_path / f"{library}.py").write_text("raise SystemExit('the wrong one')")
+    (tmp_path / "plug.py").write_text("from lnbench import implementation\n")
+    monkeypatch.chdir(tmp_path)
+
+    answer, failure = call_worker(["--describe", "plug.py"], timeout_s=PATIENCE_S)
+
+    assert "registers no implementation" in answer.decode()
+    assert failure == ""
+    assert worker_command("1", "2")[1:] == ["-P", "-m", "lnbench.worker", "1", "2"]

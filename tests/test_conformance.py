@@ -1,0 +1,134 @@
+"""Every built-in implementation is judged right wherever its function has a meaning."""
+
+from itertools import product
+
+import pytest
+from stage import judged, prepared, workload
+
+from lnbench.errors import Unsupported
+from lnbench.functions import FUNCTIONS, geometry
+from lnbench.implementations.compiled import missing_cpp_compiler
+from lnbench.implementations.registry import BUILT_IN
+from lnbench.record import Status
+from lnbench.units import format_shape
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NOT_COMPILED = [name for name in BUILT_IN if not name.startswith("compiled")]
+LAYER_NORMS = ["eager", "fused", "module"]
+SHAPES = [((6, 32), 1), ((3, 5, 32), 1), ((3, 4, 8), 2), ((2, 3, 4, 32), 1), ((2, 3, 4, 8), 2), ((2, 32, 5, 3), 3)]
+DTYPES = [
+    ("float32", "float32"),
+    ("float64", "float64"),
+    ("float16", "float16"),
+    ("bfloat16", "bfloat16"),
+    ("bfloat16", "float32"),
+]
+MODES = {"batch_norm": ("train", "eval")}
+
+
+def is_defined(name, shape, dims):
+    """Channels need one axis, or all but the first; instance norm needs positions beside them."""
+    if name == "instance_norm":
+        return dims == len(shape) - 1 > 1
+    return BUILT_IN[name].function in {"layer_norm", "rms_norm"} or dims in {1, len(shape) - 1}
+
+
+def combinations(*, defined):
+    return [
+        pytest.param(
+            name, shape, dims, *dtypes, mode, id=f"{name}{mode}-{format_shape(shape)}-{dims}-{'-'.join(dtypes)}"
+        )
+        for name, (shape, dims), dtypes in product(NOT_COMPILED, SHAPES, DTYPES)
+        for mode in MODES.get(name, ("",))
+        if is_defined(name, shape, dims) is defined
+    ]
+
+
+@pytest.mark.parametrize(("name", "shape", "dims", "dtype", "param_dtype", "mode"), combinations(defined=True))
+def test_a_built_in_is_right_or_says_which_parameters_its_kernel_refuses(name, shape, dims, dtype, param_dtype, mode):
+    outcome = judged(
+        name,
+        *shape,
+        norm_dims=dims,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        norm_mode=mode,
+        groups=group_count(name),
+    )
+
+    if outcome.status is Status.UNSUPPORTED:
+        assert f"takes no {param_dtype} parameters with {dtype} input" in outcome.reason
+        assert dtype != param_dtype
+    else:
+        assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+@pytest.mark.parametrize(("name", "shape", "dims", "dtype", "param_dtype", "mode"), combinations(defined=False))
+def test_where_a_function_has_no_meaning_the_plan_hears_so(name, shape, dims, dtype, param_dtype, mode):
+    function = FUNCTIONS[BUILT_IN[name].function]
+
+    with pytest.raises(Unsupported, match=r"channels are undefined|more than one position"):
+        geometry(function, workload(*shape, norm_dims=dims, dtype=dtype, norm_mode=mode, groups=group_count(name)))
+
+
+def group_count(name):
+    return 4 if name == "group_norm" else None
+
+
+@pytest.mark.parametrize("name", LAYER_NORMS)
+def test_layer_norms_take_float32_parameters_with_bfloat16_input_on_the_cpu(name):
+    assert judged(name, 6, 32, dtype="bfloat16", param_dtype="float32").status is Status.OK
+
+
+@pytest.mark.parametrize("affine", ["both", "weight", "none"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", NOT_COMPILED)
+def test_a_built_in_is_right_with_and_without_weight_and_bias(name, dtype, affine):
+    outcome = judged(
+        name, 4, 8, 3, 5, norm_dims=3, dtype=dtype, affine=affine, norm_mode="train", groups=group_count(name)
+    )
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+@pytest.mark.parametrize("name", NOT_COMPILED)
+def test_a_built_in_is_right_on_channels_last_memory(name):
+    outcome = judged(name, 4, 8, 3, 5, norm_dims=3, layout="channels_last", norm_mode="train", groups=group_count(name))
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+@pytest.mark.parametrize("eps", [1e-12, 1e-5, 1e-3, 1.0])
+@pytest.mark.parametrize("name", NOT_COMPILED)
+def test_a_built_in_takes_the_eps_of_the_workload(name, eps):
+    outcome = judged(name, 4, 8, 3, 5, norm_dims=3, eps=eps, norm_mode="train", groups=group_count(name))
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (2, 1), (3, 257), (700, 33), (2, 8193)])
+@pytest.mark.parametrize("name", [*LAYER_NORMS, "rms_norm"])
+def test_row_norms_are_right_on_irregular_shapes(name, shape):
+    outcome = judged(name, *shape)
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+def test_batch_norm_in_train_mode_updates_its_running_statistics_and_in_eval_mode_reads_them():
+    train, _ = prepared("batch_norm", workload(64, 8, norm_mode="train"))
+    evaluate, _ = prepared("batch_norm", workload(64, 8, norm_mode="eval"))
+    kept = [(work, work.inputs().running_mean.clone()) for work in (train, evaluate)]
+
+    for work, _ in kept:
+        work.forward()
+
+    changed = [not (work.inputs().running_mean == before).all() for work, before in kept]
+    assert changed == [True, False]
+
+
+@pytest.mark.skipif(bool(missing_cpp_compiler()), reason="torch.compile on the CPU needs a C++ compiler")
+def test_the_compiled_layer_norm_is_right():
+    outcome = judged("compiled", 32, 64)
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")

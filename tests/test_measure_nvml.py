@@ -1,0 +1,137 @@
+"""NVML through a library made of plain numbers: what it tells is kept, what it does not tell is None."""
+
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lnbench.measure.nvml import GpuMemory, Nvml
+from lnbench.record import Gpu
+
+GIB = 1 << 30
+
+
+class Library:
+    """Two cards as pynvml shows them; `processes` are those on the second one."""
+
+    def __init__(self, *, processes=(), text=str):
+        self.started = 0
+        self._processes = processes
+        self._text = text
+
+    def nvmlInit(self):  # noqa: N802
+        self.started += 1
+
+    def nvmlSystemGetDriverVersion(self):  # noqa: N802
+        return self._text("570.86.15")
+
+    def nvmlDeviceGetCount(self):  # noqa: N802
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
+        return index
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):  # noqa: N802
+        return {"GPU-first": 0, "GPU-second": 1, "MIG-slice": 1}[uuid]
+
+    def nvmlDeviceGetName(self, handle):  # noqa: N802
+        return self._text(["NVIDIA Small", "NVIDIA Large"][handle])
+
+    def nvmlDeviceGetMemoryInfo(self, handle):  # noqa: N802
+        return SimpleNamespace(total=(handle + 1) * 16 * GIB, used=(handle + 1) * GIB)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):  # noqa: N802
+        return list(self._processes) if handle else []
+
+
+def process(pid, used):
+    return SimpleNamespace(pid=pid, usedGpuMemory=used)
+
+
+def refuse(*_):
+    raise RuntimeError("Not Supported")
+
+
+def test_every_card_is_told_with_its_name_and_memory():
+    nvml = Nvml(Library())
+
+    assert nvml.missing == ""
+    assert nvml.driver() == "570.86.15"
+    assert nvml.gpus() == (
+        Gpu(index=0, name="NVIDIA Small", memory_b=16 * GIB),
+        Gpu(index=1, name="NVIDIA Large", memory_b=32 * GIB),
+    )
+
+
+def test_names_that_come_as_bytes_are_told_as_text():
+    nvml = Nvml(Library(text=str.encode))
+
+    assert nvml.driver() == "570.86.15"
+    assert [gpu.name for gpu in nvml.gpus()] == ["NVIDIA Small", "NVIDIA Large"]
+
+
+@pytest.mark.parametrize("uuid", ["second", "GPU-second", "MIG-slice"])
+def test_memory_is_that_of_the_card_with_the_uuid_and_of_this_process_on_it(uuid):
+    library = Library(processes=[process(1, 7 * GIB), process(os.getpid(), 3 * GIB)])
+
+    assert Nvml(library).memory(uuid) == GpuMemory(process_b=3 * GIB, device_b=2 * GIB)
+
+
+@pytest.mark.parametrize("processes", [[], [process(1, GIB)], [process(os.getpid(), None)]], ids=str)
+def test_a_process_that_nvml_does_not_show_has_no_memory_rather_than_none_in_use(processes):
+    assert Nvml(Library(processes=processes)).memory("second") == GpuMemory(process_b=None, device_b=2 * GIB)
+
+
+def test_an_unknown_uuid_has_no_memory():
+    assert Nvml(Library()).memory("third") == GpuMemory(None, None)
+
+
+@pytest.mark.parametrize(
+    ("function", "gpus"),
+    [
+        ("nvmlDeviceGetCount", ()),
+        ("nvmlDeviceGetHandleByIndex", ()),
+        ("nvmlDeviceGetName", (("unknown GPU", 16 * GIB), ("unknown GPU", 32 * GIB))),
+        ("nvmlDeviceGetMemoryInfo", (("NVIDIA Small", None), ("NVIDIA Large", None))),
+    ],
+)
+@pytest.mark.parametrize("replacement", [refuse, None], ids=["raises", "missing"])
+def test_what_the_driver_refuses_or_does_not_have_leaves_only_its_own_field_empty(function, gpus, replacement):
+    library = Library()
+    setattr(library, function, replacement)
+
+    nvml = Nvml(library)
+
+    assert tuple((gpu.name, gpu.memory_b) for gpu in nvml.gpus()) == gpus
+    assert nvml.driver() == "570.86.15"
+
+
+def test_a_refused_driver_version_or_process_list_is_none():
+    library = Library(processes=[process(os.getpid(), GIB)])
+    library.nvmlSystemGetDriverVersion = library.nvmlDeviceGetComputeRunningProcesses = refuse
+
+    nvml = Nvml(library)
+
+    assert nvml.driver() is None
+    assert nvml.memory("second") == GpuMemory(process_b=None, device_b=2 * GIB)
+
+
+def test_a_driver_that_does_not_start_is_missing_with_its_reason_and_is_not_asked_again():
+    library = Library()
+    library.nvmlInit = refuse
+    library.nvmlDeviceGetCount = pytest.fail
+
+    nvml = Nvml(library)
+
+    assert nvml.missing == "NVML: Not Supported"
+    assert (nvml.gpus(), nvml.driver(), nvml.memory("first")) == ((), None, GpuMemory(None, None))
+
+
+def test_a_library_that_is_not_installed_is_missing_with_its_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+    nvml = Nvml()
+
+    assert nvml.missing.startswith("nvidia-ml-py is not installed")
+    assert nvml.gpus() == ()

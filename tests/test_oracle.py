@@ -1,0 +1,227 @@
+"""The float64 oracle against the definitions, written slowly as loops with autograd; its tolerance; the geometry."""
+
+from itertools import pairwise, product
+from math import prod
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from stage import workload
+
+from lnbench.errors import Unsupported
+from lnbench.functions import FUNCTIONS, Geometry, geometry, parameter_shape
+from lnbench.implementations.oracle import Inputs, oracle
+from lnbench.workload import Workload
+
+SHAPES = [((5, 6), 1), ((2, 3, 4), 1), ((2, 4, 3), 2), ((2, 3, 5, 4), 1), ((2, 3, 2, 4), 2), ((2, 4, 3, 2), 3)]
+AFFINE = ["both", "weight", "none"]
+
+
+def standardized(group, eps, *, centred=True):
+    """One group of values, minus its mean, over the root of its mean square plus eps."""
+    values = group - sum(group) / len(group) if centred else group
+    return values / (sum(value * value for value in values) / len(group) + eps).sqrt()
+
+
+def by_groups(x, keys, eps, *, centred=True):
+    """Standardize together all elements of x whose indices have the same key."""
+    found = {}
+    for index in product(*map(range, x.shape)):
+        found.setdefault(keys(index), []).append(index)
+    y = {}
+    for indices in found.values():
+        group = standardized(torch.stack([x[index] for index in indices]), eps, centred=centred)
+        y |= dict(zip(indices, group, strict=True))
+    return torch.stack([y[index] for index in product(*map(range, x.shape))]).reshape(x.shape)
+
+
+def definition(name, on, inputs):
+    """y from the definition, elementwise over indices of x."""
+    rank, dims = len(on.shape), len(on.normalized_shape)
+    channel = rank - 1 if dims == 1 else 1
+    keys = {
+        "layer_norm": lambda index: index[: rank - dims],
+        "rms_norm": lambda index: index[: rank - dims],
+        "batch_norm": lambda index: index[channel],
+        "group_norm": lambda index: (index[:channel], index[channel] * on.groups // on.shape[channel]),
+        "instance_norm": lambda index: (index[:channel], index[channel]),
+    }
+    if name == "batch_norm" and on.norm_mode == "eval":
+        lift = [1] * rank
+        lift[channel] = -1
+        mean, variance = inputs.running_mean.reshape(lift), inputs.running_var.reshape(lift)
+        y = (inputs.x - mean) / (variance + on.eps).sqrt()
+    else:
+        y = by_groups(inputs.x, keys[name], on.eps, centred=name != "rms_norm")
+    view = on.normalized_shape
+    if FUNCTIONS[name].channelwise:
+        view = tuple(on.shape[channel] if axis == channel else 1 for axis in range(rank))
+    y = y if inputs.weight is None else y * inputs.weight.reshape(view)
+    return y if inputs.bias is None else y + inputs.bias.reshape(view)
+
+
+def drawn(function, on, *, seed=3):
+    """Inputs in float64 with a mean and a scale of their own; leaves of the graph but for dy and running statistics."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def normal(shape):
+        return torch.randn(shape, generator=draw, dtype=torch.float64)
+
+    parameters = parameter_shape(function, on)
+    running = (normal(parameters), 0.5 + normal(parameters).square())
+    return Inputs(
+        (1.5 * normal(on.shape) + 0.7).requires_grad_(),
+        normal(on.shape),
+        None if on.affine == "none" else normal(parameters).requires_grad_(),
+        normal(parameters).requires_grad_() if on.affine == "both" and function.has_bias else None,
+        *(running if function.has_running_statistics else ()),
+    )
+
+
+def applies(name, shape, dims):
+    if name == "instance_norm":
+        return dims == len(shape) - 1 > 1
+    return not FUNCTIONS[name].channelwise or dims in {1, len(shape) - 1}
+
+
+CASES = [
+    (name, shape, dims, mode)
+    for name, function in FUNCTIONS.items()
+    for shape, dims in SHAPES
+    for mode in function.norm_modes or ("",)
+    if applies(name, shape, dims)
+]
+
+
+@pytest.mark.parametrize("affine", AFFINE)
+@pytest.mark.parametrize(("name", "shape", "dims", "mode"), CASES)
+def test_the_oracle_gives_the_definition_and_its_gradients(name, shape, dims, mode, affine):
+    on = workload(*shape, norm_dims=dims, dtype="float64", affine=affine, norm_mode=mode, groups=2, eps=1e-3)
+    inputs = drawn(FUNCTIONS[name], on)
+    wanted = {"dx": inputs.x, "dweight": inputs.weight, "dbias": inputs.bias}
+    wanted = {gradient: leaf for gradient, leaf in wanted.items() if leaf is not None}
+    y = definition(name, on, inputs)
+    gradients = torch.autograd.grad(y, list(wanted.values()), inputs.dy)
+
+    found = oracle(FUNCTIONS[name], on, inputs)
+
+    assert set(found) == {"y", *wanted}
+    for tensor, right in {"y": y, **dict(zip(wanted, gradients, strict=True))}.items():
+        # Two ways of summing at most 120 numbers of size 1 in float64.
+        torch.testing.assert_close(found[tensor].value, right.detach(), rtol=1e-11, atol=1e-11)
+
+
+def accepted(factor=1.0, *, dtype="float32", **axes):
+    """The tolerances of layer norm on (8, 32) whose x, dy and eps are scaled."""
+    on = workload(8, 32, dtype=dtype, **{"eps": 1e-5 * factor**2, **axes})
+    inputs = drawn(FUNCTIONS["layer_norm"], on)
+    scaled = Inputs(inputs.x.detach() * factor, inputs.dy, inputs.weight, inputs.bias)
+    return {name: expected.tolerance.detach() for name, expected in oracle(FUNCTIONS["layer_norm"], on, scaled).items()}
+
+
+@pytest.mark.parametrize("affine", AFFINE)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(("name", "shape", "dims", "mode"), CASES)
+def test_every_tolerance_is_positive_and_finite_and_has_its_tensors_shape(name, shape, dims, mode, dtype, affine):
+    on = workload(*shape, norm_dims=dims, dtype=dtype, affine=affine, norm_mode=mode, groups=2)
+
+    for expected in oracle(FUNCTIONS[name], on, drawn(FUNCTIONS[name], on)).values():
+        assert expected.tolerance.shape == expected.value.shape
+        assert (expected.tolerance > 0).all()
+        assert expected.tolerance.isfinite().all()
+
+
+@given(st.sampled_from([2.0**-20, 0.5, 4.0, 2.0**20]))
+def test_tolerances_follow_the_scale_of_x(factor):
+    before, after = accepted(), accepted(factor)
+
+    # Powers of two, so that only the smallest subnormal does not scale.
+    for name, power in {"y": 0, "dx": -1, "dweight": 0, "dbias": 0}.items():
+        torch.testing.assert_close(after[name], before[name] * factor**power, rtol=1e-9, atol=1e-30)
+
+
+def test_tolerances_widen_with_the_rounding_of_the_dtype():
+    ordered = [accepted(dtype=dtype) for dtype in ("float64", "float32", "float16", "bfloat16")]
+
+    for narrow, wide in pairwise(ordered):
+        assert all((narrow[name] < wide[name]).all() for name in narrow)
+
+
+def test_a_tolerance_without_room_for_a_16_bit_mean_is_tighter_for_y_alone():
+    on = workload(8, 32, dtype="bfloat16")
+    inputs = drawn(FUNCTIONS["layer_norm"], on)
+
+    loose, tight = (oracle(FUNCTIONS["layer_norm"], on, inputs, exact_mean=exact) for exact in (False, True))
+
+    assert (tight["y"].tolerance < loose["y"].tolerance).all()
+    assert all(torch.equal(tight[name].tolerance, loose[name].tolerance) for name in ("dx", "dweight", "dbias"))
+
+
+def test_the_smallest_differences_between_variants_of_the_formula_are_outside_the_tolerance():
+    on = workload(32, 768, eps=1e-5)
+    inputs = drawn(FUNCTIONS["layer_norm"], on)
+    expected = oracle(FUNCTIONS["layer_norm"], on, inputs)["y"]
+    centred = inputs.x - inputs.x.mean(1, keepdim=True)
+
+    unbiased = centred / (centred.square().sum(1, keepdim=True) / 767 + 1e-5).sqrt() * inputs.weight + inputs.bias
+
+    assert ((unbiased - expected.value).abs() > expected.tolerance).any()
+
+
+IMAGES = Workload((6, 32, 7, 5), (32, 7, 5), groups=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "view", "statistics", "parameters"),
+    [
+        ("layer_norm", Workload((3, 4, 10), (10,)), (12, 10), (1,), (1,)),
+        ("layer_norm", Workload((3, 4, 10), (4, 10)), (3, 40), (1,), (1,)),
+        ("rms_norm", IMAGES, (6, 1120), (1,), (1,)),
+        ("batch_norm", IMAGES, (6, 32, 35), (0, 2), (1,)),
+        ("batch_norm", Workload((3, 4, 10), (10,)), (12, 10, 1), (0, 2), (1,)),
+        ("group_norm", IMAGES, (6, 8, 4, 35), (2, 3), (1, 2)),
+        ("group_norm", Workload((3, 4, 32), (32,), groups=8), (12, 8, 4, 1), (2, 3), (1, 2)),
+        ("instance_norm", IMAGES, (6, 32, 1, 35), (2, 3), (1, 2)),
+    ],
+)
+def test_the_canonical_view_groups_what_is_normalized_together(name, on, view, statistics, parameters):
+    found = geometry(FUNCTIONS[name], on)
+
+    assert found == Geometry(view, statistics, parameters)
+    assert prod(found.view) == on.elements
+    assert found.statistics * found.statistic_length == on.elements
+    assert found.sum_length * prod(found.parameter_view) == on.elements
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "shape"),
+    [
+        ("layer_norm", IMAGES, (32, 7, 5)),
+        ("rms_norm", Workload((3, 4, 10), (10,)), (10,)),
+        ("batch_norm", IMAGES, (32,)),
+        ("batch_norm", Workload((3, 4, 10), (10,)), (10,)),
+        ("group_norm", IMAGES, (32,)),
+        ("instance_norm", IMAGES, (32,)),
+    ],
+)
+def test_parameters_have_the_normalized_shape_or_one_entry_per_channel(name, on, shape):
+    assert parameter_shape(FUNCTIONS[name], on) == shape
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "reason"),
+    [
+        ("batch_norm", Workload((2, 3, 4, 5), (4, 5)), "channels are undefined"),
+        ("batch_norm", Workload((1, 10), (10,)), "more than one value per channel"),
+        ("instance_norm", Workload((4, 10), (10,)), "more than one position"),
+        ("group_norm", Workload((4, 10), (10,), groups=3), "10 channels do not divide into 3 groups"),
+    ],
+)
+def test_where_a_function_is_not_defined_the_reason_is_said(name, on, reason):
+    with pytest.raises(Unsupported, match=reason):
+        geometry(FUNCTIONS[name], on)
+
+
+def test_batch_norm_of_a_single_row_is_defined_in_eval_mode():
+    assert geometry(FUNCTIONS["batch_norm"], Workload((1, 10), (10,), norm_mode="eval")).view == (1, 10, 1)

@@ -1,0 +1,109 @@
+"""What a person sees while a run measures: a bar on a terminal, lines in a log, nothing when asked to be quiet."""
+
+import io
+
+import fabricate
+import planning
+import pytest
+from rich.console import Console
+
+from lnbench.cli import progress
+from lnbench.cli.common import settings
+from lnbench.cli.progress import Bar, Lines, Pace, Silence, make_observer
+from lnbench.record import Stage, Status
+
+CRASHED = fabricate.ended(1, Status.CRASH, "SIGSEGV at \x1b[31mtiming\x1b[0m")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that pass when a test says so."""
+    now = [100.0]
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+    return lambda seconds: now.__setitem__(0, now[0] + seconds)
+
+
+@pytest.fixture
+def plan():
+    """Two workloads with two cases each, in two processes."""
+    return planning.plan("shapes: [[8, 64], [4, 32]]", options={"processes": 2, "budget_s": 5.0})
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "env", "quiet", "kind"),
+    [
+        (True, {}, False, Bar),
+        (True, {"NO_COLOR": "1"}, False, Lines),
+        (False, {}, False, Lines),
+        (True, {}, True, Silence),
+    ],
+    ids=["terminal", "NO_COLOR", "piped", "quiet"],
+)
+def test_the_bar_is_for_terminals_that_may_be_coloured(monkeypatch, plan, is_terminal, env, quiet, kind):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    stderr = io.StringIO()
+    stderr.isatty = lambda: is_terminal
+    monkeypatch.setattr("sys.stderr", stderr)
+
+    assert type(make_observer(plan, quiet=quiet)) is kind
+
+
+def test_lines_tell_each_workload_with_the_time_left_and_each_failure(plan, clock, capsys):
+    settings.reset(debug=False)
+    lines = Lines(plan)
+
+    lines.workload_began(0, 0)
+    lines.happened(CRASHED)
+    clock(10.0)
+    lines.workload_began(0, 1)
+
+    first, failure, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("[1/4] 8x64/float32/cpu, process 1 of 2, about ")
+    assert failure == "  crash: fused on 8x64/float32/cpu: SIGSEGV at  [31mtiming [0m"
+    # One of four took 10 s.
+    assert second == "[2/4] 4x32/float32/cpu, process 1 of 2, about 30 s left"
+
+
+def test_the_time_left_is_the_plan_s_estimate_until_something_is_done(plan, clock):
+    pace = Pace(plan)
+    pace.begin()
+
+    assert pace.left_s() == pytest.approx(plan.estimated_s)
+
+
+def test_the_time_left_shrinks_with_the_share_done_and_is_never_negative(plan, clock):
+    pace = Pace(plan)
+    pace.begin()
+    clock(10.0)
+    pace.begin()
+    clock(5.0)
+    pace.share = 0.5
+
+    halfway = pace.left_s()
+    for _ in range(5):
+        pace.begin()
+
+    assert halfway == pytest.approx(25.0)
+    assert pace.left_s() == 0.0
+
+
+def test_the_bar_shows_the_case_at_work_how_many_are_done_and_the_time_left(plan, clock):
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=120, color_system=None)
+
+    with Bar(plan, console) as bar:
+        bar.workload_began(0, 0)
+        clock(10.0)
+        bar.workload_began(0, 1)
+        clock(2.0)
+        bar.announced(1, Stage.TIMING)
+        bar.happened(CRASHED)
+
+    assert "timing fused 8x64/float32/cpu" in shown.getvalue()
+    assert "1/4" in shown.getvalue()
+    assert "30 s left" in shown.getvalue()
+    assert "crash: fused on 8x64/float32/cpu" in shown.getvalue()
+    assert "\x1b[31m" not in shown.getvalue()

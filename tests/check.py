@@ -1,6 +1,6 @@
 """All checks in the order of their speed: formatting, lint, types, the layers contract, the tests.
 
-    python tests/check.py [arguments for pytest]
+python tests/check.py [arguments for pytest]
 """
 
 import subprocess

@@ -16,6 +16,7 @@ from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
 from lnbench.record import Ended, Noticed, PlannedCase, Status, Turn
 from lnbench.worker.cases import Cases
+from lnbench.worker.judging import Judge
 from lnbench.worker.rounds import Rounds
 from lnbench.workload import Phase, Workload
 
@@ -98,8 +99,9 @@ def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outc
     """Build a case, judge it, and judge it again, as a worker does around the timing."""
     made, heard = cases({"it": entry}, workload(*shape, **axes), norm_mode=norm_mode, groups=groups)
     made.build_all()
-    made.judge_all(set())
-    made.judge_again()
+    judge = Judge(made, judged=set())
+    judge.before()
+    judge.after()
     end = heard.ends().get(0)
     return Outcome(end.status if end else Status.OK, end.reason if end else "", heard.notices())
 

@@ -6,6 +6,7 @@ import zoo
 from stage import ScriptedSampler, cases, judged, timed, workload
 
 from lnbench.record import Stage, Status, Verified
+from lnbench.worker.judging import Judge
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -144,11 +145,12 @@ def test_mistake_25_an_implementation_that_starts_to_cheat_while_timed_is_found_
 
     made, heard = cases({"tiring": tiring, "honest": zoo.honest}, workload(8, 16))
     made.build_all()
-    made.judge_all(set())
+    judge = Judge(made, judged=set())
+    judge.before()
     assert len(calls) < 100
     calls += [None] * 100
     timed(made, heard, ScriptedSampler())
-    made.judge_again()
+    judge.after()
 
     assert heard.ends()[0].status is Status.WRONG
     assert heard.ends()[0].stage is Stage.VERIFY
@@ -158,10 +160,11 @@ def test_mistake_25_an_implementation_that_starts_to_cheat_while_timed_is_found_
 def test_mistake_25_inputs_changed_while_timed_leave_nobody_a_result():
     made, heard = cases({"late": zoo.honest, "honest": "fused"}, workload(8, 16))
     made.build_all()
-    made.judge_all(set())
+    judge = Judge(made, judged=set())
+    judge.before()
     made.arrays.x[0].data.add_(1e-3)
 
-    made.judge_again()
+    judge.after()
 
     assert {end.status for end in heard.ends().values()} == {Status.ERROR}
     assert all("inputs changed" in end.reason for end in heard.ends().values())
@@ -172,7 +175,8 @@ def test_mistake_25_values_are_fresh_each_time_and_their_memory_and_version_stay
     x = made.arrays.x[0]
     address, version, before = x.data_ptr(), x._version, x.clone()
     made.build_all()
-    made.judge_all(set())
+    judge = Judge(made, judged=set())
+    judge.before()
     after = made.arrays.x[0]
 
     assert (after.data_ptr(), after._version) == (address, version)

@@ -14,6 +14,7 @@ from lnbench.render.markdown import render_report
 from lnbench.summaries import summarize
 from lnbench.tables import results_table
 from lnbench.view import view_run
+from lnbench.worker.judging import Judge
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,10 +62,11 @@ FAILING = {
 def test_mistake_27_each_failure_ends_its_own_case_with_a_status_and_a_reason():
     made, heard = cases(FAILING | {"honest": zoo.honest}, workload(64, 16))
     made.build_all()
-    made.judge_all(set())
+    judge = Judge(made, judged=set())
+    judge.before()
 
     turns = timed(made, heard, ScriptedSampler(), reference=len(FAILING))
-    made.judge_again()
+    judge.after()
 
     told = {list(FAILING)[number]: (end.status, bool(end.reason)) for number, end in heard.ends().items()}
     assert told == {
@@ -96,7 +98,8 @@ def test_mistake_27_a_case_that_fails_while_timed_leaves_the_others_their_rounds
 
     made, heard = cases({"late": failing_late, "honest": zoo.honest}, workload(8, 16))
     made.build_all()
-    made.judge_all(set())
+    judge = Judge(made, judged=set())
+    judge.before()
     samples = iter(range(100))
 
     def fail_from_the_third_round_on():
@@ -115,7 +118,8 @@ def test_mistake_27_a_shape_that_does_not_fit_is_tried_again_at_the_next_shape()
     small, heard_small = cases({"oom": too_large}, workload(8, 16))
     for made in (large, small):
         made.build_all()
-        made.judge_all(set())
+        judge = Judge(made, judged=set())
+        judge.before()
 
     assert heard_large.ends()[0].status is Status.OOM
     assert heard_small.ends() == {}

@@ -94,6 +94,23 @@ def test_mistake_10_what_compiles_at_every_call_or_fell_back_to_eager_is_not_tim
     assert {turn.case for turn in turns} == {1, PROBE_CASE}
 
 
+def test_mistake_10_a_plug_in_that_compiles_for_one_workload_after_another_never_falls_back_to_eager():
+    graphs = []
+
+    def compiling(on):
+        return torch.compile(zoo.honest(on), backend="eager", dynamic=False)
+
+    for features in range(8, 8 * 13, 8):
+        made, heard = cases({"compiling": compiling}, workload(4, features))
+        before = compilations()
+        made.build_all()
+        graphs.append(compilations() - before)
+        timed(made, heard, ScriptedSampler(), rounds=2)
+        assert heard.ends() == {}
+
+    assert graphs == [2] * 12  # inference and forward; the builder's functions share one code object, which keeps 8
+
+
 @pytest.mark.usefixtures("_fresh_compiler")
 def test_mistake_11_a_turn_in_which_something_compiled_is_left_out_and_said():
     planted = Recompiling()

@@ -14,6 +14,9 @@ from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.workload import Workload
 
+MOST_VERSIONS = 64
+"""Compiled versions per code object: enough for ten cases that share one."""
+
 _MUST_STAY = "a result must stay valid while the next is made"
 
 
@@ -181,6 +184,20 @@ def bind_module(
     module.to(workload.device)
     module.train(workload.norm_mode != "eval")
     return wanted
+
+
+def begin_compiling_afresh() -> None:
+    """Forget what was compiled for other workloads, and make torch.compile fail where it would give up in silence.
+
+    It keeps 8 versions per code object, which all that one builder compiles share, and runs uncompiled after that; the
+    stance `fail_on_recompile` does not see it (torch 2.13). A workload needs two versions for each of up to three
+    builds of a case, more where cases share code.
+    """
+    import torch._dynamo
+
+    torch._dynamo.reset()
+    torch._dynamo.config.recompile_limit = MOST_VERSIONS
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
 
 
 def compilations() -> int:

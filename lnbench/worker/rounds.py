@@ -3,43 +3,38 @@
 import gc
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal
 
 import numpy as np
 
-from lnbench.measure.heap import page_faults
-from lnbench.measure.sampler import Sample, Sampler, warm
+from lnbench.measure.sampler import Sampler, warm
 from lnbench.pairing import Turns, pair_nearest
 from lnbench.record import PROBE_CASE, Stage, Turn, WorkloadFinished
 from lnbench.stats import FloatArray, is_precise
+from lnbench.worker.calls import (
+    COPY_SAMPLE_S,
+    LONGEST_SAMPLE_S,
+    UNCOUNTED_S,
+    Kind,
+    call_seconds,
+    calls_for,
+    check_steady,
+    fastest_block_s,
+    kinds_for,
+    take_sample,
+)
 from lnbench.worker.cases import Cases, LiveCase
 from lnbench.worker.protocol import Progress, WorkerChannel
 from lnbench.worker.turns import TurnOrder
-from lnbench.workload import STEP_PHASES, Phase
-
-UNCOUNTED_S = 200e-6
-"""The first call or the first 200 µs of a turn, whichever is longer, are not counted: they pay for the caches and the
-branch predictor that the turn before left behind."""
-
-LONGEST_SAMPLE_S = 2e-3
-"""Shorter than a scheduler's time slice, so that most samples are whole although a neighbour wants the cores. With one
-beside it, medians over samples of 2 ms were off by 0.4 to 1.3 %, over samples of 10 ms by 0.3 to 2.9 %."""
-
-COPY_SAMPLE_S = 1e-3
-"""The probe needs no interval of its own, so its turns are short."""
+from lnbench.workload import Phase
 
 WANTED_ROUNDS = 40
 """Calls per sample are chosen so that at least about this many rounds fit into the budget."""
 
 LEAST_ROUNDS = 3
 """Measured even where the budget does not suffice, because fewer have no interval at all."""
-
-WORTHWHILE_S = 20e-3
-"""Calls shorter than this are counted at least twice a turn, for one that is not counted goes before them; shorter than
-a quarter of it, at least three times."""
 
 TELL_EVERY_S = 0.5
 CHECK_EVERY_ROUNDS = 5
@@ -50,15 +45,13 @@ sight costs up to ten points of coverage where the machine switches between two 
 MOST_SPOILED_TURNS = 3
 """Turns in which something was compiled anew, before the case is given up."""
 
-_INFERENCE, _STEP = "inference", "step"
-
 
 @dataclass
 class _Contender:
     """A live case with the shortest mean of its samples by kind, and what its turns gave so far."""
 
     case: LiveCase
-    call_s: dict[str, float]
+    call_s: dict[Kind, float]
     turn_s: float = 0.0
     spoiled: int = 0
     rounds: list[int] = field(default_factory=list)
@@ -96,9 +89,7 @@ class Rounds:
         self._workload = workload_number
         self._reference = reference if reference in cases.live else None
         self._phases = phases
-        self._kinds = ([_INFERENCE] if Phase.INFERENCE in phases else []) + (
-            [_STEP] if set(STEP_PHASES) & set(phases) else []
-        )
+        self._kinds = kinds_for(phases)
         self._precision = precision
         self._budget_s = budget_s
         self._round = first_round
@@ -108,7 +99,8 @@ class Rounds:
         self._sample_s = LONGEST_SAMPLE_S
         self._copy_calls = 1
         self._copy_turn_s = 0.0
-        self._order = TurnOrder([*cases.live, PROBE_CASE], reference=self._reference, seed=seed)
+        self._seed = seed
+        self._order = TurnOrder([], reference=None, seed=seed)
 
     def run(self, *, setup_s: float, compiling_s: float) -> None:
         """Warm up, then take turns; ends with a WorkloadFinished event."""
@@ -168,12 +160,12 @@ class Rounds:
             wall: dict[str, float] = {}
             device: dict[str, float] = {}
             for kind in self._kinds:
-                calls[kind] = _calls(contender.call_s[kind], self._sample_s)
-                sample, before, paid = self._sample(case, kind, calls[kind])
-                wall |= sample.wall_s
-                device |= sample.device_s
-                uncounted += before
-                faults += paid
+                calls[kind] = calls_for(contender.call_s[kind], self._sample_s)
+                taken = take_sample(case.prepared, kind, self._sampler, calls=calls[kind])
+                wall |= taken.sample.wall_s
+                device |= taken.sample.device_s
+                uncounted += taken.uncounted
+                faults += taken.faults
             contender.turn_s = perf_counter() - begun
             if case.prepared.compilations() != compiled:
                 self._spoiled(contender)
@@ -181,17 +173,6 @@ class Rounds:
                 self._keep(contender, begun - started, calls, wall, device, uncounted=uncounted, faults=faults)
         if case.number not in self._cases.live:
             self._drop(case.number)
-
-    def _sample(self, case: LiveCase, kind: str, calls: int) -> tuple[Sample, int, int]:
-        """A sample, how many calls went before it uncounted, and the page faults that the counted ones paid."""
-        prepared = case.prepared
-        with prepared.without_gradients() if kind == _INFERENCE else nullcontext():
-            call = prepared.inference if kind == _INFERENCE else lambda: prepared.backward(prepared.forward())
-            uncounted = warm(call, least_s=UNCOUNTED_S)
-            take = self._sampler.sample_inference if kind == _INFERENCE else self._sampler.sample_step
-            before = page_faults()
-            sample = take(prepared, calls)
-            return sample, uncounted, page_faults() - before
 
     def _keep(
         self,
@@ -218,9 +199,9 @@ class Rounds:
                 faults=faults / sum(calls.values()),
             )
         )
-        for kind, phase in ((_INFERENCE, "inference"), (_STEP, "forward_backward")):
-            if phase in wall:
-                contender.call_s[kind] = min(contender.call_s[kind], wall[phase])
+        for kind in self._kinds:
+            if kind.whole in wall:
+                contender.call_s[kind] = min(contender.call_s[kind], wall[kind.whole])
         decisive = device if self._on_device else wall
         if decisive and all(phase in decisive for phase in self._phases):
             contender.rounds.append(self._round)
@@ -262,39 +243,20 @@ class Rounds:
 
     def _choose_calls(self) -> None:
         """Call everything until it is warm, see how long a call takes, and choose how long samples are."""
-        seconds: dict[int, dict[str, float]] = {}
+        seconds: dict[int, dict[Kind, float]] = {}
         for number, case in list(self._cases.live.items()):
             with self._cases.attempt(number, Stage.WARM_UP):
-                seconds[number] = {kind: self._call_s(case, kind) for kind in self._kinds}
-                with case.prepared.steady():
-                    self._check_steady(case)
-        copy_s = _seconds(self._copy, lambda: None)
+                found = {kind: call_seconds(case.prepared, kind) for kind in self._kinds}
+                check_steady(case.prepared, self._kinds)
+                seconds[number] = found
+        copy_s = fastest_block_s(self._copy, lambda: None)
         samples = sum(len(kinds) for kinds in seconds.values()) + 1
         self._sample_s = min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S)
-        for number, kinds in seconds.items():
-            if number in self._cases.live:
-                self._contenders[number] = _Contender(self._cases.live[number], kinds)
-            else:
-                self._order.drop(number)
-        self._copy_calls = _calls(copy_s, min(self._sample_s, COPY_SAMPLE_S))
+        self._contenders = {number: _Contender(self._cases.live[number], kinds) for number, kinds in seconds.items()}
+        self._copy_calls = calls_for(copy_s, min(self._sample_s, COPY_SAMPLE_S))
         if self._reference not in self._contenders:
             self._reference = None
-
-    def _call_s(self, case: LiveCase, kind: str) -> float:
-        prepared = case.prepared
-        with prepared.without_gradients() if kind == _INFERENCE else nullcontext():
-            call = prepared.inference if kind == _INFERENCE else lambda: prepared.backward(prepared.forward())
-            return _seconds(call, prepared.wait)
-
-    def _check_steady(self, case: LiveCase) -> None:
-        """One call of each kind in a state where compiling anew or falling back raises."""
-        prepared = case.prepared
-        if _INFERENCE in self._kinds:
-            with prepared.without_gradients():
-                prepared.inference()
-        if _STEP in self._kinds:
-            prepared.backward(prepared.forward())
-        prepared.wait()
+        self._order = TurnOrder([*self._contenders, PROBE_CASE], reference=self._reference, seed=self._seed)
 
     def _drop(self, number: int) -> None:
         del self._contenders[number]
@@ -321,23 +283,3 @@ class Rounds:
 
 def _turns(contender: _Contender, phase: Phase) -> Turns:
     return Turns(contender.rounds, contender.started_s, contender.times[phase])
-
-
-def _calls(call_s: float, sample_s: float) -> int:
-    """How many calls make a sample: about this long, and enough to be worth the call that is not counted."""
-    least = 3 if call_s < WORTHWHILE_S / 4 else 2 if call_s < WORTHWHILE_S else 1
-    return max(least, round(sample_s / max(call_s, 1e-9)))
-
-
-def _seconds(call: Callable[[], object], wait: Callable[[], None]) -> float:
-    """How long one warm call takes, by the fastest of three blocks; the turns correct it."""
-    count = warm(call, least_s=UNCOUNTED_S)
-    wait()
-    blocks = []
-    for _ in range(3):
-        started = perf_counter()
-        for _ in range(count):
-            call()
-        wait()
-        blocks.append((perf_counter() - started) / count)
-    return min(blocks)

@@ -17,6 +17,7 @@ from lnbench.measure.probe import copy_probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
 from lnbench.record import DeviceMemory, Ended, Notice, Noticed, Stage, Status, WorkerStarted
 from lnbench.worker.cases import Cases, PoisonedDeviceError, describe
+from lnbench.worker.judging import Judge
 from lnbench.worker.protocol import Measure, Setup, WorkerChannel
 from lnbench.worker.rounds import Rounds
 from lnbench.workload import Allocator, Cache, Workload
@@ -79,9 +80,10 @@ class Session:
             return
         try:
             cases.build_all()
-            cases.judge_all(self._judged)
+            judge = Judge(cases, judged=self._judged)
+            judge.before()
             self._take_turns(order, cases, setup_s=perf_counter() - started)
-            cases.judge_again()
+            judge.after()
             self._read_device_memory(cases)
         except PoisonedDeviceError:
             self._channel.flush()

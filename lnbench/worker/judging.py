@@ -1,0 +1,185 @@
+"""When a case is judged, and on what: before and after it is timed, on its own workload and on derived ones."""
+
+from dataclasses import replace
+from math import sqrt
+from time import perf_counter
+
+from lnbench.errors import Unsupported
+from lnbench.implementations.contract import WrongResultError
+from lnbench.implementations.torch_adapter import compilations
+from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.record import Stage, Status, Verified
+from lnbench.worker.cases import Cases, LiveCase, call_once
+from lnbench.worker.verify import (
+    HARD_INPUTS,
+    JUDGED_ROWS,
+    LEAST_EPS,
+    ROUNDED_MEAN,
+    Fill,
+    Judgement,
+    accuracy_notices,
+    explain,
+    hard_input_notice,
+    judged_workloads,
+)
+from lnbench.workload import Workload
+
+
+class Judge:
+    """Judges the cases of a workload; the wrong ones end.
+
+    `judged`: builders and workloads whose formula was judged before in this process, kept from workload to workload.
+    """
+
+    def __init__(self, cases: Cases, *, judged: set[tuple[str, Workload]]) -> None:
+        self._cases = cases
+        self._judged = judged
+        self._fresh = 0
+
+    def before(self) -> None:
+        """Judge every case that is to be timed; wrong ones end.
+
+        On the workload itself twice, on different values in the same memory, which unmasks cached results; the formula
+        in float32 at the same shape and at few rows, unless it was judged before in this process; then the hard
+        inputs, which give notices only.
+        """
+        for derived in judged_workloads(self._cases.workload):
+            self._judge_formula(derived)
+        for _ in range(2):
+            self._judge_fill("before")
+        if self._cases.workload == self._cases.workload.with_rows(JUDGED_ROWS) and self._cases.workload.dtype in {
+            "float32",
+            "float64",
+        }:
+            for number, case in list(self._cases.live.items()):
+                with self._cases.attempt(number, Stage.VERIFY):
+                    self._judge_eps(case, self._cases.arrays)
+                    self._judge_hard_inputs(case, self._cases.arrays)
+        self._judged |= {(_builder(case), replace(case.workload, cache="hot")) for case in self._cases.live.values()}
+        self._judge_rounded_mean()
+
+    def after(self) -> None:
+        """Judge every case after it was timed, on fresh values; and see that nobody wrote into the inputs meanwhile."""
+        changed = Fill(self._cases.arrays)
+        self._cases.arrays.restore()
+        if changed.changed_buffers():
+            for number in list(self._cases.live):
+                self._cases.end(
+                    number, Status.ERROR, Stage.VERIFY, "the shared inputs changed while this workload was timed"
+                )
+        self._judge_fill("after")
+
+    def _judge_fill(self, moment: str) -> None:
+        """Judge every live case on fresh values in the shared memory."""
+        self._fresh += 1
+        self._cases.arrays.refill(self._cases.seed + self._fresh)
+        fill = Fill(self._cases.arrays)
+        for number, case in list(self._cases.live.items()):
+            with self._cases.attempt(number, Stage.VERIFY):
+                started = perf_counter()
+                judgement = self._require_right(fill, case)
+                self._cases.report(
+                    Verified.model_validate(
+                        {
+                            "process": self._cases.process,
+                            "case": number,
+                            "moment": moment,
+                            "max_relative_error": judgement.relative,
+                            "share_of_tolerance": judgement.share,
+                            "seconds": perf_counter() - started,
+                        }
+                    )
+                )
+                for notice in accuracy_notices(judgement, case.workload):
+                    self._cases.notice(number, notice.code, notice.text)
+
+    def _judge_formula(self, derived: Workload) -> None:
+        """Judge every live case on a derived workload, built anew by the same builder."""
+        few_rows = derived == derived.with_rows(JUDGED_ROWS)
+        arrays = fill = None
+        for number, case in list(self._cases.live.items()):
+            own = replace(derived, norm_mode=case.workload.norm_mode, groups=case.workload.groups)
+            if (_builder(case), own) in self._judged:
+                continue
+            with self._cases.attempt(number, Stage.VERIFY):
+                arrays = arrays or TorchArrays(derived, seed=self._cases.seed)
+                twin = self._bind_twin(number, case, derived, arrays)
+                if twin is None:
+                    continue
+                fill = fill or Fill(arrays)
+                self._require_right(fill, twin)
+                if few_rows:
+                    self._judge_eps(twin, arrays)
+                    self._judge_hard_inputs(twin, arrays)
+                self._judged.add((_builder(case), own))
+
+    def _bind_twin(self, number: int, case: LiveCase, derived: Workload, arrays: TorchArrays) -> LiveCase | None:
+        """The case on a derived workload; None when the builder does not do that one."""
+        frames, started = compilations(), perf_counter()
+        try:
+            twin = self._cases.bind(number, case.planned, derived, arrays)
+        except Unsupported:
+            return None
+        call_once(twin.prepared)
+        if compilations() > frames:
+            self._cases.compiling_s += perf_counter() - started
+        return twin
+
+    def _judge_eps(self, twin: LiveCase, arrays: TorchArrays) -> None:
+        """Raise WrongResultError for an eps that is not the workload's, or not under the root.
+
+        On x with a variance of 1 it stays within the tolerance, so it is judged on x with a variance of eps.
+        """
+        eps = twin.workload.eps
+        if eps < LEAST_EPS:
+            return
+        arrays.scale_x(sqrt(eps), 0.0)
+        try:
+            self._require_right(Fill(arrays), twin)
+        except WrongResultError as error:
+            text = f"{error}, where the variance of x is about eps: is {eps:g} added to the variance, under the root?"
+            raise WrongResultError(text) from error
+        finally:
+            arrays.restore()
+
+    def _judge_hard_inputs(self, twin: LiveCase, arrays: TorchArrays) -> None:
+        failures = {}
+        for hard in HARD_INPUTS:
+            arrays.scale_x(hard.factor, hard.offset)
+            judgement = Fill(arrays).judge(twin.prepared, twin.function, twin.workload, twin.prepared.inputs())
+            if not judgement.is_right:
+                failures[hard.name] = judgement.share[judgement.worst]
+            arrays.restore()
+        notice = hard_input_notice(failures)
+        if notice:
+            self._cases.notice(twin.number, notice.code, notice.text)
+
+    def _judge_rounded_mean(self) -> None:
+        """Tell the cases that keep a 16-bit mean from those with float32 statistics; a notice, not a status."""
+        if self._cases.workload.dtype not in {"float16", "bfloat16"}:
+            return
+        self._cases.arrays.scale_x(ROUNDED_MEAN.factor, ROUNDED_MEAN.offset)
+        fill = Fill(self._cases.arrays, exact_mean=True)
+        for number, case in list(self._cases.live.items()):
+            with self._cases.attempt(number, Stage.VERIFY):
+                judgement = fill.judge(case.prepared, case.function, case.workload, case.prepared.inputs())
+                if not judgement.is_right:
+                    self._cases.notice(
+                        number,
+                        "rounded-statistics",
+                        f"off on {ROUNDED_MEAN.name} ({judgement.worst} by {judgement.share[judgement.worst]:.2g} "
+                        "times the tolerance of float32 statistics); a mean kept in x's dtype does that",
+                    )
+        self._cases.arrays.restore()
+
+    def _require_right(self, fill: Fill, case: LiveCase) -> Judgement:
+        """The judgement of a case; raises WrongResultError when it is outside its tolerance."""
+        judgement = fill.judge(case.prepared, case.function, case.workload, case.prepared.inputs())
+        if not judgement.is_right:
+            raise WrongResultError(explain(judgement, case.workload))
+        return judgement
+
+
+def _builder(case: LiveCase) -> str:
+    """What was built, whatever name it is shown under."""
+    return f"{case.planned.use} {sorted(case.planned.options.items())}"

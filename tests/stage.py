@@ -99,7 +99,7 @@ def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outc
     """Build a case, judge it, and judge it again, as a worker does around the timing."""
     made, heard = cases({"it": entry}, workload(*shape, **axes), norm_mode=norm_mode, groups=groups)
     made.build_all()
-    judge = Judge(made, judged=set())
+    judge = Judge(made, judged={})
     judge.before()
     judge.after()
     end = heard.ends().get(0)

@@ -62,7 +62,7 @@ FAILING = {
 def test_mistake_27_each_failure_ends_its_own_case_with_a_status_and_a_reason():
     made, heard = cases(FAILING | {"honest": zoo.honest}, workload(64, 16))
     made.build_all()
-    judge = Judge(made, judged=set())
+    judge = Judge(made, judged={})
     judge.before()
 
     turns = timed(made, heard, ScriptedSampler(), reference=len(FAILING))
@@ -98,7 +98,7 @@ def test_mistake_27_a_case_that_fails_while_timed_leaves_the_others_their_rounds
 
     made, heard = cases({"late": failing_late, "honest": zoo.honest}, workload(8, 16))
     made.build_all()
-    judge = Judge(made, judged=set())
+    judge = Judge(made, judged={})
     judge.before()
     samples = iter(range(100))
 
@@ -118,7 +118,7 @@ def test_mistake_27_a_shape_that_does_not_fit_is_tried_again_at_the_next_shape()
     small, heard_small = cases({"oom": too_large}, workload(8, 16))
     for made in (large, small):
         made.build_all()
-        judge = Judge(made, judged=set())
+        judge = Judge(made, judged={})
         judge.before()
 
     assert heard_large.ends()[0].status is Status.OOM

@@ -8,7 +8,7 @@ from lnbench.errors import Unsupported
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.torch_adapter import compilations
 from lnbench.implementations.torch_arrays import TorchArrays
-from lnbench.record import Stage, Status, Verified
+from lnbench.record import Notice, Stage, Status, Verified
 from lnbench.worker.cases import Cases, LiveCase, call_once
 from lnbench.worker.verify import (
     HARD_INPUTS,
@@ -28,10 +28,11 @@ from lnbench.workload import Workload
 class Judge:
     """Judges the cases of a workload; the wrong ones end.
 
-    `judged`: builders and workloads whose formula was judged before in this process, kept from workload to workload.
+    `judged`: builders and workloads whose formula was judged before in this process, with the notice that the hard
+    inputs gave; kept from workload to workload.
     """
 
-    def __init__(self, cases: Cases, *, judged: set[tuple[str, Workload]]) -> None:
+    def __init__(self, cases: Cases, *, judged: dict[tuple[str, Workload], Notice | None]) -> None:
         self._cases = cases
         self._judged = judged
         self._fresh = 0
@@ -54,8 +55,10 @@ class Judge:
             for number, case in list(self._cases.live.items()):
                 with self._cases.attempt(number, Stage.VERIFY):
                     self._judge_eps(case, self._cases.arrays)
-                    self._judge_hard_inputs(case, self._cases.arrays)
-        self._judged |= {(_builder(case), replace(case.workload, cache="hot")) for case in self._cases.live.values()}
+                    self._judged[_identity(case, case.workload)] = self._judge_hard_inputs(case, self._cases.arrays)
+        for number, case in self._cases.live.items():
+            self._judged.setdefault(_identity(case, case.workload))
+            self._tell(number, self._judged[_identity(case, case.workload)])
         self._judge_rounded_mean()
 
     def after(self) -> None:
@@ -98,8 +101,9 @@ class Judge:
         few_rows = derived == derived.with_rows(JUDGED_ROWS)
         arrays = fill = None
         for number, case in list(self._cases.live.items()):
-            own = replace(derived, norm_mode=case.workload.norm_mode, groups=case.workload.groups)
-            if (_builder(case), own) in self._judged:
+            identity = _identity(case, derived)
+            if identity in self._judged:
+                self._tell(number, self._judged[identity])
                 continue
             with self._cases.attempt(number, Stage.VERIFY):
                 arrays = arrays or TorchArrays(derived, seed=self._cases.seed)
@@ -108,10 +112,12 @@ class Judge:
                     continue
                 fill = fill or Fill(arrays)
                 self._require_right(fill, twin)
+                notice = None
                 if few_rows:
                     self._judge_eps(twin, arrays)
-                    self._judge_hard_inputs(twin, arrays)
-                self._judged.add((_builder(case), own))
+                    notice = self._judge_hard_inputs(twin, arrays)
+                self._judged[identity] = notice
+                self._tell(number, notice)
 
     def _bind_twin(self, number: int, case: LiveCase, derived: Workload, arrays: TorchArrays) -> LiveCase | None:
         """The case on a derived workload; None when the builder does not do that one."""
@@ -142,7 +148,8 @@ class Judge:
         finally:
             arrays.restore()
 
-    def _judge_hard_inputs(self, twin: LiveCase, arrays: TorchArrays) -> None:
+    def _judge_hard_inputs(self, twin: LiveCase, arrays: TorchArrays) -> Notice | None:
+        """What is to be said of a case that is off on hard inputs."""
         failures = {}
         for hard in HARD_INPUTS:
             arrays.scale_x(hard.factor, hard.offset)
@@ -150,9 +157,11 @@ class Judge:
             if not judgement.is_right:
                 failures[hard.name] = judgement.share[judgement.worst]
             arrays.restore()
-        notice = hard_input_notice(failures)
+        return hard_input_notice(failures)
+
+    def _tell(self, number: int, notice: Notice | None) -> None:
         if notice:
-            self._cases.notice(twin.number, notice.code, notice.text)
+            self._cases.notice(number, notice.code, notice.text)
 
     def _judge_rounded_mean(self) -> None:
         """Tell the cases that keep a 16-bit mean from those with float32 statistics; a notice, not a status."""
@@ -180,6 +189,7 @@ class Judge:
         return judgement
 
 
-def _builder(case: LiveCase) -> str:
-    """What was built, whatever name it is shown under."""
-    return f"{case.planned.use} {sorted(case.planned.options.items())}"
+def _identity(case: LiveCase, workload: Workload) -> tuple[str, Workload]:
+    """What is built on a workload for a case, whatever name it is shown under."""
+    own = replace(workload, norm_mode=case.workload.norm_mode, groups=case.workload.groups, cache="hot")
+    return f"{case.planned.use} {sorted(case.planned.options.items())}", own

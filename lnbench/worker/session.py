@@ -32,11 +32,11 @@ class Session:
     def __init__(self, channel: WorkerChannel, setup: Setup, *, started: float) -> None:
         self._channel = channel
         self._setup = setup
-        self._judged: set[tuple[str, Workload]] = set()
-        torch.set_num_threads(setup.threads)
+        self._judged: dict[tuple[str, Workload], Notice | None] = {}
         plugins: list[Registration] = []
         for path in setup.plugins:
             plugins += load_plugin(Path(path))
+        torch.set_num_threads(setup.threads)  # after the plug-ins, which may have set it for themselves
         self._registry = Registry(plugins)
         channel.send(
             WorkerStarted(

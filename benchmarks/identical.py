@@ -27,7 +27,7 @@ workloads:
     phases: [forward_backward]
 sampling: {processes: 1, precision: 0.0001, budget_s: 4}
 """
-PLUGIN = '''
+PLUGIN = """
 import torch
 from lnbench import implementation
 
@@ -36,7 +36,7 @@ def twin(workload):
     def forward(x, weight, bias):
         return torch.nn.functional.layer_norm(x, workload.normalized_shape, weight, bias, workload.eps)
     return forward
-'''
+"""
 CLOSE = 0.015
 
 

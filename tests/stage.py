@@ -17,7 +17,7 @@ from lnbench.measure.sampler import Sample, step_phases
 from lnbench.record import Ended, Noticed, PlannedCase, Status, Turn
 from lnbench.worker.cases import Cases
 from lnbench.worker.judging import Judge
-from lnbench.worker.rounds import Rounds
+from lnbench.worker.rounds import PROBE_EVERY_ROUNDS, Rounds
 from lnbench.workload import Phase, Workload
 
 
@@ -161,10 +161,10 @@ class _EnoughError(Exception):
 
 
 class _CountingRounds:
-    """A sampler that ends the run after so many copies of the probe, one of which stands in each round."""
+    """A sampler that ends the run after so many copies of the probe, one of which stands in every fourth round."""
 
     def __init__(self, sampler, rounds):
-        self._sampler, self._left = sampler, rounds
+        self._sampler, self._left = sampler, -(-rounds // PROBE_EVERY_ROUNDS)
         self.sample_inference, self.sample_step = sampler.sample_inference, sampler.sample_step
 
     def sample_copy(self, copy, calls):

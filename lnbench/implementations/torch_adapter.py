@@ -84,6 +84,9 @@ class TorchPrepared:
 
     @contextmanager
     def steady(self) -> Iterator[None]:
+        if "torch._dynamo" not in sys.modules:  # nothing is compiled, and importing the compiler takes seconds
+            yield
+            return
         with torch.compiler.set_stance("fail_on_recompile"):
             yield
 

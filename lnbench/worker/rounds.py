@@ -37,10 +37,16 @@ LEAST_ROUNDS = 3
 """Measured even where the budget does not suffice, because fewer have no interval at all."""
 
 TELL_EVERY_S = 0.5
-CHECK_EVERY_ROUNDS = 5
+CHECK_EVERY_ROUNDS = 10
 WANTED_LOOKS = 2
 """Successive looks that must find every interval narrow enough: a narrow one is lucky at times, and stopping at first
 sight costs up to ten points of coverage where the machine switches between two speeds (simulated)."""
+
+PROBE_EVERY_ROUNDS = 4
+"""The probe needs no narrow interval, and its bytes push those of the cases out of the caches."""
+
+LEAST_SHARE = 0.05
+"""A sample this much shorter than the first estimate of a call is an error of the clock, and chooses no calls."""
 
 MOST_SPOILED_TURNS = 3
 """Turns in which something was compiled anew, before the case is given up."""
@@ -48,10 +54,11 @@ MOST_SPOILED_TURNS = 3
 
 @dataclass
 class _Contender:
-    """A live case with the shortest mean of its samples by kind, and what its turns gave so far."""
+    """A live case, the shortest mean of its samples by kind (not below `least_s`), and what its turns gave so far."""
 
     case: LiveCase
     call_s: dict[Kind, float]
+    least_s: dict[Kind, float]
     turn_s: float = 0.0
     spoiled: int = 0
     rounds: list[int] = field(default_factory=list)
@@ -144,7 +151,8 @@ class Rounds:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
         for number in self._order.next_round(expected | {PROBE_CASE: self._copy_turn_s}):
             if number == PROBE_CASE:
-                self._probe_turn(started)
+                if self._round % PROBE_EVERY_ROUNDS == 0:
+                    self._probe_turn(started)
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
@@ -201,7 +209,7 @@ class Rounds:
         )
         for kind in self._kinds:
             if kind.whole in wall:
-                contender.call_s[kind] = min(contender.call_s[kind], wall[kind.whole])
+                contender.call_s[kind] = min(contender.call_s[kind], max(wall[kind.whole], contender.least_s[kind]))
         decisive = device if self._on_device else wall
         if decisive and all(phase in decisive for phase in self._phases):
             contender.rounds.append(self._round)
@@ -252,7 +260,12 @@ class Rounds:
         copy_s = fastest_block_s(self._copy, lambda: None)
         samples = sum(len(kinds) for kinds in seconds.values()) + 1
         self._sample_s = min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S)
-        self._contenders = {number: _Contender(self._cases.live[number], kinds) for number, kinds in seconds.items()}
+        self._contenders = {
+            number: _Contender(
+                self._cases.live[number], kinds, {kind: call_s * LEAST_SHARE for kind, call_s in kinds.items()}
+            )
+            for number, kinds in seconds.items()
+        }
         self._copy_calls = calls_for(copy_s, min(self._sample_s, COPY_SAMPLE_S))
         if self._reference not in self._contenders:
             self._reference = None

@@ -36,6 +36,8 @@ class Session:
         plugins: list[Registration] = []
         for path in setup.plugins:
             plugins += load_plugin(Path(path))
+        if setup.device.startswith("cuda") and not missing_device(setup.device):
+            torch.cuda.set_device(setup.device)  # what a builder allocates without naming a device belongs there too
         torch.set_num_threads(setup.threads)  # after the plug-ins, which may have set it for themselves
         self._registry = Registry(plugins)
         channel.send(

@@ -1,0 +1,44 @@
+"""The README says what the program does: its commands, its suites, and the one line that CI runs."""
+
+import re
+from pathlib import Path
+
+from lnbench.conductor.preparation import shipped_suites
+from lnbench.implementations.registry import BUILT_IN
+from lnbench.suite import read_suite
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_ci_runs_exactly_the_readme_s_command_for_the_tests():
+    command = next(line for line in README.splitlines() if line.endswith("tests/check.py"))
+
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_every_shipped_suite_stands_in_the_readme_with_its_question():
+    block = README.partition("<!-- suites -->")[2].partition("<!-- /suites -->")[0]
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", block, re.MULTILINE))
+    questions = {
+        name: " ".join(read_suite(path.read_text(encoding="utf-8"), source=name).description.split())
+        for name, path in shipped_suites().items()
+    }
+
+    assert rows == questions
+
+
+def test_every_built_in_implementation_stands_in_the_readme():
+    section = README.partition("## Implementations")[2].partition("## Suites")[0]
+
+    assert {name for name in BUILT_IN if f"`{name}`" not in section} == set()
+
+
+def test_the_readme_s_suite_and_plug_in_are_complete(tmp_path):
+    suite = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    plugin = re.search(r"```python\n(# my_norms.py.*?)```", README, re.DOTALL)
+    assert suite
+    assert plugin
+
+    assert read_suite(suite[1], source="my_suite.yaml").name == "mine"
+    compile(plugin[1], "my_norms.py", "exec")

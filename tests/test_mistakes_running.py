@@ -8,6 +8,7 @@ from fabricate import workload as planned_workload
 from stage import ScriptedSampler, cases, timed, workload
 
 from lnbench.errors import Unsupported
+from lnbench.measure.sampler import HostSampler, Rotation
 from lnbench.record import PROBE_CASE, Status
 from lnbench.render.csv import render_csv
 from lnbench.render.markdown import render_report
@@ -167,3 +168,18 @@ def test_mistake_28_failed_cases_stand_in_the_csv_and_in_the_report_with_their_r
     ):
         assert reason in csv
         assert reason in report
+
+
+def test_a_case_judged_after_a_rotation_through_cold_buffers_is_still_right():
+    made, heard = cases({"fused": "fused", "planted": zoo.honest}, workload(8, 16, cache="cold"), pairs=3)
+    made.build_all()
+    judge = Judge(made, judged={})
+    judge.before()
+
+    turns = timed(made, heard, HostSampler(rotation=Rotation(3, seed=1)), rounds=4)
+    for live in made.live.values():
+        live.prepared.select(2)
+    judge.after()
+
+    assert heard.ends() == {}
+    assert turns

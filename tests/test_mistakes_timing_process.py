@@ -200,12 +200,13 @@ work = Workload((4096, 1024), (1024,))
 x, forward = torch.randn(work.shape), eager.layer_norm(work)
 def call():
     forward(x, None, None)
-for _ in range(20):
-    call()
-before = page_faults()
-for _ in range(20):
-    call()
-print((page_faults() - before) / 20)
+found = []
+for _ in range(8):
+    before = page_faults()
+    for _ in range(10):
+        call()
+    found.append((page_faults() - before) / 10)
+print(min(found))  # the heap grows at first, and the kernel may take pages back at times
 """
 
 
@@ -219,7 +220,7 @@ def test_mistake_15_the_retained_heap_pays_no_page_faults_for_16_mib_of_output()
 
     system, retained = faults_per_call("system"), faults_per_call("retained")
 
-    assert retained < 1  # 20 calls; the odd fault belongs to the interpreter
+    assert retained < 1  # the odd fault belongs to the interpreter
     assert system > 4  # 4,096 pages of 4 KiB, or 8 of 2 MiB where the kernel gives those
 
 

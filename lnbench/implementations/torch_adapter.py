@@ -97,6 +97,7 @@ class TorchPrepared:
         self._leaves.clear()
 
     def outputs(self) -> Mapping[str, Tensor]:
+        self.select(0)  # a rotation leaves the calls bound to the pair it ended at
         with self.without_gradients():
             _, inferred = self._called_twice(self.inference, "inference")
         (first, second), y = self._called_twice(self.forward, "forward")

@@ -57,7 +57,7 @@ class Taken:
 def take_sample(prepared: Prepared, kind: Kind, sampler: Sampler, *, calls: int) -> Taken:
     """Call a case until it is warm, then sample it."""
     with prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
-        uncounted = warm(_call(prepared, kind), least_s=UNCOUNTED_S)
+        uncounted = warm(_finished(_call(prepared, kind), prepared), least_s=UNCOUNTED_S)
         take = sampler.sample_inference if kind is Kind.INFERENCE else sampler.sample_step
         before = page_faults()
         sample = take(prepared, calls)
@@ -97,6 +97,16 @@ def fastest_block_s(call: Callable[[], object], wait: Callable[[], None]) -> flo
         wait()
         blocks.append((perf_counter() - started) / count)
     return min(blocks)
+
+
+def _finished(call: Callable[[], object], prepared: Prepared) -> Callable[[], object]:
+    """The call, to its end: calls that are only enqueued would take far longer than the time that is not counted."""
+
+    def finished() -> None:
+        call()
+        prepared.wait()
+
+    return finished
 
 
 def _call(prepared: Prepared, kind: Kind) -> Callable[[], object]:

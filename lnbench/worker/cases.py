@@ -68,6 +68,7 @@ class Cases:
         begin_compiling_afresh()
         self.arrays = TorchArrays(workload, seed=seed, pairs=pairs)
         self.live: dict[int, LiveCase] = {}
+        self.ended: set[int] = set()
         self.compiling_s = 0.0
 
     def build_all(self) -> None:
@@ -103,6 +104,7 @@ class Cases:
 
     def end(self, number: int, status: Status, stage: Stage, reason: str, detail: str = "") -> None:
         """Take a case out, and say why."""
+        self.ended.add(number)
         case = self.live.pop(number, None)
         if case is not None:
             case.prepared.close()

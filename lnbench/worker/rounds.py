@@ -69,7 +69,8 @@ class _Contender:
 class Rounds:
     """Runs the rounds of a workload and reports every turn.
 
-    `copy` is the probe's call. `on_device`: the device's clock decides when to stop, not the host's.
+    `copy` is the probe's call, None without a probe. `on_device`: the device's clock decides when to stop, not the
+    host's.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Rounds:
         budget_s: float,
         first_round: int,
         seed: int,
-        copy: Callable[[], object],
+        copy: Callable[[], object] | None,
         on_device: bool,
     ) -> None:
         self._channel = channel
@@ -113,6 +114,7 @@ class Rounds:
         """Warm up, then take turns; ends with a WorkloadFinished event."""
         self._choose_calls()
         gc.collect()
+        gc.freeze()
         gc.disable()
         first, started, told, looks = self._round, perf_counter(), 0.0, 0
         stopped_by: Literal["precision", "budget", "nothing left"] = "nothing left"
@@ -134,6 +136,7 @@ class Rounds:
                     self._channel.send(Progress(share=min(elapsed / self._budget_s, 1.0)))
         finally:
             gc.enable()
+            gc.unfreeze()
         self._channel.send(
             WorkloadFinished(
                 process=self._process,
@@ -156,6 +159,7 @@ class Rounds:
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
+        gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 
     def _turn(self, contender: _Contender, started: float) -> None:
         """One case's samples, one of each kind; a turn in which something was compiled is not reported."""
@@ -204,7 +208,7 @@ class Rounds:
                 uncounted=uncounted,
                 wall_s=wall,
                 device_s=device,
-                faults=faults / sum(calls.values()),
+                faults=None if self._on_device else faults / sum(calls.values()),
             )
         )
         for kind in self._kinds:
@@ -231,6 +235,8 @@ class Rounds:
             raise RuntimeError(f"it compiled anew in {contender.spoiled} of its turns, so it has no steady time")
 
     def _probe_turn(self, started: float) -> None:
+        if self._copy is None:
+            return
         begun = perf_counter()
         uncounted = warm(self._copy, least_s=UNCOUNTED_S)
         sample = self._sampler.sample_copy(self._copy, self._copy_calls)
@@ -257,7 +263,8 @@ class Rounds:
                 found = {kind: call_seconds(case.prepared, kind) for kind in self._kinds}
                 check_steady(case.prepared, self._kinds)
                 seconds[number] = found
-        copy_s = fastest_block_s(self._copy, lambda: None)
+        waits = [case.prepared.wait for case in self._cases.live.values()]
+        copy_s = fastest_block_s(self._copy, waits[0]) if self._copy and waits else 0.0
         samples = sum(len(kinds) for kinds in seconds.values()) + 1
         self._sample_s = min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S)
         self._contenders = {

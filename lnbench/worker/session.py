@@ -90,6 +90,14 @@ class Session:
         except PoisonedDeviceError:
             self._channel.flush()
             os._exit(POISONED_EXIT)
+        except (RuntimeError, MemoryError) as error:
+            # Checking keeps several float64 copies of x; where those do not fit it is nobody's crash.
+            if not is_out_of_memory(error):
+                raise
+            for number in order.cases.keys() - cases.ended:
+                cases.end(
+                    number, Status.OOM, Stage.VERIFY, f"checking needs more memory than there is: {describe(error)}"
+                )
         for case in cases.live.values():
             case.prepared.close()
         self._channel.idle()
@@ -98,6 +106,8 @@ class Session:
         if not cases.live:
             return
         planned, workload = order.workload, order.workload.workload
+        # A copy of the same buffers again would be hot, and no measure for cases that are not.
+        is_cold_host = workload.cache != Cache.HOT and not workload.is_cuda
         sampler = self._sampler(order)
         Rounds(
             self._channel,
@@ -113,7 +123,7 @@ class Session:
             budget_s=order.budget_s,
             first_round=order.first_round,
             seed=order.seed + self._setup.process,
-            copy=copy_probe(cases.arrays.x[0]),
+            copy=None if is_cold_host else copy_probe(cases.arrays.x[0]),
             on_device=workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
 
@@ -131,6 +141,7 @@ class Session:
         nvml, uuid = Nvml(), device_uuid(self._setup.device)
         for number, case in list(cases.live.items()):
             with cases.attempt(number, Stage.MEMORY):
+                torch.cuda.empty_cache()  # what checking and other cases left in the allocator is not this case's
                 kept = case.prepared.forward()
                 case.prepared.wait()
                 memory = nvml.memory(uuid)

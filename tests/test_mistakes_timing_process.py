@@ -206,7 +206,7 @@ for _ in range(8):
     for _ in range(10):
         call()
     found.append((page_faults() - before) / 10)
-print(min(found))  # the heap grows at first, and the kernel may take pages back at times
+print(*found[4:])  # the heap grows during the first 20 calls
 """
 
 
@@ -222,12 +222,12 @@ def test_mistake_15_the_retained_heap_pays_no_page_faults_for_16_mib_of_output()
             check=True,
             timeout=120,
         )
-        return float(done.stdout)
+        return [float(found) for found in done.stdout.split()]
 
     system, retained = faults_per_call("system"), faults_per_call("retained")
 
-    assert retained < 1  # the odd fault belongs to the interpreter
-    assert system > 4  # 4,096 pages of 4 KiB, or 8 of 2 MiB where the kernel gives those
+    assert max(retained) < 1  # the odd fault belongs to the interpreter
+    assert min(system) > 4  # 4,096 pages of 4 KiB, or 8 of 2 MiB where the kernel gives those
 
 
 def test_mistake_15_every_turn_tells_its_page_faults():

@@ -9,6 +9,8 @@ from lnbench.pairing import Turns
 from lnbench.record import (
     PROBE_CASE,
     Built,
+    Condensed,
+    Confirming,
     DeviceMemory,
     Ended,
     Notice,
@@ -52,6 +54,8 @@ class Evidence:
         self.verified: dict[int, list[Verified]] = defaultdict(list)
         self.memory: dict[int, list[DeviceMemory]] = defaultdict(list)
         self.noticed: list[Noticed] = []
+        self.confirming: Confirming | None = None
+        self._condensed: dict[tuple[int, Phase, Clock], dict[int, Condensed]] = defaultdict(dict)
         self._ended: dict[int, list[Ended]] = defaultdict(list)
         self._turns: dict[tuple[int, int], list[Turn]] = defaultdict(list)
         self._cases: dict[int, list[int]] = defaultdict(list)
@@ -75,6 +79,10 @@ class Evidence:
                     self.noticed.append(event)
                 case DeviceMemory():
                     self.memory[event.case].append(event)
+                case Condensed():
+                    self._condensed[event.case, event.phase, event.clock][event.process] = event
+                case Confirming():
+                    self.confirming = event
                 case RunFinished():
                     self.run_finished = event
                 case _:
@@ -101,7 +109,7 @@ class Evidence:
         if ended:
             worst = next((event for event in ended if not event.status.has_times), ended[0])
             return worst.status, worst.reason
-        if not self.turns(number):
+        if not self.turns(number) and not any(case == number for case, _, _ in self._condensed):
             return Status.SKIPPED, INTERRUPTED
         return Status.OK, ""
 
@@ -110,7 +118,7 @@ class Evidence:
         status, reason = self.status(number)
         if not status.has_times:
             return Row(status, reason, {})
-        series = self.series(number, phase, clock=clock)
+        series = self.series(number, phase, clock=clock) or _medians(self.condensed(number, phase, clock=clock))
         if not series:
             return Row(Status.SKIPPED, self._why_no_sample(number, phase, clock), {})
         return Row(status, reason, series)
@@ -122,13 +130,17 @@ class Evidence:
         return f"no sample of {phase} on the {clock} clock"
 
     def reference(self, number: int) -> int | None:
-        """The case that a case is compared with: its workload's reference in the same norm mode, else its first one."""
-        planned, name = self.case(number), self.planned_workload(number).reference
+        """The case that a case is compared with: its reference in the same norm mode, else in the first one."""
+        planned, name = self.case(number), self.reference_name(number)
         candidates = [
             candidate for candidate in self._cases[planned.workload] if self.case(candidate).implementation == name
         ]
         same_mode = (candidate for candidate in candidates if self.case(candidate).norm_mode == planned.norm_mode)
         return next(same_mode, next(iter(candidates), None))
+
+    def reference_name(self, number: int) -> str:
+        """The implementation that a case is compared with: its own reference, or its workload's."""
+        return self.case(number).reference or self.planned_workload(number).reference
 
     def neighbours(self, number: int) -> list[int]:
         """The other cases of a case's workload."""
@@ -137,6 +149,10 @@ class Evidence:
     def series(self, number: int, name: str, *, clock: Clock) -> Series:
         """The samples of a case under a phase's name, or `disposal`."""
         return _series(self.turns(number), name, clock=clock)
+
+    def condensed(self, number: int, phase: Phase, *, clock: Clock) -> Mapping[int, Condensed]:
+        """What each process found out about a row, where the turns themselves were not kept."""
+        return self._condensed.get((number, phase, clock), {})
 
     def probe(self, workload: int, *, clock: Clock) -> Series:
         """The copies that a workload's probe took."""
@@ -155,6 +171,11 @@ class Evidence:
 
 def _unique(notices: Iterable[Notice]) -> list[Notice]:
     return list(dict.fromkeys(notices))
+
+
+def _medians(condensed: Mapping[int, Condensed]) -> Series:
+    """One sample per process, in place of those that were not kept."""
+    return {process: Turns([0], [0.0], [found.median_s]) for process, found in sorted(condensed.items())}
 
 
 def _series(turns: Sequence[Turn], name: str, *, clock: Clock) -> Series:

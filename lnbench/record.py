@@ -1,6 +1,6 @@
 """What a run leaves behind: one header, then one event per thing that happened. A journal is these as JSON lines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple
 
@@ -8,8 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from lnbench.workload import Clock, Phase, Workload
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever an event changes; readers refuse what they do not know."""
+
+READABLE_VERSIONS = (1, 2)
+"""2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. All have defaults."""
+
+DEFAULT_MARGIN = 0.03
+"""The slowdown that a verdict lets pass unless the suite or the command line says otherwise (design, section 5)."""
 
 
 class Status(StrEnum):
@@ -108,6 +114,8 @@ class PlannedCase(_Frozen):
     """A case of the plan: `workload` is an index into the header's workloads.
 
     `status` is None when it is to be measured; unsupported or skipped, with a reason, when that was known beforehand.
+    `reference`: the implementation that it is compared with, where that is not the workload's. `margin`: the relative
+    slowdown that a verdict about it lets pass.
     """
 
     workload: int
@@ -119,6 +127,8 @@ class PlannedCase(_Frozen):
     groups: int | None = None
     status: Literal[Status.UNSUPPORTED, Status.SKIPPED] | None = None
     reason: str = ""
+    reference: str = ""
+    margin: float = DEFAULT_MARGIN
 
     @property
     def title(self) -> str:
@@ -152,6 +162,31 @@ class Header(_Frozen):
     environment: Environment
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
+    check: "Check | None" = None
+
+
+class Baseline(_Frozen):
+    """An earlier run that this one is held against: what was planned there, and its condensed samples and ends.
+
+    `digest`: SHA-256 of the file that it was read from.
+    """
+
+    digest: str
+    header: Header
+    events: tuple["Event", ...]
+
+
+class Check(_Frozen):
+    """What made a run a check: what it is held against, as the command line said it, and what may be unknown.
+
+    `baseline` is None where both sides stand in this very run. `allowed`: the verdicts that do not make it unfit.
+    """
+
+    source: str
+    allowed: tuple[str, ...] = ()
+    strict: bool = False
+    different: tuple[str, ...] = ()
+    baseline: Baseline | None = None
 
 
 class WorkerStarted(_Frozen):
@@ -264,6 +299,32 @@ class DeviceMemory(_Frozen):
     nvml_device_bytes: int | None
 
 
+class Condensed(_Frozen):
+    """What one process found out about one row, in place of its turns: how a compact baseline keeps them.
+
+    `log_speedup`: the median of log(reference) - log(implementation) over neighbouring turns; None without a reference.
+    `log_copy`: the same with the probe's copy in the reference's place.
+    """
+
+    event: Literal["condensed"] = "condensed"
+    process: int
+    case: int
+    phase: Phase
+    clock: Clock
+    rounds: int
+    median_s: float
+    log_speedup: float | None = None
+    log_copy: float | None = None
+
+
+class Confirming(_Frozen):
+    """From this process on, only rows that looked slower are measured again, to be judged by that alone."""
+
+    event: Literal["confirming"] = "confirming"
+    first_process: int
+    cases: tuple[int, ...]
+
+
 class RunFinished(_Frozen):
     """The last line of a run that was not killed."""
 
@@ -272,8 +333,22 @@ class RunFinished(_Frozen):
     interrupted: bool = False
 
 
-AnyEvent = WorkerStarted | Built | Verified | Turn | WorkloadFinished | Ended | Noticed | DeviceMemory | RunFinished
+AnyEvent = (
+    WorkerStarted
+    | Built
+    | Verified
+    | Turn
+    | WorkloadFinished
+    | Ended
+    | Noticed
+    | DeviceMemory
+    | Condensed
+    | Confirming
+    | RunFinished
+)
 Event = Annotated[AnyEvent, Field(discriminator="event")]
+for _model in (Baseline, Check, Header):
+    _model.model_rebuild()
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 """Reads one line of a journal, or of a worker's pipe, into its event."""
 
@@ -298,6 +373,15 @@ class Run(BaseModel):
     def key(self, case: PlannedCase) -> CaseKey:
         """The key that joins a case between runs."""
         return CaseKey(self.header.workloads[case.workload].id, case.implementation, case.norm_mode)
+
+    def among(self, processes: Container[int]) -> "Run":
+        """The run as if only these processes had been; what belongs to no process stays."""
+        kept = tuple(
+            event
+            for event in self.events
+            if isinstance(event, Noticed | Confirming | RunFinished) or event.process in processes
+        )
+        return self.model_copy(update={"events": kept})
 
     def cases_of(self, workload: int) -> Iterator[tuple[int, PlannedCase]]:
         """The cases of a workload with their numbers, in plan order."""

@@ -10,10 +10,10 @@ from lnbench.pairing import pair_nearest
 from lnbench.workload import Clock, Phase
 
 
-def paired(series: Series, base: Series) -> list[stats.FloatArray]:
+def paired(series: Series, base: Series) -> dict[int, stats.FloatArray]:
     """log(base) - log(series) of the turns that stand nearest, for every process that has both."""
-    found = (pair_nearest(turns, base[process]) for process, turns in series.items() if process in base)
-    return [ratios for ratios in found if len(ratios)]
+    found = {process: pair_nearest(turns, base[process]) for process, turns in series.items() if process in base}
+    return {process: ratios for process, ratios in found.items() if len(ratios)}
 
 
 class Speedups:
@@ -29,19 +29,36 @@ class Speedups:
         Over several processes half the variance is the case's own and half is pooled over the other cases of its
         workload, phase and clock: three processes alone know their variance too badly.
         """
-        own = self._ratios(number, phase, clock)
+        own = list(self._ratios(number, phase, clock).values())
         if len(own) < 2:
             return stats.combine(own)
         others = [
-            [float(np.median(ratios)) for ratios in self._ratios(other, phase, clock)]
+            list(self.locations(other, phase, clock=clock).values())
             for other in self._evidence.neighbours(number)
             if other != self._evidence.reference(other)
         ]
         return stats.combine(own, pooled=stats.pooled_variance(others))
 
-    def _find_ratios(self, number: int, phase: Phase, clock: Clock) -> list[stats.FloatArray]:
+    def locations(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, float]:
+        """The median log speedup of a row in each process."""
+        return {process: float(np.median(ratios)) for process, ratios in self._ratios(number, phase, clock).items()}
+
+    def against_copy(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, float]:
+        """The median of log(copy) - log(row) in each process; the probe's copy is what the machine can do right now."""
+        kept = self._evidence.condensed(number, phase, clock=clock)
+        if kept:
+            return {process: found.log_copy for process, found in kept.items() if found.log_copy is not None}
+        row = self._evidence.row(number, phase, clock=clock).series
+        probe = self._evidence.probe(self._evidence.case(number).workload, clock=clock)
+        return {process: float(np.median(ratios)) for process, ratios in paired(row, probe).items()}
+
+    def _find_ratios(self, number: int, phase: Phase, clock: Clock) -> dict[int, stats.FloatArray]:
         reference = self._evidence.reference(number)
         if reference is None:
-            return []
+            return {}
+        kept = self._evidence.condensed(number, phase, clock=clock)
+        if kept:
+            told = {process: found.log_speedup for process, found in kept.items()}
+            return {process: np.array([value]) for process, value in told.items() if value is not None}
         base = self._evidence.row(reference, phase, clock=clock).series
         return paired(self._evidence.row(number, phase, clock=clock).series, base)

@@ -1,7 +1,7 @@
 """One summary per case, phase and clock of a run: every statistic that tables show is derived here from raw samples."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from lnbench import row_notices, stats
 from lnbench.errors import Unsupported
 from lnbench.evidence import Evidence, Series
 from lnbench.record import Header, Notice, PlannedCase, PlannedWorkload, Run, Status
-from lnbench.speedups import Speedups, paired
+from lnbench.speedups import Speedups
 from lnbench.traffic import Traffic, minimum_bytes
 from lnbench.units import format_shape
 from lnbench.workload import Clock, Phase
@@ -98,6 +98,7 @@ def summarize(run: Run) -> tuple[RowSummary, ...]:
             **of_run,
             **_workload_columns(planned, device_name=_device_name(evidence, planned.workload.device)),
             **_case_columns(evidence, number),
+            "reference": evidence.reference_name(number),
         }
         for phase in planned.phases:
             for clock in planned.clocks:
@@ -131,7 +132,6 @@ def _workload_columns(planned: PlannedWorkload, *, device_name: str | None) -> d
         "device_name": device_name,
         "input_shape": format_shape(workload.shape),
         "normalized_shape": format_shape(workload.normalized_shape),
-        "reference": planned.reference,
     }
 
 
@@ -173,9 +173,12 @@ def _row(
             columns |= _speedup_columns(speedups.interval(number, phase, clock=clock))
             if "speedup" not in columns:
                 notices += [_reference_not_ok(evidence, number, phase=phase, clock=clock)]
-        probe = evidence.probe(case.workload, clock=clock)
-        copied_b = 2 * header.workloads[case.workload].workload.x_bytes
-        columns |= _traffic_columns(traffic, columns["median_s"], series=series, probe=probe, copied_b=copied_b)
+        columns |= _traffic_columns(
+            traffic,
+            columns["median_s"],
+            against_copy=speedups.against_copy(number, phase, clock=clock).values(),
+            copied_b=2 * header.workloads[case.workload].workload.x_bytes,
+        )
         notices += row_notices.copy_notices(columns.get("percent_of_copy"))
         notices += row_notices.launch_notices(evidence, number, phase)
         if phase is Phase.FORWARD_BACKWARD and clock is Clock.WALL:
@@ -216,7 +219,7 @@ def _speedup_columns(interval: stats.Interval | None) -> dict[str, float | None]
 
 
 def _reference_not_ok(evidence: Evidence, number: int, *, phase: Phase, clock: Clock) -> Notice:
-    name = evidence.planned_workload(number).reference
+    name = evidence.reference_name(number)
     reference = evidence.reference(number)
     if reference is None:
         why = "is not part of the plan"
@@ -238,15 +241,14 @@ def _traffic(header: Header, case: PlannedCase, phase: Phase) -> Traffic | None:
 
 
 def _traffic_columns(
-    traffic: Traffic | None, median_s: float, *, series: Series, probe: Series, copied_b: int
+    traffic: Traffic | None, median_s: float, *, against_copy: Collection[float], copied_b: int
 ) -> dict[str, float]:
     """Bandwidth, and its share of the copy's: each turn is held against the copy nearest to it in its round."""
     if traffic is None:
         return {}
     columns = {"gb_per_s": traffic.bytes / median_s / 1e9}
-    logs = [float(np.median(found)) for found in paired(series, probe)]
-    if logs:
-        columns["percent_of_copy"] = 100 * traffic.bytes / copied_b * math.exp(float(np.median(logs)))
+    if against_copy:
+        columns["percent_of_copy"] = 100 * traffic.bytes / copied_b * math.exp(float(np.median(list(against_copy))))
     return columns
 
 

@@ -1,13 +1,19 @@
 """Runs made of plain numbers: a plan, and turns with realistic noise around true times that a test chooses."""
 
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from lnbench.record import (
     PROBE_CASE,
+    Baseline,
     Built,
     CacheSizes,
+    Check,
+    Condensed,
+    Confirming,
     DeviceMemory,
     Ended,
     Environment,
@@ -221,3 +227,41 @@ def everything() -> Run:
         RunFinished(wall_s=33.0),
     ]
     return run(workloads, cases, events)
+
+
+def every_event() -> Run:
+    """A check with every kind of event in it: what the sample of a schema version is made of."""
+    made = everything()
+    condensed = Condensed(
+        process=0,
+        case=0,
+        phase=Phase.FORWARD,
+        clock=Clock.WALL,
+        rounds=40,
+        median_s=3e-4,
+        log_speedup=-1.2,
+        log_copy=-2.0,
+    )
+    check = Check(
+        source="baseline.jsonl",
+        allowed=("missing",),
+        baseline=Baseline(digest="0" * 64, header=made.header, events=(condensed,)),
+    )
+    return Run(
+        header=made.header.model_copy(update={"check": check}),
+        events=(*_few_of_each_kind(made.events), condensed, Confirming(first_process=3, cases=(0, 1))),
+    )
+
+
+def _few_of_each_kind(events: Iterable[Event]) -> Iterator[Event]:
+    """At most six events of each kind, in order."""
+    seen: Counter[str] = Counter()
+    for event in events:
+        seen[event.event] += 1
+        if seen[event.event] <= 6:
+            yield event
+
+
+if __name__ == "__main__":
+    found = every_event()
+    sys.stdout.write("".join(f"{line.model_dump_json()}\n" for line in (found.header, *found.events)))

@@ -12,7 +12,7 @@ from typing import BinaryIO, Self
 from pydantic import ValidationError
 
 from lnbench.errors import JournalError, OutputError
-from lnbench.record import EVENT, SCHEMA_VERSION, Event, Header, Run
+from lnbench.record import EVENT, READABLE_VERSIONS, Event, Header, Run
 
 JOURNAL_NAME = "run.jsonl"
 PACKED_NAME = "run.jsonl.gz"
@@ -129,9 +129,10 @@ def read_header(file: Path, line: bytes) -> Header:
     if not isinstance(found, dict) or found.get("event") != "header":
         raise JournalError(f"{file}:1: not a journal of lnbench", hint="the first line should be the run's header")
     version = found.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
         raise JournalError(
-            f"{file}:1: unknown schema version {version!r}; this lnbench reads version {SCHEMA_VERSION}",
+            f"{file}:1: unknown schema version {version!r}; this lnbench reads {known}",
             hint=f"the run was written by lnbench {found.get('lnbench_version', '(unknown)')}: read it with that one",
         )
     try:

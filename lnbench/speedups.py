@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from lnbench import stats
+from lnbench import across, stats
 from lnbench.evidence import Evidence, Series
 from lnbench.pairing import pair_nearest
 from lnbench.workload import Clock, Phase
@@ -31,13 +31,13 @@ class Speedups:
         """
         own = list(self._ratios(number, phase, clock).values())
         if len(own) < 2:
-            return stats.combine(own)
+            return across.combine(own)
         others = [
             list(self.locations(other, phase, clock=clock).values())
             for other in self._evidence.neighbours(number)
             if other != self._evidence.reference(other)
         ]
-        return stats.combine(own, pooled=stats.pooled_variance(others))
+        return across.combine(own, pooled=across.pooled_variance(others))
 
     def locations(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, float]:
         """The median log speedup of a row in each process."""

@@ -1,17 +1,17 @@
 """Intervals for what was measured: robust, on log time, honest about rounds that resemble their neighbours.
 
 A series is one process's values in time order: log ratios (log reference - log implementation), one per round.
-Within a process the round is the unit and autocorrelation is corrected for; across processes the process is the unit.
+Within a process the round is the unit and autocorrelation is corrected for; `across` takes the process as the unit.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtrik, stdtrit
+from scipy.special import bdtrik
 
 LEVEL = 0.95
 """The share of intervals that hold the truth."""
@@ -67,14 +67,6 @@ class Interval:
         return Bounds(_exp(self.estimate), _exp(self.low), _exp(self.high))
 
 
-@dataclass(frozen=True, slots=True)
-class PooledVariance:
-    """The variance between processes that similar cases share."""
-
-    variance: float
-    degrees_of_freedom: int
-
-
 def interval_within(values: ArrayLike) -> Interval:
     """The median of one process's series between the order statistics that hold it.
 
@@ -89,75 +81,13 @@ def interval_within(values: ArrayLike) -> Interval:
     as soon as `is_precise` says so: 96; 90 with 0.7; 64 to 80 with two states further apart than the precision.
     Raises TooFewError without values, ValueError when one is not finite.
     """
-    series = _at_least_one(values)
+    series = at_least_one(values)
     count = len(series)
     median = float(np.median(series))
     if count < LEAST_FOR_MEDIAN:
         return Interval(median, -math.inf, math.inf, "round", count)
     ordered, rank = np.sort(series), _lower_rank(series)
     return Interval(median, float(ordered[rank - 1]), float(ordered[count - rank]), "round", count)
-
-
-def across_processes(locations: ArrayLike, *, pooled: PooledVariance | None = None, level: float = LEVEL) -> Interval:
-    """The t interval over the locations of several processes, each one draw of layout, placement and autotuning.
-
-    With `pooled`, half the variance is the locations' own and half the pooled one, with Satterthwaite's degrees of
-    freedom. One location has no variance of its own: the interval is unbounded.
-    Raises TooFewError without locations, ValueError when one is not finite.
-    Source: Satterthwaite 1946, Biometrics Bulletin 2:110.
-    """
-    found = _at_least_one(locations)
-    count = len(found)
-    estimate = float(found.mean())
-    if count == 1:
-        return _t_interval(estimate, math.inf, 0.0, level, "process", 1)
-    variance, freedom = float(found.var(ddof=1)), float(count - 1)
-    if pooled is not None:
-        own, shared = variance / 2, pooled.variance / 2
-        variance = own + shared
-        if variance > 0:
-            freedom = variance**2 / (own**2 / freedom + shared**2 / pooled.degrees_of_freedom)
-    return _t_interval(estimate, math.sqrt(variance / count), freedom, level, "process", count)
-
-
-def pooled_variance(groups: Iterable[ArrayLike]) -> PooledVariance | None:
-    """The variance within groups, each the process locations of one similar case; None when no group has two.
-
-    Leave out the case whose interval is moderated: Satterthwaite's formula takes both variances as independent.
-    """
-    found = [group for group in map(finite_values, groups) if len(group) > 1]
-    freedom = sum(len(group) - 1 for group in found)
-    return PooledVariance(sum(group.var() * len(group) for group in found) / freedom, freedom) if found else None
-
-
-def combine(processes: Sequence[ArrayLike], *, pooled: PooledVariance | None = None) -> Interval | None:
-    """The interval that tables show, from one series per process; processes without values are left out.
-
-    One process: from its rounds. Several: from their locations. None: without any value.
-    """
-    series = [process for process in map(finite_values, processes) if len(process)]
-    if not series:
-        return None
-    if len(series) == 1:
-        return interval_within(series[0])
-    return across_processes([np.median(process) for process in series], pooled=pooled)
-
-
-def median_interval(processes: Sequence[ArrayLike]) -> Interval | None:
-    """The median of all samples with its interval, from the times (seconds > 0) of each process, in time order.
-
-    One process: as `interval_within`. Several: the t interval over the processes' log medians, widened where needed to
-    hold the median. None without samples. Raises ValueError for a time that is not positive and finite.
-    """
-    series = [process for process in map(positive_times, processes) if len(process)]
-    if not series:
-        return None
-    if len(series) == 1:
-        found = interval_within(np.log(series[0]))
-    else:
-        found = across_processes([math.log(np.median(process)) for process in series])
-    median = math.log(np.median(np.concatenate(series)))
-    return replace(found, estimate=median, low=min(found.low, median), high=max(found.high, median))
 
 
 def is_precise(series: Iterable[ArrayLike], *, precision: float) -> bool:
@@ -179,6 +109,14 @@ def finite_values(values: ArrayLike) -> FloatArray:
     return series
 
 
+def at_least_one(values: ArrayLike) -> FloatArray:
+    """Finite values, at least one. Raises TooFewError without any, ValueError for one that is not finite."""
+    series = finite_values(values)
+    if not len(series):
+        raise TooFewError("too few values: 0, need at least 1")
+    return series
+
+
 def positive_times(values: ArrayLike) -> FloatArray:
     """Seconds as an array of float64. Raises ValueError for a time that is not positive and finite."""
     times = finite_values(values)
@@ -190,21 +128,6 @@ def positive_times(values: ArrayLike) -> FloatArray:
 def _exp(value: float) -> float:
     """The exponential, infinite where a float can't hold it."""
     return math.exp(value) if value < 709 else math.inf
-
-
-def _t_interval(
-    estimate: float, standard_error: float, freedom: float, level: float, unit: Unit, count: int
-) -> Interval:
-    """A t interval; unbounded without degrees of freedom."""
-    half = standard_error * float(stdtrit(freedom, (1 + level) / 2)) if freedom else math.inf
-    return Interval(estimate, estimate - half, estimate + half, unit, count)
-
-
-def _at_least_one(values: ArrayLike) -> FloatArray:
-    series = finite_values(values)
-    if not len(series):
-        raise TooFewError("too few values: 0, need at least 1")
-    return series
 
 
 def _autocorrelation_time(values: FloatArray) -> float:

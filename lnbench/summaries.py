@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lnbench import row_notices, stats
+from lnbench import across, row_notices, stats
 from lnbench.errors import Unsupported
 from lnbench.evidence import Evidence, Series
 from lnbench.record import Header, Notice, PlannedCase, PlannedWorkload, Run, Status
@@ -196,7 +196,7 @@ def _row(
 
 def _time_columns(series: Series) -> dict[str, Any]:
     times = [np.asarray(turns.seconds) for turns in series.values()]
-    interval = stats.median_interval(times)
+    interval = across.median_interval(times)
     assert interval is not None  # a series has at least one sample
     bounds = interval.exp()
     return {

@@ -9,16 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats as oracle
 
+from lnbench.across import PooledVariance, across_processes, combine, median_interval, pooled_variance
 from lnbench.stats import (
     Interval,
-    PooledVariance,
     TooFewError,
-    across_processes,
-    combine,
     interval_within,
     is_precise,
-    median_interval,
-    pooled_variance,
 )
 
 

@@ -8,7 +8,8 @@ from scipy import stats as oracle
 from scipy.optimize import brentq
 from scipy.signal import lfilter
 
-from lnbench.stats import across_processes, interval_within, is_precise, median_interval, pooled_variance
+from lnbench.across import across_processes, median_interval, pooled_variance
+from lnbench.stats import interval_within, is_precise
 
 TRIALS = 600
 NOISE = 0.01

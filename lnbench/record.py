@@ -180,9 +180,13 @@ class Check(_Frozen):
     """What made a run a check: what it is held against, as the command line said it, and what may be unknown.
 
     `baseline` is None where both sides stand in this very run. `allowed`: the verdicts that do not make it unfit.
+    `different`: conditions that need not match. `narrowed`: only a part of the suite was asked for.
     """
 
     source: str
+    revision: str = ""
+    narrowed: bool = False
+    missing: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
     strict: bool = False
     different: tuple[str, ...] = ()

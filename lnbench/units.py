@@ -51,6 +51,22 @@ def format_percent(fraction: float) -> str:
     return f"{percent:.2g} %" if percent < 10 else f"{percent:.0f} %"
 
 
+def format_change(ratio: float) -> str:
+    """A ratio as a signed change: 1.053 reads `+5.3 %`, 0.5 reads `-50 %`."""
+    percent = 100 * (ratio - 1)
+    if not math.isfinite(percent) or abs(percent) >= 1000:
+        return f"{ratio:.3g}x"
+    digits = 0 if abs(percent) >= 20 else 1
+    return f"{round(percent, digits) + 0.0:+.{digits}f} %"
+
+
+def format_change_interval(low: float, high: float) -> str:
+    """Two ratios as signed changes: `[+4.2, +6.0] %`; what is not known reads `?`."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "[?]"
+    return f"[{format_change(low).removesuffix(' %')}, {format_change(high).removesuffix(' %')}] %"
+
+
 def format_shape(shape: Sequence[int]) -> str:
     """Sizes joined as they stand in tables and ids: (8, 128, 768) reads 8x128x768."""
     return "x".join(str(size) for size in shape)

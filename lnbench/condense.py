@@ -1,0 +1,47 @@
+"""A run made small: what each process found out about each row, in place of every turn. What a baseline keeps."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lnbench.evidence import Evidence
+from lnbench.record import Condensed, Ended, Event, Noticed, Run, RunFinished, Turn, WorkerStarted
+from lnbench.speedups import Speedups
+
+KEPT = (WorkerStarted, Ended, Noticed, RunFinished, Condensed)
+"""Events that tell how a run went, beside the samples."""
+
+
+def condense(run: Run) -> Run:
+    """The run with one Condensed event per process, case, phase and clock; verdicts about it stay what they are.
+
+    A run that is condensed already, or a check's own baseline, is not carried along.
+    """
+    kept = (event for event in run.events if isinstance(event, KEPT))
+    header = run.header.model_copy(update={"check": None})
+    return Run.model_construct(header=header, events=(*_rows(run), *kept), torn=False)
+
+
+def _rows(run: Run) -> Iterator[Event]:
+    if not any(isinstance(event, Turn) for event in run.events):
+        return
+    evidence = Evidence(run)
+    speedups = Speedups(evidence)
+    for number, case in enumerate(run.header.cases):
+        planned = run.header.workloads[case.workload]
+        for phase in planned.phases:
+            for clock in planned.clocks:
+                series = evidence.row(number, phase, clock=clock).series
+                locations = speedups.locations(number, phase, clock=clock)
+                copies = speedups.against_copy(number, phase, clock=clock)
+                for process, turns in series.items():
+                    yield Condensed(
+                        process=process,
+                        case=number,
+                        phase=phase,
+                        clock=clock,
+                        rounds=len(np.unique(turns.rounds)),
+                        median_s=float(np.median(np.asarray(turns.seconds))),
+                        log_speedup=locations.get(process),
+                        log_copy=copies.get(process),
+                    )

@@ -1,0 +1,109 @@
+"""What has to match before two rows are compared, and what else differs between two runs, with both values."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from types import MappingProxyType
+from typing import NamedTuple
+
+from lnbench.evidence import Evidence
+from lnbench.record import Header
+from lnbench.summaries import RowSummary
+
+
+class Difference(NamedTuple):
+    """One thing that differs, with what it is on either side."""
+
+    name: str
+    base: str
+    head: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.base or 'none'} there, {self.head or 'none'} here"
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Where a row was measured."""
+
+    evidence: Evidence
+    row: RowSummary
+
+
+def _machine(found: Circumstances) -> str:
+    if found.row.device != "cpu":
+        return found.row.device_name or ""
+    environment = found.evidence.run.header.environment
+    cores = f"{environment.physical_cores} core{'s' if environment.physical_cores != 1 else ''}"
+    return f"{environment.cpu} ({environment.machine}), {cores}"
+
+
+def _triton(found: Circumstances) -> str:
+    return "" if found.row.device == "cpu" else found.evidence.run.header.environment.versions.get("triton", "")
+
+
+def _threads(found: Circumstances) -> str:
+    return str(found.row.threads) if found.row.device == "cpu" else ""
+
+
+def _allocator(found: Circumstances) -> str:
+    is_kept = all(noticed.notice.code != "heap-not-retained" for noticed in found.evidence.noticed)
+    return found.row.allocator if is_kept or found.row.device != "cpu" else "system"
+
+
+def _suite(found: Circumstances) -> str:
+    """The suite's name and what it says of the row: the same name with other options is another thing."""
+    case = found.evidence.case(found.row.case)
+    options = {**case.options, **({"groups": case.groups} if case.groups is not None else {})}
+    told = ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
+    return f"{found.row.suite}: {case.use}{f' ({told})' if told else ''}, {case.function}"
+
+
+CONDITIONS: Mapping[str, Callable[[Circumstances], str]] = MappingProxyType(
+    {
+        "machine": _machine,
+        "torch": lambda found: found.row.torch_version or "",
+        "triton": _triton,
+        "threads": _threads,
+        "allocator": _allocator,
+        "suite": _suite,
+    }
+)
+"""What must match, by the name under which a difference can be allowed."""
+
+
+def obstacles(base: Circumstances, head: Circumstances, *, allowed: frozenset[str]) -> list[Difference]:
+    """The conditions in which two rows differ, without those allowed; another reference is never allowed."""
+    found = [Difference(name, read(base), read(head)) for name, read in CONDITIONS.items() if name not in allowed]
+    found.append(Difference("reference", base.row.reference, head.row.reference))
+    return [difference for difference in found if difference.base != difference.head]
+
+
+def environment_differences(base: Header, head: Header) -> list[Difference]:
+    """Everything that differs between the machines, versions and settings of two runs."""
+    ours, theirs = dict(_settings(head)), dict(_settings(base))
+    names = [*theirs, *(name for name in ours if name not in theirs)]
+    found = [Difference(name, theirs.get(name, ""), ours.get(name, "")) for name in names]
+    return [difference for difference in found if difference.base != difference.head]
+
+
+def _settings(header: Header) -> Iterator[tuple[str, str]]:
+    environment, sampling = header.environment, header.sampling
+    yield "lnbench", header.lnbench_version
+    yield "python", environment.python
+    yield from environment.versions.items()
+    yield "system", environment.system
+    yield "processor", f"{environment.cpu} ({environment.machine})"
+    yield "physical cores", str(environment.physical_cores)
+    yield "logical cores", str(environment.logical_cores)
+    yield "last-level cache (B)", str(environment.caches.last_level_b or "")
+    yield "memory (GiB)", f"{environment.memory_b / 2**30:.0f}"
+    yield "libc", environment.libc
+    yield "GPUs", ", ".join(gpu.name for gpu in environment.gpus)
+    yield "GPU driver", environment.gpu_driver or ""
+    yield "suite", header.suite
+    yield "suite text", sha256(header.suite_text.encode()).hexdigest()[:12]
+    yield "processes", str(sampling.processes)
+    yield "precision", f"{sampling.precision:g}"
+    yield "budget (s)", f"{sampling.budget_s:g}"
+    yield from ((f"plug-in {name}", digest[:12]) for name, digest in header.plugins.items())

@@ -1,0 +1,222 @@
+"""Rows of two sides brought together: what is held against what, and why some rows can't be compared."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lnbench.across import Mean, Spread, mean_of
+from lnbench.conditions import Circumstances, obstacles
+from lnbench.evidence import Evidence
+from lnbench.record import Run
+from lnbench.speedups import Speedups
+from lnbench.summaries import RowSummary, summarize
+from lnbench.verdict import Finding, Verdict
+
+
+class RowKey(NamedTuple):
+    """What is unique in a run and joins it to another."""
+
+    workload: str
+    implementation: str
+    norm_mode: str
+    phase: str
+    clock: str
+
+
+class Side:
+    """One side of a comparison: its rows by key, and their log speedups over the reference by process."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.evidence = Evidence(run)
+        self._speedups = Speedups(self.evidence)
+        self.rows = {row_key(row): row for row in summarize(run)}
+
+    def is_reference(self, row: RowSummary) -> bool:
+        """True for a row that others are compared with: it reads 1 on every side."""
+        return self.evidence.reference(row.case) == row.case
+
+    def locations(self, row: RowSummary) -> Mapping[int, float]:
+        """The log speedup of a row in each process."""
+        return self._speedups.locations(row.case, row.phase, clock=row.clock)
+
+    def against_copy(self, row: RowSummary) -> Mapping[int, float]:
+        """The same against the probe's copy."""
+        return self._speedups.against_copy(row.case, row.phase, clock=row.clock)
+
+    def circumstances(self, row: RowSummary) -> Circumstances:
+        """Where a row of this side was measured."""
+        return Circumstances(self.evidence, row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """One row to be judged. `head` and `base`: log speedups by process over what they share.
+
+    `base` is empty where head was timed against the base itself. `finding` stands where nothing is left to judge.
+    """
+
+    key: RowKey
+    margin: float
+    base_row: RowSummary | None
+    head_row: RowSummary | None
+    base: Mapping[int, float]
+    head: Mapping[int, float]
+    is_paired: bool = False
+    finding: Finding | None = None
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """Rows of one kind lie about equally far apart from process to process: one implementation, many workloads."""
+        row = self.head_row or self.base_row
+        return (self.key.implementation, self.key.norm_mode, self.key.phase, self.key.clock, row.device if row else "")
+
+    def difference(self, spreads: "Spreads") -> Mean:
+        """The log slowdown: head's log time less base's, each over what they share."""
+        head = mean_of(list(self.head.values()), pooled=spreads.head.without(self.kind, self.key))
+        if self.is_paired:
+            return -head
+        return mean_of(list(self.base.values()), pooled=spreads.base.without(self.kind, self.key)) - head
+
+
+class Spreads(NamedTuple):
+    """How far processes lie apart on either side, by kind of row."""
+
+    base: Spread
+    head: Spread
+
+
+def spreads_of(contrasts: Iterable[Contrast], *, again: Iterable[Contrast] = ()) -> Spreads:
+    """The spreads that moderate each row's own: those of the other rows of its kind.
+
+    `again`: the same rows in further processes of head, against the same base.
+    """
+    found = Spreads(Spread(), Spread())
+    for contrast in contrasts:
+        if contrast.finding is None:
+            found.base.add(contrast.kind, contrast.key, list(contrast.base.values()))
+            found.head.add(contrast.kind, contrast.key, list(contrast.head.values()))
+    for contrast in again:
+        if contrast.finding is None:
+            found.head.add(contrast.kind, contrast.key, list(contrast.head.values()))
+    return found
+
+
+def row_key(row: RowSummary) -> RowKey:
+    """The key of a row."""
+    return RowKey(row.workload, row.implementation, row.norm_mode, row.phase.value, row.clock.value)
+
+
+def contrast_runs(
+    base: Side, head: Side, *, margin: float | None, different: frozenset[str], only_planned: bool = False
+) -> list[Contrast]:
+    """Every row of base that has times with its row of head. References are left out: they read 1 by definition.
+
+    `different`: conditions that need not match. `only_planned`: rows that head never planned are left out, because
+    head was asked for a part.
+    """
+    partners = _join(base, head)
+    found = []
+    for key, row in base.rows.items():
+        partner = partners.get(key)
+        if row.median_s is None or base.is_reference(row) or (only_planned and partner is None):
+            continue
+        found.append(_contrast(base, head, row, partner, margin=margin, different=different))
+    return found
+
+
+def contrast_sides(run: Side, *, margin: float | None) -> list[Contrast]:
+    """Every row of a new version with the row of the old one, where both took turns in one run."""
+    found = []
+    for key, row in run.rows.items():
+        reference = run.evidence.reference(row.case)
+        if reference is None or reference == row.case or not run.evidence.case(row.case).reference:
+            continue
+        base_row = run.rows.get(key._replace(implementation=run.evidence.reference_name(row.case)))
+        if base_row is None or (base_row.median_s is None and row.median_s is None):
+            continue
+        planned = run.evidence.case(row.case)
+        finding = _without_times(base_row, there="the base") or _without_times(row, there="the head")
+        found.append(
+            Contrast(
+                key=key,
+                margin=planned.margin if margin is None else margin,
+                base_row=base_row,
+                head_row=row,
+                base={},
+                head={} if finding else run.locations(row),
+                is_paired=True,
+                finding=finding,
+            )
+        )
+    return [_settled(contrast) for contrast in found]
+
+
+def _contrast(
+    base: Side,
+    head: Side,
+    row: RowSummary,
+    partner: RowSummary | None,
+    *,
+    margin: float | None,
+    different: frozenset[str],
+) -> Contrast:
+    planned = base.evidence.case(row.case) if partner is None else head.evidence.case(partner.case)
+    contrast = Contrast(
+        key=row_key(partner or row),
+        margin=planned.margin if margin is None else margin,
+        base_row=row,
+        head_row=partner,
+        base={},
+        head={},
+    )
+    if partner is None:
+        return replace(contrast, finding=Finding(Verdict.MISSING, "head has no such row"))
+    if base.run.header.run_id == head.run.header.run_id:
+        return replace(contrast, finding=Finding(Verdict.SAME, "the same run"))
+    # What could not be measured in other circumstances is no regression: those are told first.
+    differences = obstacles(base.circumstances(row), head.circumstances(partner), allowed=different)
+    if differences:
+        return replace(contrast, finding=Finding(Verdict.NOT_COMPARABLE, "; ".join(map(str, differences))))
+    finding = _without_times(partner, there="head")
+    if finding:
+        return replace(contrast, finding=finding)
+    return _settled(replace(contrast, base=base.locations(row), head=head.locations(partner)))
+
+
+def _settled(contrast: Contrast) -> Contrast:
+    """The contrast with its finding where a side took no turns beside its reference."""
+    if contrast.finding is None and not (contrast.head and (contrast.base or contrast.is_paired)):
+        side, row = ("base", contrast.base_row) if contrast.head else ("head", contrast.head_row)
+        reference = row.reference if row else ""
+        reason = f"{side} has no turns of the reference, {reference}, in the same rounds"
+        return replace(contrast, finding=Finding(Verdict.MISSING, reason))
+    return contrast
+
+
+def _without_times(row: RowSummary, *, there: str) -> Finding | None:
+    if row.median_s is not None:
+        return None
+    return Finding(Verdict.MISSING, f"{there} ended as {row.status}{f': {row.reason}' if row.reason else ''}")
+
+
+def _join(base: Side, head: Side) -> dict[RowKey, RowSummary]:
+    """Head's row for each of base's: by key, and else the one that differs in threads or allocator alone."""
+    found = {key: head.rows[key] for key in base.rows.keys() & head.rows.keys()}
+    loose: dict[tuple[object, ...], list[RowKey]] = defaultdict(list)
+    for key in head.rows.keys() - base.rows.keys():
+        loose[_loose_key(head, key)].append(key)
+    asking: dict[tuple[object, ...], list[RowKey]] = defaultdict(list)
+    for key in base.rows.keys() - head.rows.keys():
+        asking[_loose_key(base, key)].append(key)
+    for alike, keys in asking.items():
+        if len(keys) == len(loose.get(alike, ())) == 1:
+            found[keys[0]] = head.rows[loose[alike][0]]
+    return found
+
+
+def _loose_key(side: Side, key: RowKey) -> tuple[object, ...]:
+    row = side.rows[key]
+    workload = side.run.header.workloads[side.evidence.case(row.case).workload].workload
+    return (replace(workload, threads=1, allocator="", label=""), *key[1:])

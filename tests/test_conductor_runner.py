@@ -139,7 +139,8 @@ def measured(tmp_path, monkeypatch):
             made = runner.Runner(
                 planned, journal, watcher, environment=fabricate.ENVIRONMENT, plugins=(), seed=5, timeout_s=TIMEOUT_S
             )
-            finished = made.run()
+            finished = made.measure()
+            made.finish(interrupted=not finished)
         return finished, read_run(folder), workers.started, watcher
 
     return measure

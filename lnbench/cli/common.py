@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lnbench.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -72,6 +74,41 @@ Plugins = Annotated[
         "--plugin", metavar="FILE", help="A Python file that registers implementations; it is run. May repeat."
     ),
 ]
+
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Fresh worker processes, each measuring the whole plan once.")
+]
+Precision = Annotated[
+    float | None, typer.Option(metavar="SHARE", help="Stop a workload when speedups are known this well, as in 0.01.")
+]
+Budget = Annotated[float | None, typer.Option(metavar="SECONDS", help="At most this long per workload and process.")]
+Timeout = Annotated[
+    float, typer.Option(min=1.0, metavar="SECONDS", help="How long one stage of one case may take.")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**31 - 1, help="For inputs and the order of turns; else a fresh one.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run folder, instead of reports/<run-id>.")
+]
+SuiteName = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A path (with a / or ending in .yaml), or a shipped suite's name.")
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="The slowdown to let pass, as in 0.03, instead of the suite's thresholds.", show_default=False
+    ),
+]
+
+DEFAULT_TIMEOUT_S = 300.0
+
+
+def check_margin(margin: float | None) -> float | None:
+    """The margin, if it is one: above 0 and at most 1. Raises UsageError."""
+    if margin is not None and not 0 < margin <= 1:
+        raise UsageError(f"--margin: must be above 0 and at most 1, found {margin:g}", hint="0.03 lets 3 % pass")
+    return margin
 
 
 def split_commas(values: list[str] | None) -> tuple[str, ...]:

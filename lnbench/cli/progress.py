@@ -35,6 +35,8 @@ class Watching(Protocol):
 
     def waited(self) -> None: ...
 
+    def more_to_do(self, workloads: int) -> None: ...
+
     def happened(self, event: Event) -> None: ...
 
 
@@ -67,6 +69,9 @@ class Silence:
     def waited(self) -> None:
         pass
 
+    def more_to_do(self, workloads: int) -> None:
+        pass
+
     def happened(self, event: Event) -> None:
         pass
 
@@ -83,8 +88,12 @@ class Lines(Silence):
         planned = self._plan.workloads[workload]
         message(
             f"[{self._pace.begun}/{self._pace.units}] {plain(planned.id)}, process {process + 1} of "
-            f"{self._plan.sampling.processes}, about {format_duration(self._pace.left_s())} left"
+            f"{self._pace.processes}, about {format_duration(self._pace.left_s())} left"
         )
+
+    def more_to_do(self, workloads: int) -> None:
+        self._pace.extend(workloads)
+        message("measuring what looks slower again, in fresh processes")
 
     def happened(self, event: Event) -> None:
         if isinstance(event, Ended):
@@ -135,6 +144,11 @@ class Bar(Silence):
     def waited(self) -> None:
         self._draw()
 
+    def more_to_do(self, workloads: int) -> None:
+        self._pace.extend(workloads)
+        self._progress.update(self._task, total=self._pace.units)
+        self._progress.console.print("measuring what looks slower again, in fresh processes", markup=False)
+
     def happened(self, event: Event) -> None:
         if isinstance(event, Ended):
             self._progress.console.print(plain(failure_text(self._plan, event)), markup=False)
@@ -169,7 +183,8 @@ class Pace:
 
     def __init__(self, plan: Plan) -> None:
         workloads = {case.workload for case in plan.cases if case.status is None}
-        self.units = max(plan.sampling.processes * len(workloads), 1)
+        self.processes = plan.sampling.processes
+        self.units = max(self.processes * len(workloads), 1)
         self.begun = 0
         self.share = 0.0
         self._unit_s = plan.estimated_s / self.units
@@ -179,6 +194,11 @@ class Pace:
         """A workload begins in a process."""
         self.begun += 1
         self.share = 0.0
+
+    def extend(self, units: int) -> None:
+        """A second pass over a part of the plan follows, in as many processes."""
+        self.units += units
+        self.processes *= 2
 
     def left_s(self) -> float:
         """Seconds left: by the plan's estimate at first, then by what the finished part took."""

@@ -1,18 +1,25 @@
 """`lnbench run`: measure a suite, show its tables, and leave a run folder."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lnbench.cli.common import (
+    DEFAULT_TIMEOUT_S,
     REPORTS,
+    Budget,
     Debug,
     Devices,
     Implementations,
     Only,
+    Output,
     Plugins,
+    Precision,
+    Processes,
     Quiet,
+    Seed,
+    SuiteName,
+    Timeout,
     message,
     settings,
     show,
@@ -22,30 +29,17 @@ from lnbench.errors import ExitCode
 
 
 def run(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A path (with a / or ending in .yaml), or a name.")],
+    suite: SuiteName,
     only: Only = None,
     implementation: Implementations = None,
     device: Devices = None,
     plugin: Plugins = None,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Fresh worker processes, each measuring the whole plan once.")
-    ] = None,
-    precision: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Stop a workload when speedups are known this well, as in 0.01."),
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="At most this long per workload and process.")
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(min=1.0, metavar="SECONDS", help="How long one stage of one case may take.")
-    ] = 300.0,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=2**31 - 1, help="For inputs and the order of turns; else a fresh one.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run folder, instead of reports/<run-id>.")
-    ] = None,
+    processes: Processes = None,
+    precision: Precision = None,
+    budget: Budget = None,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    seed: Seed = None,
+    output: Output = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every skip; measure nothing.")] = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001

@@ -1,6 +1,7 @@
 """One run, from a prepared plan to its folder, its tables' source and its exit code."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from lnbench.conductor.outputs import write_outputs
 from lnbench.conductor.preparation import Prepared
 from lnbench.conductor.runner import Observer, Runner
 from lnbench.errors import ExitCode, NothingMeasuredError, most_telling
-from lnbench.record import Header, Run, Status
+from lnbench.record import Check, Header, Run, Status
 from lnbench.store.folder import new_run_id
 from lnbench.store.journal import Journal, read_run
 from lnbench.summaries import summarize
@@ -36,9 +37,18 @@ class Outcome:
     exit_code: ExitCode
 
 
-def measure(prepared: Prepared, options: RunOptions, observer: Observer) -> Outcome:
+def measure(
+    prepared: Prepared,
+    options: RunOptions,
+    observer: Observer,
+    *,
+    check: Check | None = None,
+    again: Callable[[Run], frozenset[int]] = lambda run: frozenset(),
+) -> Outcome:
     """Measure a plan into a run folder.
 
+    `check`: what the run is held against, for its journal. `again`: the cases to measure once more in fresh processes,
+    chosen when everything was measured.
     Raises NothingMeasuredError when no case can be measured here, OutputError when the folder can't be used.
     """
     plan = prepared.plan
@@ -63,6 +73,7 @@ def measure(prepared: Prepared, options: RunOptions, observer: Observer) -> Outc
         environment=prepared.environment,
         workloads=plan.workloads,
         cases=plan.cases,
+        check=check,
     )
     with Journal.create(folder, header) as journal:
         runner = Runner(
@@ -77,7 +88,10 @@ def measure(prepared: Prepared, options: RunOptions, observer: Observer) -> Outc
         )
         if prepared.missing_nvml:
             runner.notice("no-nvml", f"GPU memory is not read: {prepared.missing_nvml}")
-        finished = runner.run()
+        finished = runner.measure()
+        if finished and (cases := again(read_run(folder))):
+            finished = runner.confirm(cases)
+        runner.finish(interrupted=not finished)
     run = read_run(folder)
     files = write_outputs(run, folder)
     return Outcome(run, (folder / "run.jsonl", *files), exit_code_of(run, interrupted=not finished))

@@ -1,6 +1,6 @@
 """The run itself: process after process over the plan, every event into the journal as it happens."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError, WorkerProcess
 from lnbench.plan import Plan, rotation_buffers
 from lnbench.record import (
+    Confirming,
     Ended,
     Environment,
     Event,
@@ -42,6 +43,8 @@ class Observer(Protocol):
     def progressed(self, share: float) -> None: ...
 
     def waited(self) -> None: ...
+
+    def more_to_do(self, workloads: int) -> None: ...
 
     def happened(self, event: Event) -> None: ...
 
@@ -95,20 +98,33 @@ class Runner:
         self._workers = 0
         self._over: set[int] = {number for number, case in enumerate(plan.cases) if case.status is not None}
         self._said: set[tuple[int | None, int | None, str]] = set()
+        self._started = perf_counter()
 
-    def run(self) -> bool:
+    def measure(self) -> bool:
         """Measure everything; True when it came to its end, False when the user interrupted it."""
-        started = perf_counter()
-        interrupted = False
+        return self._measure(range(self._plan.sampling.processes))
+
+    def confirm(self, cases: Collection[int]) -> bool:
+        """Measure these cases again, in as many fresh processes as before; True when it came to its end."""
+        processes = self._plan.sampling.processes
+        self._over |= set(range(len(self._plan.cases))) - set(cases)
+        self._observer.more_to_do(processes * sum(len(workloads) for _, workloads in self._groups()))
+        self._record(Confirming(first_process=processes, cases=tuple(sorted(cases))))
+        return self._measure(range(processes, 2 * processes))
+
+    def finish(self, *, interrupted: bool) -> None:
+        """Write the last line."""
+        self._record(RunFinished(wall_s=perf_counter() - self._started, interrupted=interrupted))
+        self._journal.sync()
+
+    def _measure(self, processes: range) -> bool:
         try:
-            for process in range(self._plan.sampling.processes):
+            for process in processes:
                 for group, workloads in self._groups():
                     self._run_group(process, group, workloads)
         except KeyboardInterrupt:
-            interrupted = True
-        self._record(RunFinished(wall_s=perf_counter() - started, interrupted=interrupted))
-        self._journal.sync()
-        return not interrupted
+            return False
+        return True
 
     def notice(self, code: str, text: str) -> None:
         """Record a notice about the whole run."""

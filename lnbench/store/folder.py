@@ -52,13 +52,18 @@ def find_run(text: str, reports: Path) -> Path:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by `text` in one step, so that a reader sees the old or the new one, never a part.
+    """Replace a file by `text`; see `write_bytes_atomically`."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step, so that a reader sees the old or the new one, never a part.
 
     Raises OutputError when it can't be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="")
+        part.write_bytes(content)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

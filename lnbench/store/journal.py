@@ -110,6 +110,11 @@ def read_run(path: Path) -> Run:
     return Run.model_construct(header=header, events=tuple(events), torn=torn)  # each part was validated above
 
 
+def journal_lines(run: Run) -> str:
+    """A whole run as the text of a journal."""
+    return "".join(f"{_without_home(line.model_dump_json())}\n" for line in (run.header, *run.events))
+
+
 def journal_file(path: Path) -> Path:
     """The journal in a folder, or the file itself; raises JournalError when there is none."""
     if path.is_file():

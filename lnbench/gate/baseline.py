@@ -1,0 +1,59 @@
+"""Baselines: earlier runs made small, kept in a file, and read again to hold a new run against."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+from lnbench.condense import condense
+from lnbench.contrasts import Side
+from lnbench.errors import JournalError, OutputError
+from lnbench.record import Baseline, Confirming, Run
+from lnbench.store.folder import write_bytes_atomically
+from lnbench.store.journal import journal_file, journal_lines, read_run
+from lnbench.verdict import LEAST_PROCESSES
+
+
+def read_baseline(path: Path) -> Baseline:
+    """The baseline in a run folder or a journal file.
+
+    Raises JournalError when it can't be read, or rests on fewer than three processes.
+    """
+    file = journal_file(path)
+    run = compact(read_run(file), name=str(path))
+    return Baseline(digest=hashlib.sha256(file.read_bytes()).hexdigest(), header=run.header, events=run.events)
+
+
+def write_baseline(run: Run, path: Path) -> None:
+    """Write a run's compact baseline to `.jsonl`, or packed to `.jsonl.gz`.
+
+    Raises OutputError when the place is taken by something that is no journal, or can't be written.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder", hint="name a file, as in --output baseline.jsonl")
+    if path.exists():
+        try:
+            read_run(path)
+        except JournalError as error:
+            raise OutputError(f"{path}: is no journal, so it is not replaced", hint="name another file") from error
+    text = journal_lines(compact(run, name=run.header.run_id)).encode()
+    # Without a time in it, the same baseline packs to the same bytes.
+    write_bytes_atomically(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+
+
+def compact(run: Run, *, name: str) -> Run:
+    """The run as a baseline keeps it; processes that only confirmed a check's rows are left out.
+
+    Raises JournalError when fewer than three processes measured something.
+    """
+    confirming = next((event for event in run.events if isinstance(event, Confirming)), None)
+    if confirming is not None:
+        run = run.among(range(confirming.first_process))
+    found = condense(run)
+    processes = max((row.processes for row in Side(found).rows.values()), default=0)
+    if processes < LEAST_PROCESSES:
+        raise JournalError(
+            f"{name}: {processes} process{'es' if processes != 1 else ''} measured it, and a baseline takes at least "
+            f"{LEAST_PROCESSES}",
+            hint=f"measure it with `lnbench run SUITE --processes {LEAST_PROCESSES}` or more",
+        )
+    return found

@@ -1,12 +1,13 @@
 """Which implementations take part in a workload: the names of a suite or of the command line, resolved."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from lnbench.errors import SuiteError, UsageError, nearest
 from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, Function
-from lnbench.selection import is_pattern
+from lnbench.record import BASE_SUFFIX, DEFAULT_MARGIN
+from lnbench.selection import is_pattern, matches
 from lnbench.suite import Suite
 from lnbench.suite_entries import ImplementationEntry, WorkloadEntry
 from lnbench.suite_fields import OptionValue
@@ -28,7 +29,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """An implementation in one norm mode, ready to be put on any workload of its suite entry."""
+    """An implementation in one norm mode, ready to be put on any workload of its suite entry.
+
+    `reference`: what it is compared with, where that is not the workload's. `margin`: the slowdown to let pass.
+    """
 
     implementation: str
     use: str
@@ -36,6 +40,8 @@ class Entrant:
     norm_mode: str
     options: Mapping[str, OptionValue]
     groups: int | None
+    margin: float = DEFAULT_MARGIN
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,46 @@ def line_up(
             raise SuiteError(f"{place}: unknown reference {show(reference)}", hint=nearest(reference, {*shown, *known}))
         listed.insert(0, shown.get(reference) or _Declared(ImplementationEntry(use=reference), path))
     return reference, tuple(
-        entrant for declared in listed for entrant in _entrants(suite, declared, known, own.norm_modes)
+        entrant for declared in listed for entrant in _entrants(suite, number, declared, known=known)
     )
+
+
+def line_up_sides(
+    suite: Suite, number: int, *, known: Mapping[str, Known], names: Sequence[str]
+) -> tuple[str, tuple[Entrant, ...]]:
+    """The old and the new version of each of these implementations alone; the first old one is the reference.
+
+    Entries of the suite that use one keep their own name and options, and the old version has the same.
+    Raises SuiteError for an option that either version does not take.
+    """
+    entrants: list[Entrant] = []
+    for name in names:
+        listed = [declared for declared in _declared(suite, number) if declared.entry.use == name]
+        for declared in listed or [_Declared(ImplementationEntry(use=name), ())]:
+            for new in _entrants(suite, number, declared, known=known):
+                old = replace(new, implementation=f"{new.implementation}{BASE_SUFFIX}", use=f"{new.use}{BASE_SUFFIX}")
+                for option, value in declared.entry.options.items():
+                    place = suite.place(*declared.path, "options", option)
+                    _check_option(option, value, _accepted(old, known), owner=old.use, place=place)
+                entrants += [replace(it, reference=old.implementation) for it in (old, new)]
+    return entrants[0].reference, tuple(entrants)
+
+
+def _accepted(entrant: Entrant, known: Mapping[str, Known]) -> Mapping[str, object]:
+    """The options of an implementation with their defaults."""
+    return {**known[entrant.use].options, **({"groups": DEFAULT_GROUPS} if entrant.function.has_groups else {})}
+
+
+def _margin(suite: Suite, number: int, name: str) -> float:
+    """The slowdown that a verdict about an implementation lets pass: as the workload says, else the suite."""
+    for thresholds in (suite.workloads[number].thresholds, suite.thresholds):
+        if not isinstance(thresholds, dict):
+            return thresholds
+        patterns = sorted(thresholds, key=lambda pattern: (pattern != name, pattern))
+        found = next((thresholds[pattern] for pattern in patterns if matches(name, (pattern,))), None)
+        if found is not None:
+            return found
+    return DEFAULT_MARGIN
 
 
 def check_names(suite: Suite, *, known: Mapping[str, Known]) -> None:
@@ -110,9 +154,7 @@ def _all_declared(suite: Suite) -> Iterator[_Declared]:
         yield _Declared(entry, ("implementations", item))
 
 
-def _entrants(
-    suite: Suite, declared: _Declared, known: Mapping[str, Known], norm_modes: tuple[str, ...]
-) -> Iterator[Entrant]:
+def _entrants(suite: Suite, number: int, declared: _Declared, *, known: Mapping[str, Known]) -> Iterator[Entrant]:
     """A list's entry in each of its norm modes."""
     entry = declared.entry
     if entry.use not in known:
@@ -127,8 +169,9 @@ def _entrants(
         groups = int(options.pop("groups", DEFAULT_GROUPS))
         if groups < 1:
             raise SuiteError(f"{suite.place(*declared.path, 'options', 'groups')}: must be at least 1, found {groups}")
-    for mode in norm_modes if function.norm_modes else ("",):
-        yield Entrant(entry.name, entry.use, function, mode, options, groups)
+    margin = _margin(suite, number, entry.name)
+    for mode in suite.workloads[number].norm_modes if function.norm_modes else ("",):
+        yield Entrant(entry.name, entry.use, function, mode, options, groups, margin)
 
 
 def _check_option(name: str, value: OptionValue, accepted: Mapping[str, object], *, owner: str, place: str) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from lnbench.axes import Machine, SetAside, count_workloads, find_obstacle, multiply_out, rotation_buffers, settle_cache
 from lnbench.errors import SuiteError, Unsupported
 from lnbench.functions import geometry
-from lnbench.lineup import Entrant, Known, check_names, line_up
+from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides
 from lnbench.record import PlannedCase, PlannedWorkload, SamplingRecord, Status
 from lnbench.selection import Filter, check_filter, matches, matches_workload, parse_only
 from lnbench.suite import Suite, check_devices, check_sampling
@@ -76,22 +76,35 @@ def make_plan(
     processes: int | None = None,
     precision: float | None = None,
     budget_s: float | None = None,
+    least_processes: int = 1,
+    against: Sequence[str] = (),
+    margin: float | None = None,
 ) -> Plan:
     """Expand a suite on a machine.
 
     `implementations` and `devices`, where given, replace the suite's in every workload; the reference stays.
-    `only` keeps the cases that match it, and the reference of every workload that keeps a case.
+    `only` keeps the cases that match it, and the reference of every workload that keeps a case. `least_processes`: at
+    least so many where the suite says fewer. `against`: only these are planned, each beside its old version. `margin`:
+    the slowdown that verdicts let pass, in place of the suite's thresholds.
     Raises SuiteError for names that are not known and for a case planned twice, UsageError for the other arguments.
     """
     overrides = {"processes": processes, "precision": precision, "budget_s": budget_s}
     given = {name: value for name, value in overrides.items() if value is not None}
-    sampling = check_sampling(**{**suite.sampling.model_dump(), **given})
+    least = {"processes": max(suite.sampling.processes, least_processes)}
+    sampling = check_sampling(**{**suite.sampling.model_dump(), **least, **given})
     replaced = {"devices": check_devices(devices)} if devices else {}
     check_names(suite, known=known)
-    expansion = _Expansion(suite, machine, check_filter(only or {}), forgives_repeats=bool(implementations or devices))
+    expansion = _Expansion(
+        suite, machine, check_filter(only or {}), forgives_repeats=bool(implementations or devices or against)
+    )
     with _collector_at_rest():
         for number, entry in enumerate(suite.workloads):
-            reference, entrants = line_up(suite, number, known=known, chosen=implementations or ())
+            if against:
+                reference, entrants = line_up_sides(suite, number, known=known, names=against)
+            else:
+                reference, entrants = line_up(suite, number, known=known, chosen=implementations or ())
+            if margin is not None:
+                entrants = tuple(replace(entrant, margin=margin) for entrant in entrants)
             expansion.add(number, entry.model_copy(update=replaced), reference, entrants)
     cases = tuple(expansion.cases)
     compiling = sum(case.status is None and known[case.use].compiles for case in cases)
@@ -175,6 +188,8 @@ class _Expansion:
                     groups=entrant.groups,
                     status=status,
                     reason=reason,
+                    reference=entrant.reference,
+                    margin=entrant.margin,
                 )
             )
         self.workloads.append(planned)
@@ -235,9 +250,21 @@ def _matching(columns: Filter, entrants: Sequence[Entrant]) -> frozenset[int]:
 def _cast(
     entrants: Sequence[Entrant], wanted: frozenset[int], excluded: frozenset[int], reference: str
 ) -> tuple[Entrant, ...]:
-    """The entrants that stay: those wanted and not excluded, and beside them a reference, wanted or not."""
-    left = [number for number in range(len(entrants)) if number not in excluded]
+    """The entrants that stay: those wanted and not excluded, and beside them a reference, wanted or not.
+
+    Two versions of one implementation stay or go together.
+    """
+    apart = {(entrants[number].reference, entrants[number].norm_mode) for number in excluded}
+    left = [
+        number
+        for number, entrant in enumerate(entrants)
+        if number not in excluded and not (entrant.reference and (entrant.reference, entrant.norm_mode) in apart)
+    ]
     kept = {number for number in left if number in wanted}
+    pairs = {(entrants[number].reference, entrants[number].norm_mode) for number in kept if entrants[number].reference}
+    if pairs:
+        both = (number for number in left if (entrants[number].reference, entrants[number].norm_mode) in pairs)
+        return tuple(entrants[number] for number in sorted(kept.union(both)))
     references = {number for number in left if entrants[number].implementation == reference}
     if kept and not kept & references:
         kept |= references

@@ -136,6 +136,21 @@ class PlannedCase(_Frozen):
         return f"{self.implementation} ({self.norm_mode})" if self.norm_mode else self.implementation
 
 
+BASE_SUFFIX = "@base"
+"""Marks the old version of an implementation, where both take turns in one run."""
+
+
+class PluginSource(_Frozen):
+    """A plug-in file. `tree`: the folder up to which modules beside and above it are its own; "" for the file's folder.
+
+    `is_base`: it is the old side of a comparison, and what it registers is called NAME@base.
+    """
+
+    path: str
+    tree: str = ""
+    is_base: bool = False
+
+
 class SamplingRecord(_Frozen):
     """How long and how often the run samples."""
 

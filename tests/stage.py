@@ -142,7 +142,7 @@ def timed(made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phase
         counting,
         process=0,
         workload_number=0,
-        reference=reference,
+        references={} if reference is None else {case: reference for case in made.live if case != reference},
         phases=phases,
         precision=1e-12,
         budget_s=1e9,

@@ -15,6 +15,7 @@ from lnbench.conductor.preparation import (
     shipped_suites_folder,
 )
 from lnbench.errors import PluginError, SuiteError, UsageError
+from lnbench.record import PluginSource
 
 TOP = Path(__file__).parents[1]
 
@@ -37,7 +38,7 @@ def mine(workload, *, block=128, scale=1.0, table=(1, 2)):
 """,
     )
 
-    (described,) = describe_plugins([file])
+    (described,) = describe_plugins([PluginSource(path=str(file))])
 
     assert (described.name, described.function, described.summary) == ("mine", "rms_norm", "A norm of my own.")
     assert described.options == {"block": 128, "scale": 1.0, "table": None}
@@ -54,7 +55,7 @@ for number in range(1000):
 """,
     )
 
-    assert len(describe_plugins([file])) == 1000
+    assert len(describe_plugins([PluginSource(path=str(file))])) == 1000
 
 
 def test_no_plugins_need_no_process(monkeypatch):
@@ -68,14 +69,14 @@ def test_a_plugin_that_does_not_finish_loading_is_refused(tmp_path, monkeypatch)
     file = plugin(tmp_path, "import threading\nthreading.Event().wait()")
 
     with pytest.raises(PluginError, match=r"plug\.py: loading it ended the process: it did not finish within 1 s"):
-        describe_plugins([file])
+        describe_plugins([PluginSource(path=str(file))])
 
 
 def test_what_a_plugin_prints_while_loading_is_no_answer(tmp_path):
     file = plugin(tmp_path, "import sys\nprint('[]' * 10**6)\nsys.exit('no licence found')")
 
     with pytest.raises(PluginError, match="no licence found"):
-        describe_plugins([file])
+        describe_plugins([PluginSource(path=str(file))])
 
 
 def test_the_shipped_suites_of_a_checkout_are_those_at_its_top():

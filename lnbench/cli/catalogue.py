@@ -11,7 +11,7 @@ from rich.text import Text
 from lnbench.conductor.preparation import describe_plugins, shipped_suites
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.plan import Plan
-from lnbench.record import PlannedCase
+from lnbench.record import PlannedCase, PluginSource
 from lnbench.render.outside import plain
 from lnbench.suite import read_suite
 from lnbench.units import format_duration
@@ -25,7 +25,7 @@ def implementations_table(plugins: tuple[Path, ...]) -> RenderableType:
     table = _table("name", "function", "from", "what it is")
     for row in BUILT_IN.values():
         table.add_row(row.name, row.function, "lnbench", Text(row.summary))
-    for entry in describe_plugins(plugins):
+    for entry in describe_plugins([PluginSource(path=str(path)) for path in plugins]):
         table.add_row(*map(_text, (entry.name, entry.function, Path(entry.plugin).name, entry.summary)))
     return table
 

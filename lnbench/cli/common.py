@@ -82,9 +82,7 @@ Precision = Annotated[
     float | None, typer.Option(metavar="SHARE", help="Stop a workload when speedups are known this well, as in 0.01.")
 ]
 Budget = Annotated[float | None, typer.Option(metavar="SECONDS", help="At most this long per workload and process.")]
-Timeout = Annotated[
-    float, typer.Option(min=1.0, metavar="SECONDS", help="How long one stage of one case may take.")
-]
+Timeout = Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="How long one stage of one case may take.")]
 Seed = Annotated[
     int | None, typer.Option(min=0, max=2**31 - 1, help="For inputs and the order of turns; else a fresh one.")
 ]
@@ -97,7 +95,9 @@ SuiteName = Annotated[
 Margin = Annotated[
     float | None,
     typer.Option(
-        metavar="SHARE", help="The slowdown to let pass, as in 0.03, instead of the suite's thresholds.", show_default=False
+        metavar="SHARE",
+        help="The slowdown to let pass, as in 0.03, instead of the suite's thresholds.",
+        show_default=False,
     ),
 ]
 

@@ -81,7 +81,7 @@ def measure(
             journal,
             observer,
             environment=prepared.environment,
-            plugins=tuple(map(str, prepared.plugins)),
+            plugins=prepared.sources,
             seed=seed,
             timeout_s=options.timeout_s,
             verbose=options.verbose,

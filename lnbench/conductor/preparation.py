@@ -2,17 +2,19 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lnbench.conductor.processes import call_worker
+from lnbench.conductor.revision import both_sides, parse_against
 from lnbench.errors import PluginError, SuiteError, UsageError, nearest
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.measure.environment import absent_devices, read_environment
 from lnbench.measure.nvml import Nvml
 from lnbench.plan import Known, Machine, Plan, make_plan, parse_only
-from lnbench.record import Environment
+from lnbench.record import BASE_SUFFIX, Environment, PluginSource
 from lnbench.suite import Suite, read_suite
 from lnbench.worker.description import Described, Description
 
@@ -34,19 +36,26 @@ class Request:
     processes: int | None = None
     precision: float | None = None
     budget_s: float | None = None
+    least_processes: int = 1
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request, worked out on this machine: all that is known before anything is measured."""
+    """A request, worked out on this machine: all that is known before anything is measured.
+
+    `commit`: that of the old version, where git told it. `gone`: what the old version has and the new one has not.
+    """
 
     suite: Suite
     suite_text: str
     plan: Plan
     environment: Environment
-    plugins: tuple[Path, ...]
+    sources: tuple[PluginSource, ...]
     plugin_digests: dict[str, str] = field(default_factory=dict)
     missing_nvml: str = ""
+    commit: str = ""
+    gone: tuple[str, ...] = ()
 
 
 def prepare(request: Request) -> Prepared:
@@ -54,25 +63,83 @@ def prepare(request: Request) -> Prepared:
 
     Raises SuiteError, PluginError or UsageError for what can't be done.
     """
+    return _prepare(request, tuple(PluginSource(path=str(path)) for path in request.plugins))
+
+
+@contextmanager
+def prepare_sides(request: Request, against: str) -> Iterator[Prepared]:
+    """The same with the old version of the plug-in beside the new one; the old one's files last as long as the context.
+
+    Raises PluginError too where the two have no implementation in common.
+    """
+    asked = parse_against(against)
+    with both_sides(asked, request.plugins) as sides:
+        sources = (sides.base, *sides.heads)
+        yield replace(_prepare(request, sources, only_name=asked.name), commit=sides.commit)
+
+
+def _prepare(request: Request, sources: tuple[PluginSource, ...], *, only_name: str = "") -> Prepared:
     source, text = read_suite_text(request.suite)
     suite = read_suite(text, source=source)
-    plugins = tuple(_checked_plugins(request.plugins))
-    described = describe_plugins(plugins)
+    described = describe_plugins(sources)
+    known = known_implementations(described)
+    has_sides = any(source.is_base for source in sources)
+    names, gone = _common_names(described, request.implementations, only_name) if has_sides else ((), ())
     nvml = Nvml()
     environment = read_environment(nvml)
     plan = make_plan(
         suite,
-        known=known_implementations(described),
+        known=known,
         machine=machine_of(environment, nvml),
-        implementations=tuple(request.implementations) or None,
+        implementations=None if has_sides else tuple(request.implementations) or None,
         devices=tuple(request.devices) or None,
         only=parse_only(",".join(request.only)) if request.only else None,
         processes=request.processes,
         precision=request.precision,
         budget_s=request.budget_s,
+        least_processes=request.least_processes,
+        against=names,
+        margin=request.margin,
     )
-    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in plugins}
-    return Prepared(suite, text, plan, environment, plugins, digests, nvml.missing)
+    return Prepared(suite, text, plan, environment, sources, _digests(sources), nvml.missing, gone=gone)
+
+
+def _common_names(
+    described: Sequence[Described], chosen: Sequence[str], only_name: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The implementations that both sides have, in the old one's order, and those that the new side has lost.
+
+    `chosen` or `only_name`: these alone.
+    """
+    old = {entry.name.removesuffix(BASE_SUFFIX): entry for entry in described if entry.name.endswith(BASE_SUFFIX)}
+    new = {entry.name: entry for entry in described if not entry.name.endswith(BASE_SUFFIX)}
+    wanted = [only_name] if only_name else list(chosen)
+    for name in wanted:
+        if name not in old:
+            raise PluginError(f'--against: the old version registers no "{name}"', hint=nearest(name, old))
+    names = [name for name in old if name in new and (not wanted or name in wanted)]
+    if not names:
+        raise PluginError(
+            f"--against: the two versions have no implementation in common: {', '.join(old)} there, "
+            f"{', '.join(new) or 'nothing'} here"
+        )
+    for name in names:
+        if old[name].function != new[name].function:
+            raise PluginError(
+                f'--against: "{name}" computes {old[name].function} there and {new[name].function} here',
+                hint="two functions can't be held against each other",
+            )
+    return tuple(names), tuple(name for name in old if name not in new and (not wanted or name in wanted))
+
+
+def _digests(sources: Iterable[PluginSource]) -> dict[str, str]:
+    """The SHA-256 of each plug-in file by its name; the old version's has a suffix."""
+    return {
+        Path(source.path).name + (BASE_SUFFIX if source.is_base else ""): hashlib.sha256(
+            Path(source.path).read_bytes()
+        ).hexdigest()
+        for source in sources
+    }
 
 
 def machine_of(environment: Environment, nvml: Nvml) -> Machine:
@@ -92,16 +159,20 @@ def known_implementations(described: Iterable[Described] = ()) -> dict[str, Know
     return known | {entry.name: Known(entry.function, entry.options) for entry in described}
 
 
-def describe_plugins(paths: Sequence[Path]) -> tuple[Described, ...]:
+def describe_plugins(sources: Sequence[PluginSource]) -> tuple[Described, ...]:
     """What plug-in files register, found out in a process of its own; no file, no process.
 
     Raises PluginError with file and line where one can't be loaded.
     """
-    if not paths:
+    if not sources:
         return ()
-    answer, failure = call_worker(["--describe", *map(str, paths)], timeout_s=PLUGIN_TIMEOUT_S)
+    for source in sources:
+        _check_plugin(Path(source.path))
+    answer, failure = call_worker(
+        ["--describe", *(source.model_dump_json() for source in sources)], timeout_s=PLUGIN_TIMEOUT_S
+    )
     if failure:
-        names = ", ".join(map(str, paths))
+        names = ", ".join(source.path for source in sources)
         raise PluginError(f"{names}: loading it ended the process: {failure}")
     description = Description.model_validate_json(answer)
     if description.error:
@@ -154,10 +225,8 @@ def _read_text(path: Path) -> str:
         raise SuiteError(f"{path}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
 
 
-def _checked_plugins(paths: Iterable[Path]) -> Iterable[Path]:
-    for path in paths:
-        if not path.is_file():
-            raise PluginError(f"{path}: there is no such file")
-        if path.suffix != ".py":
-            raise PluginError(f"{path}: a plug-in is a Python file (.py)")
-        yield path
+def _check_plugin(path: Path) -> None:
+    if not path.is_file():
+        raise PluginError(f"{path}: there is no such file")
+    if path.suffix != ".py":
+        raise PluginError(f"{path}: a plug-in is a Python file (.py)")

@@ -1,19 +1,15 @@
-"""The one list of implementations: a row each, loaded on first use; plug-in files add theirs.
+"""The one list of implementations: a row each, loaded on first use; those of plug-in files stand beside it.
 
 Reading the rows loads no framework, so `lnbench list` and `--dry-run` are instant.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from lnbench.errors import PluginError
-from lnbench.implementations.contract import Registration, collect
+from lnbench.implementations.contract import Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,55 +74,6 @@ class Registry:
     def load(self, name: str) -> Registration:
         """The registration behind a name; imports its library on first use."""
         return self._added.get(name) or BUILT_IN[name].load()
-
-
-def load_plugin(path: Path) -> list[Registration]:
-    """Run a plug-in file and give what it registers.
-
-    Modules beside the file can be imported by it. Raises PluginError with file and line when the file fails, registers
-    nothing, or takes a name that is taken. This runs the file's code: it is called in a worker process only.
-    """
-    collect()
-    spec = spec_from_file_location(f"lnbench_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path}: a plug-in is a Python file (.py)")
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.append(str(path.resolve().parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise _located(path, error, file=module.__file__) from error
-    found = collect()
-    if not found:
-        raise PluginError(f"{path}: registers no implementation", hint="put @lnbench.implementation(...) on a builder")
-    refuse_taken_names(path, found)
-    return found
-
-
-def refuse_taken_names(path: Path, found: Iterable[Registration]) -> None:
-    """Raise PluginError when a plug-in registers a built-in name, or one name twice."""
-    seen: set[str] = set()
-    for registration in found:
-        if registration.name in BUILT_IN or registration.name in seen:
-            owner = "lnbench itself" if registration.name in BUILT_IN else "the same file"
-            raise PluginError(f'{path}: the name "{registration.name}" is taken by {owner}', hint="choose another name")
-        seen.add(registration.name)
-
-
-def _located(path: Path, error: Exception, *, file: str | None) -> PluginError:
-    """The error with the line of the plug-in where it came from; `file` is the plug-in's own absolute path."""
-    line = error.lineno if isinstance(error, SyntaxError) and error.filename == file else None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == file:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    place = f"{path}:{line}" if line else str(path)
-    if isinstance(error, PluginError):
-        return PluginError(f"{place}: {error.message}", hint=error.hint)
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return PluginError(f"{place}: {type(error).__name__}: {text}")
 
 
 def _with_fixed(builder: Callable[..., Any], fixed: Mapping[str, object]) -> Callable[..., Any]:

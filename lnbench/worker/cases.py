@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from random import Random
 from time import perf_counter
 
 import torch
@@ -72,8 +73,13 @@ class Cases:
         self.compiling_s = 0.0
 
     def build_all(self) -> None:
-        """Build every case and call it once; report how long both took, and whether something was compiled anew."""
-        for number, planned in self._planned.items():
+        """Build every case and call it once; report how long both took, and whether something was compiled anew.
+
+        In an order that differs from process to process: what is built first finds other memory than what comes later.
+        """
+        in_plan = list(self._planned.items())
+        draw = Random(f"{self.seed} {self.process} {self._number}")
+        for number, planned in draw.sample(in_plan, len(in_plan)):
             with self.attempt(number, Stage.BUILD):
                 started = perf_counter()
                 case = self.bind(number, planned, self.workload, self.arrays)

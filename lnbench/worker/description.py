@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from lnbench.errors import PluginError
-from lnbench.implementations.registry import load_plugin
+from lnbench.implementations.contract import Registration
+from lnbench.implementations.plugins import load_plugins
+from lnbench.record import PluginSource
 
 
 class Described(BaseModel):
@@ -32,31 +33,28 @@ class Description(BaseModel):
     hint: str = ""
 
 
-def describe_plugins(descriptor: int, paths: Sequence[str]) -> None:
-    """Load the plug-ins and write their Description as JSON to an open descriptor."""
-    found: list[Described] = []
+def describe_plugins(descriptor: int, sources: Sequence[str]) -> None:
+    """Load the plug-ins, each a PluginSource as JSON, and write their Description as JSON to an open descriptor."""
     description = Description()
     try:
-        for path in paths:
-            for registration in load_plugin(Path(path)):
-                taken = next((other for other in found if other.name == registration.name), None)
-                if taken is not None:
-                    raise PluginError(f'{path}: the name "{taken.name}" is taken by {taken.plugin}')
-                found.append(
-                    Described(
-                        name=registration.name,
-                        function=registration.function,
-                        summary=registration.summary,
-                        options=_scalars(registration.options),
-                        plugin=path,
-                    )
-                )
-        description = Description(found=tuple(found))
+        given = [PluginSource.model_validate_json(source) for source in sources]
+        found = load_plugins(given)
+        description = Description(found=tuple(_described(source.path, registration) for source, registration in found))
     except PluginError as error:
         description = Description(error=error.message, hint=error.hint)
     data = description.model_dump_json().encode()
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def _described(path: str, registration: Registration) -> Described:
+    return Described(
+        name=registration.name,
+        function=registration.function,
+        summary=registration.summary,
+        options=_scalars(registration.options),
+        plugin=path,
+    )
 
 
 def _scalars(options: Mapping[str, object]) -> dict[str, bool | int | float | str | None]:

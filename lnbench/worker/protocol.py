@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from lnbench.record import AnyEvent, PlannedCase, PlannedWorkload, Stage
+from lnbench.record import AnyEvent, PlannedCase, PlannedWorkload, PluginSource, Stage
 
 
 class _Frozen(BaseModel):
@@ -16,7 +16,8 @@ class _Frozen(BaseModel):
 class Setup(_Frozen):
     """The first order: what this process is. Threads and allocator are fixed for its whole life.
 
-    `plugins`: the paths given on the command line. `worker` counts the processes started in the run.
+    `plugins`: the files given on the command line, and the old version of one. `worker` counts the processes started
+    in the run.
     """
 
     order: Literal["setup"] = "setup"
@@ -25,7 +26,7 @@ class Setup(_Frozen):
     device: str
     threads: int
     allocator: str
-    plugins: tuple[str, ...] = ()
+    plugins: tuple[PluginSource, ...] = ()
 
 
 class Measure(_Frozen):

@@ -81,7 +81,7 @@ class Rounds:
         *,
         process: int,
         workload_number: int,
-        reference: int | None,
+        references: Mapping[int, int],
         phases: tuple[Phase, ...],
         precision: float,
         budget_s: float,
@@ -95,7 +95,7 @@ class Rounds:
         self._sampler = sampler
         self._process = process
         self._workload = workload_number
-        self._reference = reference if reference in cases.live else None
+        self._references = dict(references)
         self._phases = phases
         self._kinds = kinds_for(phases)
         self._precision = precision
@@ -108,7 +108,7 @@ class Rounds:
         self._copy_calls = 1
         self._copy_turn_s = 0.0
         self._seed = seed
-        self._order = TurnOrder([], reference=None, seed=seed)
+        self._order = TurnOrder([], references={}, seed=seed)
 
     def run(self, *, setup_s: float, compiling_s: float) -> None:
         """Warm up, then take turns; ends with a WorkloadFinished event."""
@@ -274,30 +274,33 @@ class Rounds:
             for number, kinds in seconds.items()
         }
         self._copy_calls = calls_for(copy_s, min(self._sample_s, COPY_SAMPLE_S))
-        if self._reference not in self._contenders:
-            self._reference = None
-        self._order = TurnOrder([*self._contenders, PROBE_CASE], reference=self._reference, seed=self._seed)
+        self._forget_lost_references()
+        families = set(self._references.values())
+        # Within the only family the probe has a place among the others, not always at an end.
+        probe = {PROBE_CASE: families.pop()} if len(families) == 1 else {}
+        self._order = TurnOrder([*self._contenders, PROBE_CASE], references=self._references | probe, seed=self._seed)
 
     def _drop(self, number: int) -> None:
         del self._contenders[number]
         self._order.drop(number)
-        if number == self._reference:
-            self._reference = None
+        self._forget_lost_references()
+
+    def _forget_lost_references(self) -> None:
+        live = self._contenders
+        self._references = {case: of for case, of in self._references.items() if case in live and of in live}
 
     def _is_precise(self) -> bool:
-        """True when every speedup, or without a reference every time, is known well enough."""
+        """True when every speedup, and every time that is compared with nothing, is known well enough."""
         contenders = [contender for contender in self._contenders.values() if contender.rounds]
         if not contenders or len(contenders) < len(self._contenders):
             return False
         series: list[FloatArray] = []
         for phase in self._phases:
             turns = {contender.case.number: _turns(contender, phase) for contender in contenders}
-            reference = turns.pop(self._reference, None) if self._reference is not None else None
-            if reference is None or not turns:
-                known = [*turns.values(), *([reference] if reference else [])]
-                series.extend(np.log(own.seconds) for own in known)
-            else:
-                series.extend(pair_nearest(own, reference) for own in turns.values())
+            compared = {case: of for case, of in self._references.items() if case in turns}
+            series.extend(pair_nearest(turns[case], turns[of]) for case, of in compared.items())
+            alone = turns.keys() - compared.keys() - set(compared.values())
+            series.extend(np.log(turns[case].seconds) for case in alone)
         return is_precise(series, precision=self._precision)
 
 

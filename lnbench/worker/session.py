@@ -1,13 +1,13 @@
 """What a worker process does with its orders: fix threads and heap, load plug-ins, measure workload after workload."""
 
 import os
-from pathlib import Path
 from time import perf_counter
 
 import torch
 
-from lnbench.implementations.contract import Registration
-from lnbench.implementations.registry import Registry, load_plugin
+from lnbench.errors import PluginError
+from lnbench.implementations.plugins import load_plugins, refuse_shared_modules
+from lnbench.implementations.registry import Registry
 from lnbench.implementations.torch_adapter import is_out_of_memory
 from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device
 from lnbench.measure.environment import RECORDED_PACKAGES, cpu_name, installed_versions
@@ -33,13 +33,12 @@ class Session:
         self._channel = channel
         self._setup = setup
         self._judged: dict[tuple[str, Workload], Notice | None] = {}
-        plugins: list[Registration] = []
-        for path in setup.plugins:
-            plugins += load_plugin(Path(path))
+        # Neither side is always loaded first.
+        plugins = load_plugins(setup.plugins[:: -1 if setup.process % 2 else 1])
         if setup.device.startswith("cuda") and not missing_device(setup.device):
             torch.cuda.set_device(setup.device)  # what a builder allocates without naming a device belongs there too
         torch.set_num_threads(setup.threads)  # after the plug-ins, which may have set it for themselves
-        self._registry = Registry(plugins)
+        self._registry = Registry(registration for _, registration in plugins)
         channel.send(
             WorkerStarted(
                 process=setup.process,
@@ -82,6 +81,8 @@ class Session:
             return
         try:
             cases.build_all()
+            if not self._sides_are_apart(order, cases):
+                return
             judge = Judge(cases, judged=self._judged)
             judge.before()
             self._take_turns(order, cases, setup_s=perf_counter() - started)
@@ -102,6 +103,17 @@ class Session:
             case.prepared.close()
         self._channel.idle()
 
+    def _sides_are_apart(self, order: Measure, cases: Cases) -> bool:
+        """True when no module is shared by both sides of a comparison; else every case has ended with the reason."""
+        try:
+            refuse_shared_modules()
+        except PluginError as error:
+            for number in order.cases.keys() - cases.ended:
+                cases.end(number, Status.ERROR, Stage.BUILD, f"{error.message}: {error.hint}")
+            self._channel.idle()
+            return False
+        return True
+
     def _take_turns(self, order: Measure, cases: Cases, *, setup_s: float) -> None:
         if not cases.live:
             return
@@ -115,9 +127,7 @@ class Session:
             sampler,
             process=self._setup.process,
             workload_number=order.index,
-            reference=next(
-                (n for n, case in cases.live.items() if case.planned.implementation == planned.reference), None
-            ),
+            references=_references(order, cases),
             phases=planned.phases,
             precision=order.precision,
             budget_s=order.budget_s,
@@ -161,3 +171,16 @@ class Session:
                 Ended(process=self._setup.process, case=number, status=status, stage=Stage.START, reason=reason)
             )
         self._channel.idle()
+
+
+def _references(order: Measure, cases: Cases) -> dict[int, int]:
+    """Each live case's reference: in the same norm mode, else the first one of that name. References have none."""
+    found = {}
+    for number, case in cases.live.items():
+        name = case.planned.reference or order.workload.reference
+        named = [(other, it.planned.norm_mode) for other, it in cases.live.items() if it.planned.implementation == name]
+        same_mode = [other for other, norm_mode in named if norm_mode == case.planned.norm_mode]
+        partner = next(iter(same_mode or [other for other, _ in named]), None)
+        if partner is not None and partner != number:
+            found[number] = partner
+    return found

@@ -1,0 +1,106 @@
+"""Plug-in files: run in a module tree of their own, for what they register."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from lnbench.errors import PluginError
+from lnbench.implementations.contract import Registration, collect
+from lnbench.implementations.registry import BUILT_IN
+from lnbench.implementations.trees import ModuleTree, shared_modules
+from lnbench.record import BASE_SUFFIX, PluginSource
+
+_trees: list[ModuleTree] = []
+
+
+def load_plugins(sources: Sequence[PluginSource]) -> list[tuple[PluginSource, Registration]]:
+    """Run plug-in files and give what each registers, in their order.
+
+    Raises PluginError with file and line when one fails, registers nothing, or takes a name that is taken. This runs
+    the files' code: it is called in a worker process only.
+    """
+    found: list[tuple[PluginSource, Registration]] = []
+    owners: dict[str, str] = {}
+    for source in sources:
+        for registration in _load(source):
+            if registration.name in owners:
+                owner = owners[registration.name]
+                raise PluginError(f'{source.path}: the name "{registration.name}" is taken by {owner}')
+            owners[registration.name] = source.path
+            found.append((source, registration))
+    refuse_shared_modules()
+    return found
+
+
+def refuse_shared_modules() -> None:
+    """Raise PluginError when both sides of a comparison use one copy of a module, so that one of them runs wrong code.
+
+    Imports may come late, so this is asked again whenever something was built.
+    """
+    for name, file in shared_modules(_trees):
+        raise PluginError(
+            f"both sides would share the module {name} ({file})",
+            hint="import it with an import statement, from a folder of the plug-in's own tree, or uninstall the copy",
+        )
+
+
+def _load(source: PluginSource) -> list[Registration]:
+    """What one file registers; the old version of a name is told by a suffix."""
+    path = Path(source.path)
+    collect()
+    operators = _operators()
+    tree = ModuleTree(path, top=Path(source.tree) if source.tree else None)
+    _trees.append(tree)
+    try:
+        tree.load()
+    except Exception as error:
+        raise _located(path, error, file=str(tree.file)) from error
+    found = collect()
+    if not found:
+        raise PluginError(f"{path}: registers no implementation", hint="put @lnbench.implementation(...) on a builder")
+    _refuse_taken_names(path, found)
+    _refuse_replaced_operators(path, operators)
+    return [replace(it, name=f"{it.name}{BASE_SUFFIX}") for it in found] if source.is_base else found
+
+
+def _refuse_taken_names(path: Path, found: Iterable[Registration]) -> None:
+    """Raise PluginError when a plug-in registers a built-in name, or one name twice."""
+    seen: set[str] = set()
+    for registration in found:
+        if registration.name in BUILT_IN or registration.name in seen:
+            owner = "lnbench itself" if registration.name in BUILT_IN else "the same file"
+            raise PluginError(f'{path}: the name "{registration.name}" is taken by {owner}', hint="choose another name")
+        seen.add(registration.name)
+
+
+def _operators() -> dict[str, object]:
+    """PyTorch's custom operators that are registered now, as far as this version of it tells; none before it loads."""
+    table: dict[str, object] = getattr(sys.modules.get("torch._library.custom_ops"), "OPDEFS", {})
+    return dict(table)
+
+
+def _refuse_replaced_operators(path: Path, before: dict[str, object]) -> None:
+    """PyTorch 2.13 replaces an operator that is registered again without a word, also for who registered it first."""
+    now = _operators()
+    for name, operator in before.items():
+        if now.get(name, operator) is not operator:
+            raise PluginError(
+                f"{path}: registers the operator {name}, which another plug-in file has registered",
+                hint="in one process there is one operator of a name: call the function behind it, or name it by version",
+            )
+
+
+def _located(path: Path, error: Exception, *, file: str) -> PluginError:
+    """The error with the line of the plug-in where it came from; `file` is the plug-in's own absolute path."""
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == file else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    place = f"{path}:{line}" if line else str(path)
+    if isinstance(error, PluginError):
+        return PluginError(f"{place}: {error.message}", hint=error.hint)
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return PluginError(f"{place}: {type(error).__name__}: {text}")

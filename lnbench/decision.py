@@ -124,14 +124,14 @@ def _confirmed(check: Check, screened: Comparison, screening: Run, fresh: Run) -
 def _told(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
     """The row of the fresh processes, saying what was read at first."""
     is_confirmed = fresh.verdict is Verdict.SLOWER
-    read = f"read {format_change(first.slowdown or 1.0)} at first"
+    read = f"{format_change(first.slowdown or 1.0)} at first"
     outcome = "confirmed by fresh processes" if is_confirmed else "not confirmed by fresh processes"
     verdict = Verdict.INCONCLUSIVE if fresh.verdict is Verdict.MISSING else fresh.verdict
-    return replace(fresh, verdict=verdict, reason=f"{fresh.reason}; {read}, {outcome}", confirmed=is_confirmed)
+    return replace(fresh, verdict=verdict, reason=f"{read}, {outcome}: {fresh.reason}", confirmed=is_confirmed)
 
 
 def _unconfirmed(row: ComparedRow) -> ComparedRow:
-    reason = f"{row.reason}; fresh processes have not been asked"
+    reason = f"looks slower by {row.reason}, but fresh processes have not been asked"
     return replace(row, verdict=Verdict.INCONCLUSIVE, reason=reason, confirmed=False)
 
 

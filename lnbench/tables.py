@@ -8,8 +8,8 @@ from lnbench.record import PROBE_CASE, Run, Turn
 from lnbench.summaries import RowSummary, summarize
 from lnbench.workload import Clock
 
-Dtype = Literal["string", "Int64", "float64"]
-Value = str | int | float | None
+Dtype = Literal["string", "Int64", "float64", "boolean"]
+Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)

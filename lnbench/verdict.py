@@ -14,7 +14,9 @@ from typing import NamedTuple
 from lnbench.across import Mean
 from lnbench.multiplicity import Correction
 from lnbench.stats import Interval
-from lnbench.units import format_change, format_change_interval, format_percent
+from lnbench.units import format_percent
+
+WORDS = {1: "slower", -1: "faster"}
 
 LEAST_PROCESSES = 3
 """Fewer processes a side know too little of how far processes lie apart."""
@@ -75,19 +77,16 @@ def _find(difference: Mean, margin: float, *, is_chosen: bool, among: int) -> Fi
         return Finding(Verdict.INCONCLUSIVE, f"only {count} on a side: a verdict takes {LEAST_PROCESSES}")
     interval, bound = difference.interval(), math.log1p(margin)
     direction = moved(interval, margin)
-    read, size = _words(interval), format_percent(margin)
+    size = format_percent(margin)
     if direction and is_chosen:
         verdict = Verdict.SLOWER if direction > 0 else Verdict.FASTER
-        return Finding(verdict, f"{read}: more than the margin of {size}")
+        return Finding(verdict, f"more than the margin of {size}")
     if -bound <= interval.low and interval.high <= bound:
-        return Finding(Verdict.SAME, f"{read}: within the margin of {size}")
+        return Finding(Verdict.SAME, f"within the margin of {size}")
     if direction:
-        return Finding(Verdict.INCONCLUSIVE, f"{read}: among {among} comparisons one can read so by chance")
+        return Finding(
+            Verdict.INCONCLUSIVE, f"looks {WORDS[direction]}, but among {among} comparisons one can by chance"
+        )
     if interval.low > 0 or interval.high < 0:
-        return Finding(Verdict.INCONCLUSIVE, f"{read}: a difference, but perhaps not of more than the margin of {size}")
-    return Finding(Verdict.INCONCLUSIVE, f"{read}: too wide an interval for a margin of {size}")
-
-
-def _words(interval: Interval) -> str:
-    value, low, high = interval.exp()
-    return f"{format_change(value)} {format_change_interval(low, high)}"
+        return Finding(Verdict.INCONCLUSIVE, f"a difference, but perhaps not of more than the margin of {size}")
+    return Finding(Verdict.INCONCLUSIVE, f"too wide an interval for a margin of {size}")

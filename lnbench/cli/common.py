@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lnbench.errors import UsageError
+from lnbench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -100,6 +100,14 @@ Margin = Annotated[
         show_default=False,
     ),
 ]
+AllowDifferent = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME,...",
+        help="Compare in spite of another machine, torch, triton, threads, allocator or suite. May repeat.",
+        show_default=False,
+    ),
+]
 
 DEFAULT_TIMEOUT_S = 300.0
 
@@ -109,6 +117,17 @@ def check_margin(margin: float | None) -> float | None:
     if margin is not None and not 0 < margin <= 1:
         raise UsageError(f"--margin: must be above 0 and at most 1, found {margin:g}", hint="0.03 lets 3 % pass")
     return margin
+
+
+def chosen_conditions(names: list[str] | None) -> tuple[str, ...]:
+    """The conditions that need not match. Raises UsageError for a name that is none."""
+    from lnbench.conditions import CONDITIONS
+
+    chosen = split_commas(names)
+    for name in chosen:
+        if name not in CONDITIONS:
+            raise UsageError(f'--allow-different: unknown condition "{name}"', hint=nearest(name, CONDITIONS))
+    return chosen
 
 
 def split_commas(values: list[str] | None) -> tuple[str, ...]:

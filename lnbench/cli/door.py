@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lnbench import __version__
-from lnbench.cli import listing, report, run, schema
+from lnbench.cli import baseline, check, compare, listing, report, run, schema
 from lnbench.cli.common import Debug, Quiet, settings
 from lnbench.errors import ExitCode, LnbenchError, nearest
 
@@ -28,7 +28,12 @@ Examples:
 
   lnbench report latest --format markdown
 
-Exit codes: 0 fine, 2 bad input, 4 some case failed, 5 nothing was measured, 70 a bug in lnbench, 130 interrupted.
+  lnbench check ci --against git:main:my_norms.py
+
+  lnbench compare baseline.jsonl latest
+
+Exit codes: 0 fine, 1 confirmed regression (check only), 2 bad input, 3 too much unknown to judge, 4 some case failed, 5
+nothing was measured or compared, 70 a bug in lnbench, 130 interrupted.
 """
 
 app = typer.Typer(
@@ -61,6 +66,9 @@ def _everywhere(
 
 
 app.command(name="run", no_args_is_help=True)(run.run)
+app.command(name="check", no_args_is_help=True)(check.check)
+app.command(name="baseline", no_args_is_help=True)(baseline.baseline)
+app.command(name="compare", no_args_is_help=True)(compare.compare)
 app.add_typer(listing.app, name="list")
 app.command(name="report", no_args_is_help=True)(report.report)
 app.command(name="schema")(schema.schema)

@@ -1,29 +1,18 @@
-"""`lnbench report`: a run again, as terminal table, markdown or CSV."""
+"""`lnbench report`: a run again, in any format; of a check also what it comes to."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lnbench.cli.common import REPORTS, Debug, Quiet, message, show
+from lnbench.cli.formats import TERMINAL, Formats, chosen_formats, write_files, write_shown
 from lnbench.errors import UsageError
-
-if TYPE_CHECKING:
-    from lnbench.record import Run
-
-
-class Format(StrEnum):
-    """How a run can be shown."""
-
-    TERMINAL = "terminal"
-    MARKDOWN = "markdown"
-    CSV = "csv"
 
 
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, journal file, id, or `latest`.")],
-    format: Annotated[Format, typer.Option("--format", "-f", help="What to make of it.")] = Format.TERMINAL,
+    format: Formats = None,
     samples: Annotated[bool, typer.Option("--samples", help="With csv: every raw sample instead of results.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
@@ -33,45 +22,39 @@ def report(
 ) -> None:
     """Show a run again, in any format.
 
-    Every statistic is derived anew from the run's raw samples.
+    Every statistic is derived anew from the run's raw samples, and so is a check's verdict. Formats: terminal,
+    markdown, csv, json; of a check also github, junit, gitlab.
 
     Examples:
 
       lnbench report latest
 
-      lnbench report latest --format markdown --output report.md
+      lnbench report latest --format markdown=report.md --format csv=results.csv
 
       lnbench report reports/20261122-154500-quick --format csv --samples
     """
+    from lnbench.conductor.outputs import CHECK_FORMATS, REPORT_FORMATS, RUN_FORMATS, ShownRun, samples_text
     from lnbench.store.folder import find_run, write_atomically
     from lnbench.store.journal import read_run
 
-    if samples and format is not Format.CSV:
+    chosen = chosen_formats(format, CHECK_FORMATS)
+    asked = {chosen.shown, *(name for name, _ in chosen.files)}
+    if samples and (chosen.shown != "csv" or chosen.files):
         raise UsageError("--samples goes with --format csv")
     found = read_run(find_run(run, REPORTS))
     if found.torn:
         message("note: the journal's last line is incomplete and was left out")
-    if format is Format.TERMINAL and output is None:
-        from lnbench.render.terminal import render_run
-        from lnbench.view import view_run
-
-        show(render_run(view_run(found)))
-        return
-    text = _text(found, format, samples=samples)
-    if output is None:
-        print(text, end="")  # noqa: T201
-    else:
-        write_atomically(output, text)
+    if found.header.check is None and asked - set(RUN_FORMATS):
+        name = min(asked - set(RUN_FORMATS))
+        raise UsageError(f"--format {name}: run {found.header.run_id} is no check", hint="`lnbench check` makes one")
+    shown = ShownRun(found)
+    write_files(chosen, shown, REPORT_FORMATS)
+    if output is not None:
+        write_atomically(output, samples_text(found) if samples else REPORT_FORMATS[chosen.shown](shown))
         message(f"written: {output}")
-
-
-def _text(found: "Run", format: Format, *, samples: bool) -> str:
-    from lnbench.conductor import outputs
-
-    match format:
-        case Format.CSV:
-            return outputs.csv_text(found, samples=samples)
-        case Format.MARKDOWN:
-            return outputs.markdown_text(found)
-        case Format.TERMINAL:
-            return outputs.terminal_text(found)
+    elif samples:
+        print(samples_text(found), end="")  # noqa: T201
+    elif chosen.shown == TERMINAL:
+        show(shown.renderable())
+    else:
+        write_shown(chosen, shown, REPORT_FORMATS)

@@ -43,7 +43,7 @@ def measure(
     observer: Observer,
     *,
     check: Check | None = None,
-    again: Callable[[Run], frozenset[int]] = lambda run: frozenset(),
+    again: Callable[[Run], frozenset[int]] = lambda _: frozenset(),
 ) -> Outcome:
     """Measure a plan into a run folder.
 

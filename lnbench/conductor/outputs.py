@@ -1,11 +1,22 @@
-"""A run as text in each format, and the files that stand beside its journal."""
+"""A run, a comparison or a check as text in each format, and the files that stand beside a journal."""
 
 import io
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 
+from lnbench.compared import Comparison
+from lnbench.comparison_tables import rows_table
+from lnbench.decision import Decision, decide
 from lnbench.record import Run
+from lnbench.render import comparison as comparison_terminal
+from lnbench.render import comparison_markdown, json
+from lnbench.render.ci.github import render_annotations
+from lnbench.render.ci.gitlab import render_metrics
+from lnbench.render.ci.junit import render_junit
 from lnbench.render.csv import render_csv
 from lnbench.render.markdown import render_report
 from lnbench.render.terminal import render_run
@@ -16,27 +27,113 @@ from lnbench.view import view_run
 TEXT_WIDTH = 120
 
 
-def csv_text(run: Run, *, samples: bool = False) -> str:
-    """The results, or every raw sample, as CSV."""
-    return render_csv(samples_table(run) if samples else results_table(run))
+class ShownRun:
+    """A run in every format; of a check also what it comes to."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def decision(self) -> Decision | None:
+        """What a check comes to; None for a run that is none."""
+        return None if self.run.header.check is None else decide(self.run)
+
+    @property
+    def checked(self) -> Decision:
+        """The same where the run is known to be a check."""
+        assert self.decision is not None  # the caller has asked
+        return self.decision
+
+    def renderable(self) -> RenderableType:
+        """The tables for the terminal; what a check comes to stands last, where the eye is."""
+        tables = render_run(view_run(self.run))
+        if self.decision is None:
+            return tables
+        return Group(tables, "", comparison_terminal.render_comparison(self.decision.comparison, self.decision))
+
+    def terminal(self) -> str:
+        """The same as plain text."""
+        return _plain_text(self.renderable())
+
+    def markdown(self) -> str:
+        """The report; a check's begins with what it comes to."""
+        report = render_report(view_run(self.run))
+        return report if self.decision is None else f"{self.summary()}\n{report}"
+
+    def summary(self) -> str:
+        """What a check comes to, made for a pull request."""
+        return comparison_markdown.render_comparison(self.checked.comparison, self.checked)
+
+    def csv(self) -> str:
+        """results.csv."""
+        return render_csv(results_table(self.run))
+
+    def json(self) -> str:
+        """What a check comes to, or a run's results."""
+        if self.decision is None:
+            return json.render_results(results_table(self.run))
+        return json.render_comparison(self.decision.comparison, self.decision)
+
+    def github(self) -> str:
+        """Annotations."""
+        return render_annotations(self.checked)
+
+    def junit(self) -> str:
+        """JUnit XML."""
+        return render_junit(self.checked)
+
+    def gitlab(self) -> str:
+        """A metrics report."""
+        return render_metrics(self.checked)
 
 
-def markdown_text(run: Run) -> str:
-    """The report as markdown."""
-    return render_report(view_run(run))
+RUN_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType(
+    {"terminal": ShownRun.terminal, "markdown": ShownRun.markdown, "csv": ShownRun.csv, "json": ShownRun.json}
+)
+"""How every run can be shown."""
+
+CHECK_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType(
+    {
+        **RUN_FORMATS,
+        "markdown": ShownRun.summary,
+        "github": ShownRun.github,
+        "junit": ShownRun.junit,
+        "gitlab": ShownRun.gitlab,
+    }
+)
+"""How a check can be shown."""
+
+REPORT_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType({**CHECK_FORMATS, **RUN_FORMATS})
+"""How `report` shows a run or a check: its markdown is the whole report."""
+
+COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType(
+    {
+        "terminal": lambda comparison: _plain_text(comparison_terminal.render_comparison(comparison)),
+        "markdown": comparison_markdown.render_comparison,
+        "csv": lambda comparison: render_csv(rows_table(comparison)),
+        "json": json.render_comparison,
+    }
+)
+"""How two runs compared can be shown."""
 
 
-def terminal_text(run: Run) -> str:
-    """The terminal's tables as plain text, 120 columns wide."""
-    console = Console(file=io.StringIO(), width=TEXT_WIDTH, color_system=None, highlight=False)
-    with console.capture() as captured:
-        console.print(render_run(view_run(run)))
-    return captured.get()
+def samples_text(run: Run) -> str:
+    """Every raw sample as CSV."""
+    return render_csv(samples_table(run))
 
 
 def write_outputs(run: Run, folder: Path) -> list[Path]:
     """Write results.csv and report.md beside the journal; each is replaced whole."""
-    made = {"results.csv": csv_text(run), "report.md": markdown_text(run)}
+    shown = ShownRun(run)
+    made = {"results.csv": shown.csv(), "report.md": shown.markdown()}
     for name, text in made.items():
         write_atomically(folder / name, text)
     return [folder / name for name in made]
+
+
+def _plain_text(renderable: RenderableType) -> str:
+    """What the terminal shows, as plain text 120 columns wide."""
+    console = Console(file=io.StringIO(), width=TEXT_WIDTH, color_system=None, highlight=False)
+    with console.capture() as captured:
+        console.print(renderable)
+    return captured.get()

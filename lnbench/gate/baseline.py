@@ -8,7 +8,7 @@ from lnbench.condense import condense
 from lnbench.contrasts import Side
 from lnbench.errors import JournalError, OutputError
 from lnbench.record import Baseline, Confirming, Run
-from lnbench.store.folder import write_bytes_atomically
+from lnbench.store.folder import find_run, write_bytes_atomically
 from lnbench.store.journal import journal_file, journal_lines, read_run
 from lnbench.verdict import LEAST_PROCESSES
 
@@ -23,18 +23,30 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline(digest=hashlib.sha256(file.read_bytes()).hexdigest(), header=run.header, events=run.events)
 
 
-def write_baseline(run: Run, path: Path) -> None:
-    """Write a run's compact baseline to `.jsonl`, or packed to `.jsonl.gz`.
+def held_against(text: str, reports: Path) -> Baseline:
+    """The baseline that RUN names on the command line; see `find_run`."""
+    return read_baseline(find_run(text, reports))
 
-    Raises OutputError when the place is taken by something that is no journal, or can't be written.
-    """
+
+def writable_baseline(path: Path) -> None:
+    """Raise OutputError when a baseline can't be written there, before anything is measured for it."""
     if path.is_dir():
-        raise OutputError(f"{path}: is a folder", hint="name a file, as in --output baseline.jsonl")
+        raise OutputError(f"{path}: is a folder", hint="name a file, as in baseline.jsonl")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}", hint="make it first, or name another place")
     if path.exists():
         try:
             read_run(path)
         except JournalError as error:
             raise OutputError(f"{path}: is no journal, so it is not replaced", hint="name another file") from error
+
+
+def write_baseline(run: Run, path: Path) -> None:
+    """Write a run's compact baseline to `.jsonl`, or packed to `.jsonl.gz`.
+
+    Raises OutputError when the place is taken by something that is no journal, or can't be written.
+    """
+    writable_baseline(path)
     text = journal_lines(compact(run, name=run.header.run_id)).encode()
     # Without a time in it, the same baseline packs to the same bytes.
     write_bytes_atomically(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)

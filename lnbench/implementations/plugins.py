@@ -87,7 +87,7 @@ def _refuse_replaced_operators(path: Path, before: dict[str, object]) -> None:
         if now.get(name, operator) is not operator:
             raise PluginError(
                 f"{path}: registers the operator {name}, which another plug-in file has registered",
-                hint="in one process there is one operator of a name: call the function behind it, or name it by version",
+                hint="a process has one operator of a name: call the function behind it, or name it by version",
             )
 
 

@@ -1,0 +1,1 @@
+"""What CI systems read: annotations, test reports, metrics; one file per format."""

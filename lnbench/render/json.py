@@ -1,0 +1,44 @@
+"""A comparison, a check or a run as JSON: plain numbers, and null for what is not known."""
+
+import json
+import math
+from typing import Any
+
+from lnbench.compared import Comparison
+from lnbench.comparison_tables import groups_table, rows_table
+from lnbench.decision import Decision
+from lnbench.tables import Table, Value
+
+
+def render_comparison(comparison: Comparison, decision: Decision | None = None) -> str:
+    """What was compared, row by row; of a check also what it comes to."""
+    found: dict[str, Any] = {"base": comparison.base, "head": comparison.head}
+    if decision is not None:
+        found["exit_code"] = int(decision.exit_code)
+        found["headline"] = decision.headline
+        found["findings"] = [{"exit_code": int(code), "text": text} for code, text in decision.findings]
+    found["counts"] = {verdict.value: count for verdict, count in comparison.counts.items()}
+    found["rows"] = _records(rows_table(comparison))
+    found["groups"] = _records(groups_table(comparison))
+    found["differences"] = [difference._asdict() for difference in comparison.differences]
+    found["notes"] = list(comparison.notes)
+    return _text(found)
+
+
+def render_results(table: Table) -> str:
+    """The rows of a results table."""
+    return _text({"rows": _records(table)})
+
+
+def _records(table: Table) -> list[dict[str, Value]]:
+    names = [column.name for column in table.columns]
+    return [dict(zip(names, map(_finite, row), strict=True)) for row in table.rows]
+
+
+def _finite(value: Value) -> Value:
+    """JSON has no infinity and no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(found: dict[str, Any]) -> str:
+    return json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -50,6 +50,27 @@ def test_mistake_12_over_many_rounds_every_case_comes_first_and_follows_every_ot
     assert len(follows) == 12
 
 
+@given(st.integers(1, 6), st.integers(0, 2**31), st.lists(st.floats(1e-4, 0.3), min_size=12, max_size=12))
+def test_mistake_12_two_versions_stand_side_by_side_in_every_round(pairs, seed, turns_s):
+    old, new = list(range(0, 2 * pairs, 2)), list(range(1, 2 * pairs, 2))
+    order = TurnOrder([*old, *new], references=dict(zip(new, old, strict=True)), seed=seed)
+
+    rounds = [order.next_round(dict(enumerate(turns_s))) for _ in range(4)]
+
+    for found in rounds:
+        assert sorted(found) == list(range(2 * pairs))
+        assert all(abs(found.index(one) - found.index(other)) == 1 for one, other in zip(old, new, strict=True))
+    assert rounds[1] == rounds[0][::-1]
+
+
+def test_a_case_whose_reference_is_dropped_goes_on_by_itself():
+    order = TurnOrder(range(4), references={1: 0, 3: 2}, seed=1)
+
+    order.drop(0)
+
+    assert sorted(order.next_round({})) == [1, 2, 3]
+
+
 @given(st.lists(st.floats(1e-4, 0.2), min_size=3, max_size=12), st.integers(0, 2**31))
 def test_mistake_12_what_is_compared_stands_close_in_time_in_long_rounds(turns_s, seed):
     expected = dict(enumerate(turns_s))

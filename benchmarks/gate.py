@@ -94,12 +94,14 @@ def main() -> None:
     parser.add_argument("--slower", type=int, choices=[0, 5, 10], default=0, help="percent of extra work")
     parser.add_argument("--checks", type=int, default=10)
     parser.add_argument("--neighbour", action="store_true", help="a CPU-bound process beside it, half of the time")
+    parser.add_argument("--keep", type=Path, help="leave all files in this folder")
     parser.add_argument("--rebase", action="store_true", help="with baseline: a new baseline for each check")
     asked = parser.parse_args()
     codes: Counter[int] = Counter()
     caught, seconds = 0, []
     with tempfile.TemporaryDirectory() as name, neighbour(asked.neighbour):
-        folder = Path(name)
+        folder = asked.keep or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         repeats = BASIS + round(BASIS * asked.slower / 100)
         (folder / "old.py").write_text(NORMS.format(basis=BASIS, repeats=BASIS))
         (folder / "new.py").write_text(NORMS.format(basis=BASIS, repeats=repeats))

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy.special import stdtr, stdtrit
 
-from lnbench.across import Spread
+from lnbench.across import PooledVariance, Spread, moderated
 from lnbench.contrasts import Contrast, RowKey
 from lnbench.multiplicity import FALSE_DISCOVERIES, FAMILY_ERROR
 from lnbench.stats import LEVEL, finite_values
@@ -47,9 +47,8 @@ class _Design:
     """One row's variances, and what it is up against: `rivals` other rows among which it is judged."""
 
     own: float
-    own_freedom: float
-    pooled: float
-    pooled_freedom: float
+    own_freedom: int
+    pooled: PooledVariance | None
     margin: float
     rows: int
     is_paired: bool
@@ -82,18 +81,18 @@ class _Design:
             chance *= float(stdtr(freedom, (truth - needed) / error))
         return chance
 
+    def _grown(self, count: int) -> int:
+        """The pooled variance's degrees of freedom with so many processes instead of those that were measured."""
+        assert self.pooled is not None  # asked only where there is one
+        return max(self.pooled.degrees_of_freedom * (count - 1) // self.own_freedom, 1)
+
     def _error(self, base: int, head: int) -> tuple[float, float]:
         """The slowdown's standard error and its degrees of freedom, with so many processes on either side."""
         parts: list[tuple[float, float]] = []
         for count in (head,) if self.is_paired else (base, head):
-            own, pooled = self.own, self.pooled
-            if self.pooled_freedom:
-                parts += [
-                    (own / 2 / count, count - 1),
-                    (pooled / 2 / count, self.pooled_freedom / self.own_freedom * (count - 1)),
-                ]
-            else:
-                parts.append((own / count, count - 1))
+            pooled = self.pooled and replace(self.pooled, degrees_of_freedom=self._grown(count))
+            variance, freedom = moderated(self.own, count - 1, pooled)
+            parts.append((variance / count, freedom))
         variance = math.fsum(part for part, _ in parts)
         squares = math.fsum(part**2 / freedom for part, freedom in parts)
         return math.sqrt(variance), variance**2 / squares if squares else float(parts[0][1])
@@ -123,15 +122,14 @@ def _power(contrast: Contrast, spread: Spread, processes: int, *, rows: int) -> 
     pooled = spread.without(contrast.kind, contrast.key)
     design = _Design(
         own=float(known.var(ddof=1)),
-        own_freedom=float(len(known) - 1),
-        pooled=pooled.variance if pooled else 0.0,
-        pooled_freedom=float(pooled.degrees_of_freedom) if pooled else 0.0,
+        own_freedom=len(known) - 1,
+        pooled=pooled,
         margin=contrast.margin,
         rows=rows,
         is_paired=contrast.is_paired,
     )
     base = len(known)
-    variance = (design.own + design.pooled) / 2 if pooled else design.own
+    variance, _ = moderated(design.own, design.own_freedom, pooled)
     enough = (count for count in range(3, MOST_PROCESSES + 1) if design.resolves(count, count))
     return Power(
         key=contrast.key,

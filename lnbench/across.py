@@ -1,12 +1,14 @@
 """Means over processes, each one draw of layout, placement and autotuning; their differences, intervals and tests."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import fdtri, stdtr, stdtrit
+from scipy.special import chdtri, fdtri, stdtr, stdtrit
 
 from lnbench.stats import LEVEL, Interval, at_least_one, finite_values, interval_within, positive_times
 
@@ -103,14 +105,16 @@ def across_processes(locations: ArrayLike, *, pooled: PooledVariance | None = No
 
 
 class Spread:
-    """How far processes lie apart in similar rows: sums of squares by row, pooled over the others of a row's kind.
+    """How far processes lie apart in similar rows: a typical variance of a row's kind, from the other rows of it.
 
-    Leave out the row whose mean is moderated: Satterthwaite's formula takes both variances as independent.
+    Typical is the median, each variance over the median of what one would find by chance: a single wild row must not
+    make all others look uncertain. It is worth half the degrees of freedom that the mean would have (a little less than
+    half for three processes a row). Leave out the row whose mean is moderated, for the two count as independent.
     """
 
     def __init__(self) -> None:
         self._rows: dict[Hashable, dict[Hashable, tuple[float, int]]] = {}
-        self._totals: dict[Hashable, tuple[float, int]] = {}
+        self._sorted: dict[Hashable, list[float]] = {}
 
     def add(self, kind: Hashable, row: Hashable, locations: ArrayLike) -> None:
         """Count a row's locations; what was counted for the same row before stays."""
@@ -120,21 +124,30 @@ class Spread:
             rows = self._rows.setdefault(kind, {})
             before, freedom = rows.get(row, (0.0, 0))
             rows[row] = (before + squares, freedom + len(found) - 1)
-            self._totals.pop(kind, None)
+            self._sorted.pop(kind, None)
 
     def without(self, kind: Hashable, row: Hashable) -> PooledVariance | None:
-        """The variance pooled over all other rows of this kind; None when there is none."""
+        """The typical variance of all other rows of this kind; None when there is none."""
         rows = self._rows.get(kind, {})
-        if kind not in self._totals:
-            self._totals[kind] = math.fsum(squares for squares, _ in rows.values()), sum(n for _, n in rows.values())
-        squares, freedom = self._totals[kind]
-        own_squares, own_freedom = rows.get(row, (0.0, 0))
-        left = freedom - own_freedom
-        return PooledVariance(max(squares - own_squares, 0.0) / left, left) if left else None
+        left = sum(freedom for other, (_, freedom) in rows.items() if other != row)
+        if not left:
+            return None
+        if kind not in self._sorted:
+            self._sorted[kind] = sorted(_scaled(*found) for found in rows.values())
+        typical = self._sorted[kind]
+        if row in rows:
+            place = bisect_left(typical, _scaled(*rows[row]))
+            typical = typical[:place] + typical[place + 1 :]
+        return PooledVariance(median(typical), max(left // 2, 1))
+
+
+def _scaled(squares: float, freedom: int) -> float:
+    """A sum of squares as the variance of which it would be the median."""
+    return squares / float(chdtri(freedom, 0.5))
 
 
 def pooled_variance(groups: Iterable[ArrayLike]) -> PooledVariance | None:
-    """The variance within groups, each the process locations of one similar case; None when no group has two."""
+    """The typical variance within groups, each the process locations of one case; None when no group has two."""
     spread = Spread()
     for number, group in enumerate(groups):
         spread.add(None, number, group)

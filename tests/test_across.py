@@ -88,29 +88,51 @@ def test_no_values_are_too_few_and_infinite_ones_are_refused():
         mean_of([1.0, math.inf])
 
 
-@given(st.lists(values, min_size=2, max_size=6), st.integers(0, 5))
-def test_a_spread_pools_all_rows_but_one(groups, left_out):
+@given(st.lists(values, min_size=2, max_size=6), st.integers(0, 7))
+def test_a_spread_is_typical_of_all_rows_but_one(groups, left_out):
     spread = Spread()
     for number, group in enumerate(groups):
         spread.add("kind", number, group)
     others = [group for number, group in enumerate(groups) if number != left_out]
-    expected = pooled_variance(others)
+    scaled = [np.var(group) * len(group) / oracle.chi2.median(len(group) - 1) for group in others]
 
     found = spread.without("kind", left_out)
 
     assert found is not None
-    assert expected is not None
-    assert found.degrees_of_freedom == expected.degrees_of_freedom == sum(len(group) - 1 for group in others)
-    assert found.variance == pytest.approx(expected.variance, abs=1e-12)
+    assert found.variance == pytest.approx(float(np.median(scaled)), abs=1e-12)
+    assert found.degrees_of_freedom == max(sum(len(group) - 1 for group in others) // 2, 1)
     assert spread.without("other kind", 0) is None
 
 
-def test_a_row_s_second_stage_is_pooled_with_its_first():
+def test_one_wild_row_does_not_make_the_others_look_uncertain():
+    quiet = [[0.0, 0.001, 0.002]] * 9
+
+    without, with_wild = pooled_variance(quiet), pooled_variance([*quiet, [-0.5, 0.0, 0.5]])
+
+    assert without is not None
+    assert with_wild is not None
+    assert with_wild.variance == pytest.approx(without.variance)
+
+
+def test_a_typical_variance_is_right_on_average_for_equal_ones():
+    draws = np.random.default_rng(34).normal(0, 1.0, (4000, 12, 3))
+
+    found = [pooled_variance(groups) for groups in draws]
+
+    assert np.median([pooled.variance for pooled in found if pooled]) == pytest.approx(1.0, rel=0.05)
+    # Half of the degrees of freedom is what a chi-square variable of that spread would have.
+    relative = (
+        np.var([pooled.variance for pooled in found if pooled]) / np.mean([it.variance for it in found if it]) ** 2
+    )
+    assert 2 / relative == pytest.approx(12, rel=0.25)
+
+
+def test_a_row_s_second_stage_counts_with_its_first():
     spread = Spread()
     spread.add("kind", "row", [0.0, 2.0])
     spread.add("kind", "row", [10.0, 12.0])
 
-    assert spread.without("kind", "another") == PooledVariance(2.0, 2)
+    assert spread.without("kind", "another") == PooledVariance(pytest.approx(4.0 / oracle.chi2.median(2)), 1)
 
 
 def shares_covered(draw, truth, *, sides, count, trials=1500):
@@ -169,3 +191,8 @@ def test_a_row_ten_times_noisier_than_its_kind_is_judged_by_its_own_variance():
 
 def test_means_are_values():
     assert Mean(1.0, ((0.1, 2.0),), 3) == Mean(1.0, ((0.1, 2.0),), 3)
+
+
+def test_groups_of_one_process_tell_no_variance():
+    assert pooled_variance([[1.0], []]) is None
+    assert pooled_variance([]) is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats as oracle
 
-from lnbench.across import PooledVariance, across_processes, combine, median_interval, pooled_variance
+from lnbench.across import PooledVariance, across_processes, combine, median_interval
 from lnbench.stats import (
     Interval,
     TooFewError,
@@ -74,11 +74,6 @@ def test_moderation_takes_half_of_each_variance_and_twice_the_degrees_of_freedom
     found = across_processes(locations, pooled=PooledVariance(8.0, 20))
 
     assert found.high - found.estimate == pytest.approx(oracle.t.ppf(0.975, 4) * math.sqrt(6 / 3), rel=1e-12)
-
-
-def test_the_pooled_variance_weighs_groups_by_their_degrees_of_freedom():
-    assert pooled_variance([[1.0, 3.0], [5.0], [], [0.0, 3.0, 6.0]]) == PooledVariance((2 + 18) / 3, 3)
-    assert pooled_variance([[1.0], []]) is None
 
 
 def test_several_processes_are_combined_by_their_medians_and_are_the_unit():

@@ -1,9 +1,11 @@
 """A comparison for the terminal, with rich: what came out first, then changed rows, then all others in short."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -32,12 +34,15 @@ STYLES = {
 }
 
 
+_UNLIMITED = 10_000
+
+
 def render_comparison(comparison: Comparison, decision: Decision | None = None) -> RenderableType:
     """The headline, a table of rows by workload, geometric means, what differs, and how to read it."""
     parts: list[RenderableType] = list(_headline(comparison, decision))
     parts.append(Text(plain(f"base: {comparison.base}; head: {comparison.head}"), style="dim"))
     if comparison.rows:
-        parts += [Text(), _rows(groups_of_rows(comparison.rows))]
+        parts += [Text(), _Rows(tuple(groups_of_rows(comparison.rows)))]
     reasons = told_reasons(comparison.rows)
     if reasons:
         parts += [Text(), _reasons(reasons)]
@@ -62,8 +67,20 @@ def _headline(comparison: Comparison, decision: Decision | None) -> Iterator[Tex
         yield Text(verdict_line(comparison), style="dim")
 
 
-def _rows(rows: Iterable[tuple[str, Sequence[ComparedRow]]]) -> Table:
-    table = _table("row", "verdict", "change", "95 % interval", "base → head")
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The table of rows; in a narrow terminal without the times, which decide nothing."""
+
+    rows: tuple[tuple[str, Sequence[ComparedRow]], ...]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        whole = _rows(self.rows, with_times=True)
+        needed = Measurement.get(console, options.update_width(_UNLIMITED), whole).maximum
+        yield whole if needed <= options.max_width else _rows(self.rows, with_times=False)
+
+
+def _rows(rows: Iterable[tuple[str, Sequence[ComparedRow]]], *, with_times: bool) -> Table:
+    table = _table("row", "verdict", "change", "95 % interval", *(["base → head"] if with_times else []))
     for workload, found in rows:
         table.add_row(Text(plain(workload), style="bold"))
         for row in found:
@@ -73,7 +90,7 @@ def _rows(rows: Iterable[tuple[str, Sequence[ComparedRow]]]) -> Table:
                 Text(row.verdict.value, style=style),
                 Text(change_text(row.slowdown), style=style),
                 Text(interval_text(row.slowdown_low, row.slowdown_high)),
-                Text(times_text(row)),
+                *([Text(times_text(row))] if with_times else []),
             )
     return table
 

@@ -29,7 +29,7 @@ def render_power(found: Sequence[Power], *, processes: int, spread: str) -> Rend
         table.add_column(head, overflow="fold", justify="left" if head in {"row", "resolves"} else "right")
     for power in sorted(found, key=lambda power: (power.resolves, -power.half_width)):
         table.add_row(
-            Text(plain(f"{power.key.implementation} {power.key.phase}\n  {power.key.workload}")),
+            Text(f"{plain(power.key.implementation)} {power.key.phase}\n  {plain(power.key.workload)}"),
             Text("yes", style="green") if power.resolves else Text("no", style="yellow"),
             format_percent(power.deviation),
             f"±{format_percent(power.half_width)}",

@@ -22,7 +22,8 @@ def render_annotations(decision: Decision) -> str:
     slower = [row for row in rows if row.verdict is Verdict.SLOWER]
     unknown = [row for row in rows if row.verdict is not Verdict.SLOWER]
     lines += [_command("error", _title(row), reading(row)) for row in slower[: MOST_ANNOTATIONS - 1]]
-    lines += [_command("warning", _title(row), reading(row)) for row in unknown[: MOST_ANNOTATIONS - 1]]
+    for row in unknown[: MOST_ANNOTATIONS - 1]:
+        lines.append(_command("notice" if row.verdict.is_decided else "warning", _title(row), reading(row)))
     return "".join(f"{line}\n" for line in lines)
 
 

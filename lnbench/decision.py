@@ -60,7 +60,8 @@ def decide(run: Run) -> Decision:
     rows = screened.rows
     if confirming:
         fresh = run.among(range(first, _EVERY_LATER))
-        rows = _confirmed(check, screened, screening, fresh)
+        before, again = _contrasts(check, screening), _contrasts(check, fresh)
+        rows = tuple(judge_in_two_stages(rows, before, again, shares_base=check.baseline is not None))
     rows = tuple(_unconfirmed(row) if row.verdict is Verdict.SLOWER and not row.confirmed else row for row in rows)
     comparison = replace(screened, rows=rows)
     return Decision(comparison, tuple(_findings(run, check, comparison)))
@@ -106,19 +107,24 @@ def _contrasts(check: Check, run: Run) -> list[Contrast]:
     return contrast_runs(Side(base), Side(run), margin=None, different=different, only_planned=check.narrowed)
 
 
-def _confirmed(check: Check, screened: Comparison, screening: Run, fresh: Run) -> tuple[ComparedRow, ...]:
-    """The screened rows, with those that looked slower replaced by what fresh processes say of them."""
-    flagged = {row.key: row for row in screened.rows if row.verdict is Verdict.SLOWER}
-    before, again = _contrasts(check, screening), _contrasts(check, fresh)
+def judge_in_two_stages(
+    screened: Sequence[ComparedRow], before: Sequence[Contrast], again: Sequence[Contrast], *, shares_base: bool
+) -> list[ComparedRow]:
+    """The screened rows, with those that looked slower replaced by what fresh processes say of them.
+
+    `before`: the contrasts that were screened. `again`: the same rows in fresh processes. `shares_base`: both stages
+    are held against the same few processes of a baseline.
+    """
+    flagged = {row.key: row for row in screened if row.verdict is Verdict.SLOWER}
     asked = [contrast for contrast in again if contrast.key in flagged]
-    compared = sum(row.verdict.is_compared for row in screened.rows)
+    compared = sum(row.verdict.is_compared for row in screened)
     judged = judge_contrasts(
         asked,
-        correction=partial(holm, among=None if check.baseline is None else max(compared, len(asked))),
+        correction=partial(holm, among=max(compared, len(asked)) if shares_base else None),
         spreads=spreads_of(before, again=asked),
     )
     found = {row.key: _told(flagged[row.key], row) for row in judged}
-    return tuple(found.get(row.key, row) for row in screened.rows)
+    return [found.get(row.key, row) for row in screened]
 
 
 def _told(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:

@@ -19,11 +19,14 @@ from lnbench.workload import Cache, Clock, Phase, Workload
 
 __all__ = ["Known", "Machine", "Plan", "make_plan", "parse_only", "rotation_buffers"]
 
-START_S = 5.0
-"""Allowed for a worker to start: importing torch takes 2 to 4 s on a small machine."""
+START_S = 3.0
+"""Allowed for a worker to start and end: importing torch takes 1 to 4 s on a small machine."""
 
-BUILD_S = 0.6
-"""Allowed for a case to be built, verified before and after, and warmed up; a cold compilation takes far longer."""
+BUILD_S = 0.05
+"""Allowed for a case to be built, verified before and after, and warmed up."""
+
+CHECK_S_PER_ELEMENT = 0.25e-6
+"""Verifying holds several float64 copies of x against each other: 0.2 to 0.35 s a case for a million elements."""
 
 COMPILE_S = 4.0
 """Allowed for compiling a case and the twins that it is judged by, with a warm cache."""
@@ -61,7 +64,9 @@ class Plan:
         Workloads that reach the precision early make it shorter, cold compilation makes it longer.
         """
         workloads = len({case.workload for case in self.cases if case.status is None})
-        each_s = START_S + workloads * self.sampling.budget_s + self.measurable * BUILD_S + self.compiling * COMPILE_S
+        elements = sum(self.workloads[case.workload].workload.elements for case in self.cases if case.status is None)
+        checking_s = self.measurable * BUILD_S + elements * CHECK_S_PER_ELEMENT
+        each_s = START_S + workloads * self.sampling.budget_s + checking_s + self.compiling * COMPILE_S
         return self.sampling.processes * each_s if workloads else 0.0
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planning import GPU_MACHINE, plan, rows
 
 from lnbench.errors import UsageError
-from lnbench.plan import BUILD_S, START_S
+from lnbench.plan import BUILD_S, CHECK_S_PER_ELEMENT, START_S
 from lnbench.record import Status
 from lnbench.workload import Clock
 
@@ -71,11 +71,12 @@ def test_a_wrong_option_is_a_usage_error(options, message):
     assert caught.value.message == message
 
 
-def test_the_estimate_counts_processes_budgets_starts_and_builds():
+def test_the_estimate_counts_processes_budgets_starts_builds_and_elements():
     made = plan("shapes: [[8, 64], [4, 64]], devices: [cpu, cuda]", options={"processes": 2, "budget_s": 3.0})
 
     assert (made.measurable, made.set_aside) == (4, {(Status.SKIPPED, "no NVIDIA driver was found"): 4})
-    assert made.estimated_s == 2 * (START_S + 2 * 3.0 + 4 * BUILD_S)
+    elements = 2 * (8 * 64 + 4 * 64)
+    assert made.estimated_s == pytest.approx(2 * (START_S + 2 * 3.0 + 4 * BUILD_S + elements * CHECK_S_PER_ELEMENT))
 
 
 def test_a_plan_with_nothing_to_measure_takes_no_time():

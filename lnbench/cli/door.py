@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lnbench import __version__
-from lnbench.cli import baseline, check, compare, listing, report, run, schema
+from lnbench.cli import baseline, check, compare, listing, report, run, schema, selftest
 from lnbench.cli.common import Debug, Quiet, settings
 from lnbench.errors import ExitCode, LnbenchError, nearest
 
@@ -69,6 +69,7 @@ app.command(name="run", no_args_is_help=True)(run.run)
 app.command(name="check", no_args_is_help=True)(check.check)
 app.command(name="baseline", no_args_is_help=True)(baseline.baseline)
 app.command(name="compare", no_args_is_help=True)(compare.compare)
+app.command(name="selftest")(selftest.selftest)
 app.add_typer(listing.app, name="list")
 app.command(name="report", no_args_is_help=True)(report.report)
 app.command(name="schema")(schema.schema)

@@ -53,7 +53,7 @@ class ShownRun:
 
     def terminal(self) -> str:
         """The same as plain text."""
-        return _plain_text(self.renderable())
+        return plain_text(self.renderable())
 
     def markdown(self) -> str:
         """The report; a check's begins with what it comes to."""
@@ -108,7 +108,7 @@ REPORT_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType({**CH
 
 COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType(
     {
-        "terminal": lambda comparison: _plain_text(comparison_terminal.render_comparison(comparison)),
+        "terminal": lambda comparison: plain_text(comparison_terminal.render_comparison(comparison)),
         "markdown": comparison_markdown.render_comparison,
         "csv": lambda comparison: render_csv(rows_table(comparison)),
         "json": json.render_comparison,
@@ -131,7 +131,7 @@ def write_outputs(run: Run, folder: Path) -> list[Path]:
     return [folder / name for name in made]
 
 
-def _plain_text(renderable: RenderableType) -> str:
+def plain_text(renderable: RenderableType) -> str:
     """What the terminal shows, as plain text 120 columns wide."""
     console = Console(file=io.StringIO(), width=TEXT_WIDTH, color_system=None, highlight=False)
     with console.capture() as captured:

@@ -1,8 +1,15 @@
 """The README says what the program does: its commands, its suites, and the one line that CI runs."""
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+import yaml
+from typer.main import get_command
+
+from lnbench.cli.door import app
+from lnbench.conductor.outputs import CHECK_FORMATS
 from lnbench.conductor.preparation import shipped_suites
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.suite import read_suite
@@ -35,10 +42,45 @@ def test_every_built_in_implementation_stands_in_the_readme():
 
 
 def test_the_readme_s_suite_and_plug_in_are_complete(tmp_path):
-    suite = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    suite = re.search(r"```yaml\n(# my_suite.yaml.*?)```", README, re.DOTALL)
     plugin = re.search(r"```python\n(# my_norms.py.*?)```", README, re.DOTALL)
     assert suite
     assert plugin
 
     assert read_suite(suite[1], source="my_suite.yaml").name == "mine"
     compile(plugin[1], "my_norms.py", "exec")
+
+
+def test_the_readme_s_workflows_are_yaml_and_call_commands_that_parse():
+    blocks = re.findall(r"```yaml\n(# \.git.*?)```", README, re.DOTALL)
+    calls = [
+        shlex.split(line.strip())
+        for block in blocks
+        for script in _texts(yaml.safe_load(block))
+        for line in script.splitlines()
+        if line.strip().startswith("lnbench ")
+    ]
+
+    assert len(blocks) == len(calls) == 2
+    for _, command, *arguments in calls:
+        parsed = get_command(app).commands[command].make_context(command, list(arguments), resilient_parsing=False)
+        assert parsed.params["against"].startswith("git:")
+        assert {value.partition("=")[0] for value in parsed.params["format"]} <= set(CHECK_FORMATS)
+
+
+def _texts(value):
+    """Every text in a YAML value."""
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(part)
+
+
+@pytest.mark.parametrize("command", ["check", "compare", "baseline", "selftest", "report", "run"])
+def test_every_option_that_the_readme_writes_for_a_command_exists(command):
+    known = {option for parameter in get_command(app).commands[command].params for option in parameter.opts}
+    written = set()
+    for call in re.findall(rf"lnbench {command} ([^`\n]*)", README):
+        written |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", call))
+
+    assert written <= known | {"--help"}

@@ -14,7 +14,7 @@ from lnbench.conductor.processes import (
     worker_command,
     worker_environment,
 )
-from lnbench.record import Stage, Status
+from lnbench.record import PluginSource, Stage, Status
 from lnbench.worker.protocol import Announce, Idle, Setup
 
 SETUP = Setup(process=0, worker=0, device="cpu", threads=3, allocator="retained")
@@ -174,7 +174,7 @@ def test_files_of_the_current_folder_do_not_stand_in_for_libraries(tmp_path, mon
     (tmp_path / "plug.py").write_text("from lnbench import implementation\n")
     monkeypatch.chdir(tmp_path)
 
-    answer, failure = call_worker(["--describe", "plug.py"], timeout_s=PATIENCE_S)
+    answer, failure = call_worker(["--describe", PluginSource(path="plug.py").model_dump_json()], timeout_s=PATIENCE_S)
 
     assert "registers no implementation" in answer.decode()
     assert failure == ""

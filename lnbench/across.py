@@ -79,7 +79,9 @@ def mean_of(locations: ArrayLike, *, pooled: PooledVariance | None = None) -> Me
     variance would give (Smyth 2004, Statistical Applications in Genetics 3:3, section 3). Taking Satterthwaite's from
     the two estimates instead, intervals over three processes held the truth 93 times in 100 under normal noise, and 81
     times where processes have two speeds. A variance that is clearly larger than its kind's stands alone: moderated,
-    intervals of a row 10 times as noisy as its kind held the truth 83 times in 100. One location knows no variance.
+    intervals of a row 10 times as noisy as its kind held the truth 83 times in 100. Processes are taken as independent:
+    where each resembles the one before (lag-1 autocorrelation 0.5) intervals over 3 to 5 hold the truth 85 to 76 times
+    in 100, simulated. One location knows no variance.
     Raises TooFewError without locations, ValueError when one is not finite.
     """
     found = at_least_one(locations)

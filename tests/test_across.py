@@ -151,6 +151,14 @@ def shares_covered(draw, truth, *, sides, count, trials=1500):
     return hits, trials // 12 * 12
 
 
+def _autoregressive(random, count, *, rho):
+    """Processes of which each resembles the one before it."""
+    found = [random.normal(0, 0.01)]
+    for _ in range(count - 1):
+        found.append(rho * found[-1] + random.normal(0, 0.01 * math.sqrt(1 - rho**2)))
+    return np.array(found)
+
+
 def fewest(share, trials):
     """The fewest hits that a true coverage of `share` shows in 999 of 1000 repetitions."""
     return oracle.binom.ppf(0.001, trials, share)
@@ -159,7 +167,15 @@ def fewest(share, trials):
 @pytest.mark.parametrize("sides", [1, 2])
 @pytest.mark.parametrize("count", [3, 5])
 @pytest.mark.parametrize(
-    ("name", "share"), [("normal", 0.95), ("heavy tails", 0.95), ("two states", 0.94), ("rare outliers", 0.95)]
+    ("name", "share"),
+    [
+        ("normal", 0.95),
+        ("heavy tails", 0.95),
+        ("two states", 0.94),
+        ("rare outliers", 0.95),
+        ("drift", 0.95),
+        ("autocorrelated", 0.76),  # processes that resemble the one before bring less than it seems: stated
+    ],
 )
 def test_moderated_intervals_hold_the_truth_as_often_as_stated(name, share, count, sides):
     random = np.random.default_rng(31)
@@ -170,6 +186,8 @@ def test_moderated_intervals_hold_the_truth_as_often_as_stated(name, share, coun
         "rare outliers": lambda n: (
             random.normal(0, 0.005, n) + 0.1 * random.choice([-1, 0, 1], n, p=[0.02, 0.96, 0.02])
         ),
+        "drift": lambda n: random.normal(0, 0.01, n) + np.linspace(-0.01, 0.01, n) * random.choice([-1, 1]),
+        "autocorrelated": lambda n: _autoregressive(random, n, rho=0.5),
     }[name]
 
     hits, trials = shares_covered(draw, 0.0, sides=sides, count=count)

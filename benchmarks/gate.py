@@ -71,7 +71,7 @@ implementations: [repeated]
 workloads:
   - shapes: [[16, 256], [16, 768], [32, 512], [32, 1024], [64, 256], [64, 384]]
     phases: [inference, forward_backward]
-sampling: {processes: 3, precision: 0.01, budget_s: 2}
+sampling: {processes: 3, precision: 0.01, budget_s: 1.8}
 """
 BASELINE = """
 name: gate-baseline

@@ -268,3 +268,12 @@ def test_a_slowdown_below_the_margin_is_hardly_ever_called_slower():
     )
 
     assert red <= most(0.02, trials)
+
+
+def test_mistake_30_an_improvement_does_not_fail_and_comparing_nothing_does_not_pass():
+    better = decide(versions_check([-SLOWER, -SLOWER]))
+    nothing = decide(condensed.run(condensed.versions(1), [], check=condensed.check_of()))
+
+    assert better.exit_code is ExitCode.FINE
+    assert better.comparison.counts[Verdict.FASTER] == 2
+    assert nothing.exit_code is ExitCode.NOTHING_MEASURED

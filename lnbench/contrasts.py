@@ -12,6 +12,8 @@ from lnbench.record import Run
 from lnbench.speedups import Speedups
 from lnbench.summaries import RowSummary, summarize
 from lnbench.verdict import Finding, Verdict
+from lnbench.view import default_clock
+from lnbench.workload import Clock
 
 
 class RowKey(NamedTuple):
@@ -25,17 +27,23 @@ class RowKey(NamedTuple):
 
 
 class Side:
-    """One side of a comparison: its rows by key, and their log speedups over the reference by process."""
+    """One side of a comparison: its rows by key, and their log speedups over the reference by process.
+
+    Only rows on the clock that decides: the device's where there is one, else the wall clock.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.evidence = Evidence(run)
         self._speedups = Speedups(self.evidence)
-        self.rows = {row_key(row): row for row in summarize(run)}
+        self.rows = {row_key(row): row for row in summarize(run) if row.clock is self._clock(row)}
 
     def is_reference(self, row: RowSummary) -> bool:
         """True for a row that others are compared with: it reads 1 on every side."""
         return self.evidence.reference(row.case) == row.case
+
+    def _clock(self, row: RowSummary) -> Clock:
+        return default_clock(self.evidence.planned_workload(row.case))
 
     def locations(self, row: RowSummary) -> Mapping[int, float]:
         """The log speedup of a row in each process."""

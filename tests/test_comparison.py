@@ -301,3 +301,15 @@ def test_a_compact_run_keeps_its_times_and_says_how_many_rounds_they_rest_on():
     assert [(event.rounds, event.clock) for event in events] == [(30, Clock.WALL)] * 3
     assert [event.median_s for event in events] == pytest.approx([1e-4] * 3, rel=0.05)
     assert condense(condense(run)) == condense(run)
+
+
+def test_on_a_gpu_only_the_device_s_clock_decides():
+    planned = [fabricate.workload(device="cuda", clocks=fabricate.BOTH_CLOCKS, phases=(Phase.FORWARD,))]
+    cases = [fabricate.case("fused"), fabricate.case("eager")]
+    turns = fabricate.noisy_turns({0: 1e-4, 1: 3e-4}, processes=3, device_share=0.3)
+
+    found = compare_runs(
+        fabricate.run(planned, cases, turns, run_id="base"), fabricate.run(planned, cases, [], run_id="head")
+    )
+
+    assert [row.clock for row in found.rows] == ["device"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Literal
 
-from lnbench.record import CacheSizes, Status
+from lnbench.planned import CacheSizes, Status
 from lnbench.suite_entries import WorkloadEntry
 from lnbench.workload import Cache, Layout, Workload
 

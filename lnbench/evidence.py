@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from lnbench.pairing import Turns
+from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import (
     PROBE_CASE,
     Built,
@@ -13,13 +14,9 @@ from lnbench.record import (
     Confirming,
     DeviceMemory,
     Ended,
-    Notice,
     Noticed,
-    PlannedCase,
-    PlannedWorkload,
     Run,
     RunFinished,
-    Status,
     Turn,
     Verified,
     WorkerStarted,

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from lnbench.errors import SuiteError, UsageError, nearest
 from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, Function
-from lnbench.record import BASE_SUFFIX, DEFAULT_MARGIN
+from lnbench.planned import BASE_SUFFIX, DEFAULT_MARGIN
 from lnbench.selection import is_pattern, matches
 from lnbench.suite import Suite
 from lnbench.suite_entries import ImplementationEntry, WorkloadEntry

@@ -11,7 +11,7 @@ from lnbench.axes import Machine, SetAside, count_workloads, find_obstacle, mult
 from lnbench.errors import SuiteError, Unsupported
 from lnbench.functions import geometry
 from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides
-from lnbench.record import PlannedCase, PlannedWorkload, SamplingRecord, Status
+from lnbench.planned import PlannedCase, PlannedWorkload, SamplingRecord, Status
 from lnbench.selection import Filter, check_filter, matches, matches_workload, parse_only
 from lnbench.suite import Suite, check_devices, check_sampling
 from lnbench.suite_entries import WorkloadEntry

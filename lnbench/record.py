@@ -1,12 +1,12 @@
 """What a run leaves behind: one header, then one event per thing that happened. A journal is these as JSON lines."""
 
 from collections.abc import Container, Iterator, Mapping
-from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from lnbench.workload import Clock, Phase, Workload
+from lnbench.planned import Environment, Frozen, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
+from lnbench.workload import Clock, Phase
 
 SCHEMA_VERSION = 2
 """Raised whenever an event changes; readers refuse what they do not know."""
@@ -14,152 +14,8 @@ SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, 2)
 """2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. All have defaults."""
 
-DEFAULT_MARGIN = 0.03
-"""The slowdown that a verdict lets pass unless the suite or the command line says otherwise (design, section 5)."""
 
-
-class Status(StrEnum):
-    """How a case, or one row of it, ended."""
-
-    OK = "ok"
-    WRONG = "wrong"
-    UNSUPPORTED = "unsupported"
-    SKIPPED = "skipped"
-    OOM = "oom"
-    TIMEOUT = "timeout"
-    CRASH = "crash"
-    ERROR = "error"
-    UNSTABLE = "unstable"
-
-    @property
-    def is_failure(self) -> bool:
-        """True for what makes a run exit with 4."""
-        return self in {Status.WRONG, Status.OOM, Status.TIMEOUT, Status.CRASH, Status.ERROR}
-
-    @property
-    def has_times(self) -> bool:
-        """True when times are shown."""
-        return self in {Status.OK, Status.UNSTABLE}
-
-
-class Stage(StrEnum):
-    """What a worker was doing for a case."""
-
-    START = "start"
-    BUILD = "build"
-    VERIFY = "verify"
-    WARM_UP = "warm-up"
-    TIMING = "timing"
-    MEMORY = "memory"
-
-
-class _Frozen(BaseModel):
-    # JSON has no infinity; a wrong result can be infinitely far off.
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
-
-
-class Notice(_Frozen):
-    """A warning that travels with results and becomes a footnote: what was seen, the likely cause, what to try."""
-
-    code: str
-    text: str
-
-
-class CacheSizes(_Frozen):
-    """Bytes of the caches; None where the system does not say."""
-
-    l2_b: int | None = None
-    last_level_b: int | None = None
-
-
-class Gpu(_Frozen):
-    """One NVIDIA GPU as the driver describes it."""
-
-    index: int
-    name: str
-    memory_b: int | None = None
-
-
-class Environment(_Frozen):
-    """The machine and the versions, without anything that names its host, user or folders."""
-
-    system: str
-    machine: str
-    cpu: str
-    physical_cores: int
-    logical_cores: int
-    caches: CacheSizes
-    memory_b: int
-    gpus: tuple[Gpu, ...] = ()
-    gpu_driver: str | None = None
-    libc: str = ""
-    python: str = ""
-    versions: Mapping[str, str] = Field(default_factory=dict)
-
-
-class PlannedWorkload(_Frozen):
-    """A workload of the plan. `id` joins runs; `phases` and `clocks` say which rows its cases have.
-
-    Axes are those of Workload, without norm_mode and groups, which belong to cases.
-    """
-
-    id: str
-    workload: Workload
-    reference: str
-    phases: tuple[Phase, ...]
-    clocks: tuple[Clock, ...]
-
-
-class PlannedCase(_Frozen):
-    """A case of the plan: `workload` is an index into the header's workloads.
-
-    `status` is None when it is to be measured; unsupported or skipped, with a reason, when that was known beforehand.
-    `reference`: the implementation that it is compared with, where that is not the workload's. `margin`: the relative
-    slowdown that a verdict about it lets pass.
-    """
-
-    workload: int
-    implementation: str
-    use: str
-    function: str
-    norm_mode: str = ""
-    options: Mapping[str, bool | int | float | str] = Field(default_factory=dict)
-    groups: int | None = None
-    status: Literal[Status.UNSUPPORTED, Status.SKIPPED] | None = None
-    reason: str = ""
-    reference: str = ""
-    margin: float = DEFAULT_MARGIN
-
-    @property
-    def title(self) -> str:
-        """The name with its mode, where the function has modes."""
-        return f"{self.implementation} ({self.norm_mode})" if self.norm_mode else self.implementation
-
-
-BASE_SUFFIX = "@base"
-"""Marks the old version of an implementation, where both take turns in one run."""
-
-
-class PluginSource(_Frozen):
-    """A plug-in file. `tree`: the folder up to which modules beside and above it are its own; "" for the file's folder.
-
-    `is_base`: it is the old side of a comparison, and what it registers is called NAME@base.
-    """
-
-    path: str
-    tree: str = ""
-    is_base: bool = False
-
-
-class SamplingRecord(_Frozen):
-    """How long and how often the run samples."""
-
-    processes: int
-    precision: float
-    budget_s: float
-
-
-class Header(_Frozen):
+class Header(Frozen):
     """The first line of a journal: all that is needed to know what was to be measured, and where."""
 
     event: Literal["header"] = "header"
@@ -180,7 +36,7 @@ class Header(_Frozen):
     check: "Check | None" = None
 
 
-class Baseline(_Frozen):
+class Baseline(Frozen):
     """An earlier run that this one is held against: what was planned there, and its condensed samples and ends.
 
     `digest`: SHA-256 of the file that it was read from.
@@ -191,7 +47,7 @@ class Baseline(_Frozen):
     events: tuple["Event", ...]
 
 
-class Check(_Frozen):
+class Check(Frozen):
     """What made a run a check: what it is held against, as the command line said it, and what may be unknown.
 
     `baseline` is None where both sides stand in this very run. `allowed`: the verdicts that do not make it unfit.
@@ -208,7 +64,7 @@ class Check(_Frozen):
     baseline: Baseline | None = None
 
 
-class WorkerStarted(_Frozen):
+class WorkerStarted(Frozen):
     """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started."""
 
     event: Literal["worker_started"] = "worker_started"
@@ -220,7 +76,7 @@ class WorkerStarted(_Frozen):
     versions: Mapping[str, str] = Field(default_factory=dict)
 
 
-class Built(_Frozen):
+class Built(Frozen):
     """A case was built and called once. `compiled_cold` is None where nothing is compiled at the first call."""
 
     event: Literal["built"] = "built"
@@ -231,7 +87,7 @@ class Built(_Frozen):
     compiled_cold: bool | None = None
 
 
-class Verified(_Frozen):
+class Verified(Frozen):
     """A case's outputs and gradients were held against the float64 oracle.
 
     `max_relative_error`: per tensor, the largest |error| / max |oracle|.
@@ -247,7 +103,7 @@ class Verified(_Frozen):
     seconds: float = 0.0
 
 
-class Turn(_Frozen):
+class Turn(Frozen):
     """One case's samples in one round: seconds per call, by clock and phase; on the wall clock also `disposal`.
 
     `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and "step".
@@ -271,7 +127,7 @@ PROBE_CASE = -1
 """The case number of the probe's turns."""
 
 
-class WorkloadFinished(_Frozen):
+class WorkloadFinished(Frozen):
     """A process is done with a workload: why it stopped, and where the time went.
 
     `setup_s`: from the order to the first turn. `compiling_s`: the part of it in builds and first calls that compiled.
@@ -287,7 +143,7 @@ class WorkloadFinished(_Frozen):
     compiling_s: float = 0.0
 
 
-class Ended(_Frozen):
+class Ended(Frozen):
     """A case ended otherwise than ok, at a stage, for a reason; later processes leave it out."""
 
     event: Literal["ended"] = "ended"
@@ -299,7 +155,7 @@ class Ended(_Frozen):
     detail: str = ""
 
 
-class Noticed(_Frozen):
+class Noticed(Frozen):
     """A notice about a case, a workload (case None), or the run (both None)."""
 
     event: Literal["noticed"] = "noticed"
@@ -308,7 +164,7 @@ class Noticed(_Frozen):
     case: int | None = None
 
 
-class DeviceMemory(_Frozen):
+class DeviceMemory(Frozen):
     """NVML's figures while a case's tensors were alive; None where NVML does not tell."""
 
     event: Literal["device_memory"] = "device_memory"
@@ -318,7 +174,7 @@ class DeviceMemory(_Frozen):
     nvml_device_bytes: int | None
 
 
-class Condensed(_Frozen):
+class Condensed(Frozen):
     """What one process found out about one row, in place of its turns: how a compact baseline keeps them.
 
     `log_speedup`: the median of log(reference) - log(implementation) over neighbouring turns; None without a reference.
@@ -336,7 +192,7 @@ class Condensed(_Frozen):
     log_copy: float | None = None
 
 
-class Confirming(_Frozen):
+class Confirming(Frozen):
     """From this process on, only rows that looked slower are measured again, to be judged by that alone."""
 
     event: Literal["confirming"] = "confirming"
@@ -344,7 +200,7 @@ class Confirming(_Frozen):
     cases: tuple[int, ...]
 
 
-class RunFinished(_Frozen):
+class RunFinished(Frozen):
     """The last line of a run that was not killed."""
 
     event: Literal["run_finished"] = "run_finished"

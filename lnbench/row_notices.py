@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lnbench.evidence import Evidence, Series
-from lnbench.record import Notice, PlannedCase
+from lnbench.planned import Notice, PlannedCase
 from lnbench.traffic import Traffic
 from lnbench.units import format_percent, format_significant
 from lnbench.workload import Clock, Phase

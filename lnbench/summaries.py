@@ -10,7 +10,8 @@ import numpy as np
 from lnbench import across, row_notices, stats
 from lnbench.errors import Unsupported
 from lnbench.evidence import Evidence, Series
-from lnbench.record import Header, Notice, PlannedCase, PlannedWorkload, Run, Status
+from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
+from lnbench.record import Header, Run
 from lnbench.speedups import Speedups
 from lnbench.traffic import Traffic, minimum_bytes
 from lnbench.units import format_shape

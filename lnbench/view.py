@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from lnbench.evidence import Evidence
-from lnbench.record import Header, Notice, PlannedWorkload, Run, Status, WorkloadFinished
+from lnbench.planned import Notice, PlannedWorkload, Status
+from lnbench.record import Header, Run, WorkloadFinished
 from lnbench.row_notices import BYTES_CODES
 from lnbench.summaries import RowSummary, summarize
 from lnbench.units import format_percent

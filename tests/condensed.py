@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import fabricate
 
-from lnbench.record import Baseline, Check, Condensed, Confirming, Event, PlannedCase, Run
+from lnbench.planned import PlannedCase
+from lnbench.record import Baseline, Check, Condensed, Confirming, Event, Run
 from lnbench.workload import Clock, Phase
 
 PHASE = Phase.FORWARD_BACKWARD

@@ -6,28 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from lnbench.planned import CacheSizes, Environment, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
 from lnbench.record import (
     PROBE_CASE,
     Baseline,
     Built,
-    CacheSizes,
     Check,
     Condensed,
     Confirming,
     DeviceMemory,
     Ended,
-    Environment,
     Event,
     Header,
-    Notice,
     Noticed,
-    PlannedCase,
-    PlannedWorkload,
     Run,
     RunFinished,
-    SamplingRecord,
-    Stage,
-    Status,
     Turn,
     Verified,
     WorkerStarted,

@@ -1,7 +1,7 @@
 """A small machine, a few known implementations and short suites, for the tests of planning."""
 
 from lnbench.plan import Known, Machine, make_plan
-from lnbench.record import CacheSizes
+from lnbench.planned import CacheSizes
 from lnbench.suite import read_suite
 
 KNOWN = {

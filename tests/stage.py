@@ -14,7 +14,8 @@ from lnbench.implementations.registry import BUILT_IN, Registry
 from lnbench.implementations.torch_adapter import TorchPrepared
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
-from lnbench.record import Ended, Noticed, PlannedCase, Status, Turn
+from lnbench.planned import PlannedCase, Status
+from lnbench.record import Ended, Noticed, Turn
 from lnbench.worker.cases import Cases
 from lnbench.worker.judging import Judge
 from lnbench.worker.rounds import PROBE_EVERY_ROUNDS, Rounds

@@ -4,7 +4,7 @@ import pytest
 from planning import MACHINE, MIB, outcomes, plan
 
 from lnbench.plan import Machine, rotation_buffers
-from lnbench.record import CacheSizes, Status
+from lnbench.planned import CacheSizes, Status
 from lnbench.workload import Workload
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lnbench.comparison import compare_runs, compare_sides
 from lnbench.condense import condense
-from lnbench.record import Notice, Noticed, RunFinished, Status
+from lnbench.planned import Notice, Status
+from lnbench.record import Noticed, RunFinished
 from lnbench.verdict import Verdict
 from lnbench.workload import Clock, Phase
 

@@ -15,7 +15,7 @@ from lnbench.conductor.preparation import (
     shipped_suites_folder,
 )
 from lnbench.errors import PluginError, SuiteError, UsageError
-from lnbench.record import PluginSource
+from lnbench.planned import PluginSource
 
 TOP = Path(__file__).parents[1]
 

@@ -14,7 +14,7 @@ from lnbench.conductor.processes import (
     worker_command,
     worker_environment,
 )
-from lnbench.record import PluginSource, Stage, Status
+from lnbench.planned import PluginSource, Stage, Status
 from lnbench.worker.protocol import Announce, Idle, Setup
 
 SETUP = Setup(process=0, worker=0, device="cpu", threads=3, allocator="retained")

@@ -9,16 +9,8 @@ import pytest
 
 from lnbench.conductor import runner
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError
-from lnbench.record import (
-    Ended,
-    Notice,
-    Noticed,
-    Stage,
-    Status,
-    Turn,
-    WorkerStarted,
-    WorkloadFinished,
-)
+from lnbench.planned import Notice, Stage, Status
+from lnbench.record import Ended, Noticed, Turn, WorkerStarted, WorkloadFinished
 from lnbench.store.journal import Journal, read_run
 from lnbench.worker.protocol import Announce, Idle, Progress
 

@@ -9,7 +9,7 @@ from lnbench.errors import Unsupported
 from lnbench.functions import FUNCTIONS, geometry
 from lnbench.implementations.compiled import missing_cpp_compiler
 from lnbench.implementations.registry import BUILT_IN
-from lnbench.record import Status
+from lnbench.planned import Status
 from lnbench.units import format_shape
 
 pytestmark = pytest.mark.usefixtures("one_thread")

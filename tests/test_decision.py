@@ -10,7 +10,7 @@ from scipy import stats as oracle
 
 from lnbench.decision import cases_to_confirm, decide
 from lnbench.errors import ExitCode
-from lnbench.record import Status
+from lnbench.planned import Status
 from lnbench.verdict import Verdict
 
 SLOWER = math.log(1.08)

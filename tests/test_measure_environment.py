@@ -18,7 +18,7 @@ from lnbench.measure.environment import (
     usable_physical_cores,
 )
 from lnbench.measure.heap import can_retain_heap, page_faults
-from lnbench.record import CacheSizes, Environment, Gpu
+from lnbench.planned import CacheSizes, Environment, Gpu
 
 KIB, MIB = 1 << 10, 1 << 20
 NO_NVML = SimpleNamespace(missing="NVML: Driver Not Loaded", gpus=lambda: (), driver=lambda: None)

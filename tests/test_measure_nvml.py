@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lnbench.measure.nvml import GpuMemory, Nvml
-from lnbench.record import Gpu
+from lnbench.planned import Gpu
 
 GIB = 1 << 30
 

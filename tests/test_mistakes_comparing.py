@@ -9,7 +9,7 @@ from stage import OperationLog, cases, judged, prepared, timed, workload
 
 from lnbench.implementations import eager
 from lnbench.measure.sampler import HostSampler
-from lnbench.record import Status
+from lnbench.planned import Status
 from lnbench.render.markdown import render_report
 from lnbench.summaries import summarize
 from lnbench.traffic import minimum_bytes

@@ -19,7 +19,8 @@ from lnbench.implementations import compiled
 from lnbench.implementations.torch_adapter import compilations
 from lnbench.measure.heap import can_retain_heap
 from lnbench.measure.sampler import HostSampler
-from lnbench.record import PROBE_CASE, Status
+from lnbench.planned import Status
+from lnbench.record import PROBE_CASE
 from lnbench.worker.protocol import Setup
 
 pytestmark = pytest.mark.usefixtures("one_thread")

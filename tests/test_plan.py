@@ -10,7 +10,7 @@ from planning import GPU_MACHINE, plan, rows
 
 from lnbench.errors import UsageError
 from lnbench.plan import BUILD_S, CHECK_S_PER_ELEMENT, START_S
-from lnbench.record import Status
+from lnbench.planned import Status
 from lnbench.workload import Clock
 
 

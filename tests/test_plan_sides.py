@@ -6,7 +6,7 @@ from planning import KNOWN, MACHINE, suite
 from lnbench.errors import SuiteError
 from lnbench.lineup import Known
 from lnbench.plan import make_plan, parse_only
-from lnbench.record import DEFAULT_MARGIN, Status
+from lnbench.planned import DEFAULT_MARGIN, Status
 
 SIDED = KNOWN | {
     "mine": Known("layer_norm", {"block": 128}),

@@ -11,7 +11,7 @@ from lnbench.errors import PluginError
 from lnbench.implementations import plugins
 from lnbench.implementations.plugins import load_plugins, refuse_shared_modules
 from lnbench.implementations.trees import ModuleTree
-from lnbench.record import PluginSource
+from lnbench.planned import PluginSource
 
 NORM = """
 from lnbench import implementation

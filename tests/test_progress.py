@@ -10,7 +10,7 @@ from rich.console import Console
 from lnbench.cli import progress
 from lnbench.cli.common import settings
 from lnbench.cli.progress import Bar, Lines, Pace, Silence, make_observer
-from lnbench.record import Stage, Status
+from lnbench.planned import Stage, Status
 
 CRASHED = fabricate.ended(1, Status.CRASH, "SIGSEGV at \x1b[31mtiming\x1b[0m")
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lnbench.record import Status
+from lnbench.planned import Status
 from lnbench.render import outside
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.csv import render_csv, to_frame

@@ -15,7 +15,7 @@ from rich.console import Console
 from lnbench.comparison import compare_runs
 from lnbench.conductor.outputs import CHECK_FORMATS, COMPARISON_FORMATS, ShownRun
 from lnbench.decision import baseline_run, decide
-from lnbench.record import Status
+from lnbench.planned import Status
 from lnbench.render.comparison import render_comparison
 
 HOSTILE = "<script>|`a`|::error::\x1b[31m,%=1+1"

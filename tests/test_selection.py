@@ -5,7 +5,7 @@ from planning import MIB, plan, rows
 
 from lnbench.errors import UsageError
 from lnbench.plan import Machine, parse_only
-from lnbench.record import CacheSizes
+from lnbench.planned import CacheSizes
 from lnbench.workload import Phase
 
 

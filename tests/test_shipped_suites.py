@@ -7,7 +7,7 @@ import pytest
 
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.plan import Known, Machine, make_plan
-from lnbench.record import CacheSizes, Status
+from lnbench.planned import CacheSizes, Status
 from lnbench.suite import read_suite, suite_schema
 from lnbench.suite_text import read_yaml
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lnbench.errors import JournalError, OutputError
+from lnbench.planned import Notice, Stage, Status
 from lnbench.record import (
     READABLE_VERSIONS,
     SCHEMA_VERSION,
@@ -19,12 +20,9 @@ from lnbench.record import (
     Ended,
     Event,
     Header,
-    Notice,
     Noticed,
     Run,
     RunFinished,
-    Stage,
-    Status,
     Turn,
     Verified,
     WorkloadFinished,

@@ -7,7 +7,8 @@ import fabricate
 import pytest
 from fabricate import case, ended, everything, finished, noisy_turns, run, turn, workload
 
-from lnbench.record import PROBE_CASE, Built, DeviceMemory, Notice, Noticed, Run, RunFinished, Status, Verified
+from lnbench.planned import Notice, Status
+from lnbench.record import PROBE_CASE, Built, DeviceMemory, Noticed, Run, RunFinished, Verified
 from lnbench.summaries import RowSummary, summarize
 from lnbench.workload import Clock, Phase
 

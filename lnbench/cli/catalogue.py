@@ -11,7 +11,7 @@ from rich.text import Text
 from lnbench.conductor.preparation import describe_plugins, shipped_suites
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.plan import Plan
-from lnbench.record import PlannedCase, PluginSource
+from lnbench.planned import PlannedCase, PluginSource
 from lnbench.render.outside import plain
 from lnbench.suite import read_suite
 from lnbench.units import format_duration

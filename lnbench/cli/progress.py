@@ -9,7 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lnbench.cli.common import message, progress_console
 from lnbench.plan import Plan
-from lnbench.record import Ended, Event, Stage, WorkloadFinished
+from lnbench.planned import Stage
+from lnbench.record import Ended, Event, WorkloadFinished
 from lnbench.render.outside import plain
 from lnbench.units import format_duration
 

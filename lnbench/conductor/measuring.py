@@ -11,7 +11,8 @@ from lnbench.conductor.outputs import write_outputs
 from lnbench.conductor.preparation import Prepared
 from lnbench.conductor.runner import Observer, Runner
 from lnbench.errors import ExitCode, NothingMeasuredError, most_telling
-from lnbench.record import Check, Header, Run, Status
+from lnbench.planned import Status
+from lnbench.record import Check, Header, Run
 from lnbench.store.folder import new_run_id
 from lnbench.store.journal import Journal, read_run
 from lnbench.summaries import summarize

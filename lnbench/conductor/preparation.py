@@ -14,7 +14,7 @@ from lnbench.implementations.registry import BUILT_IN
 from lnbench.measure.environment import absent_devices, read_environment
 from lnbench.measure.nvml import Nvml
 from lnbench.plan import Known, Machine, Plan, make_plan, parse_only
-from lnbench.record import BASE_SUFFIX, Environment, PluginSource
+from lnbench.planned import BASE_SUFFIX, Environment, PluginSource
 from lnbench.suite import Suite, read_suite
 from lnbench.worker.description import Described, Description
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lnbench.errors import PluginError, UsageError, nearest
-from lnbench.record import PluginSource
+from lnbench.planned import PluginSource
 
 _GIT = "git:"
 

@@ -7,19 +7,8 @@ from typing import Any, Protocol
 
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError, WorkerProcess
 from lnbench.plan import Plan, rotation_buffers
-from lnbench.record import (
-    Confirming,
-    Ended,
-    Environment,
-    Event,
-    Notice,
-    Noticed,
-    PluginSource,
-    RunFinished,
-    Stage,
-    Status,
-    Turn,
-)
+from lnbench.planned import Environment, Notice, PluginSource, Stage, Status
+from lnbench.record import Confirming, Ended, Event, Noticed, RunFinished, Turn
 from lnbench.store.journal import Journal
 from lnbench.worker.protocol import Announce, Idle, Measure, Progress, Setup
 

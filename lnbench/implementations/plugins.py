@@ -9,7 +9,7 @@ from lnbench.errors import PluginError
 from lnbench.implementations.contract import Registration, collect
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.implementations.trees import ModuleTree, shared_modules
-from lnbench.record import BASE_SUFFIX, PluginSource
+from lnbench.planned import BASE_SUFFIX, PluginSource
 
 _trees: list[ModuleTree] = []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from lnbench.measure.nvml import Nvml
-from lnbench.record import CacheSizes, Environment
+from lnbench.planned import CacheSizes, Environment
 
 RECORDED_PACKAGES = ("torch", "numpy", "triton")
 _SYSFS = Path("/sys/devices/system/cpu")

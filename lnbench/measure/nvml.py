@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from lnbench.record import Gpu
+from lnbench.planned import Gpu
 
 
 @dataclass(frozen=True, slots=True)

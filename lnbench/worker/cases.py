@@ -23,7 +23,8 @@ from lnbench.implementations.torch_adapter import (
     restored_threads,
 )
 from lnbench.implementations.torch_arrays import TorchArrays
-from lnbench.record import AnyEvent, Built, Ended, Notice, Noticed, PlannedCase, Stage, Status
+from lnbench.planned import Notice, PlannedCase, Stage, Status
+from lnbench.record import AnyEvent, Built, Ended, Noticed
 from lnbench.worker.protocol import WorkerChannel
 from lnbench.workload import Workload
 

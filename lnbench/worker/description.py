@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from lnbench.errors import PluginError
 from lnbench.implementations.contract import Registration
 from lnbench.implementations.plugins import load_plugins
-from lnbench.record import PluginSource
+from lnbench.planned import PluginSource
 
 
 class Described(BaseModel):

@@ -8,7 +8,8 @@ from lnbench.errors import Unsupported
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.torch_adapter import compilations
 from lnbench.implementations.torch_arrays import TorchArrays
-from lnbench.record import Notice, Stage, Status, Verified
+from lnbench.planned import Notice, Stage, Status
+from lnbench.record import Verified
 from lnbench.worker.cases import Cases, LiveCase, call_once
 from lnbench.worker.verify import (
     HARD_INPUTS,

@@ -11,7 +11,8 @@ import numpy as np
 
 from lnbench.measure.sampler import Sampler, warm
 from lnbench.pairing import Turns, pair_nearest
-from lnbench.record import PROBE_CASE, Stage, Turn, WorkloadFinished
+from lnbench.planned import Stage
+from lnbench.record import PROBE_CASE, Turn, WorkloadFinished
 from lnbench.stats import FloatArray, is_precise
 from lnbench.worker.calls import (
     COPY_SAMPLE_S,

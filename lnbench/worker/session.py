@@ -15,7 +15,8 @@ from lnbench.measure.heap import can_retain_heap
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.probe import copy_probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
-from lnbench.record import DeviceMemory, Ended, Notice, Noticed, Stage, Status, WorkerStarted
+from lnbench.planned import Notice, Stage, Status
+from lnbench.record import DeviceMemory, Ended, Noticed, WorkerStarted
 from lnbench.worker.cases import Cases, PoisonedDeviceError, describe
 from lnbench.worker.judging import Judge
 from lnbench.worker.protocol import Measure, Setup, WorkerChannel

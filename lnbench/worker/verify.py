@@ -10,7 +10,7 @@ from lnbench.functions import Function
 from lnbench.implementations.contract import Prepared, WrongResultError
 from lnbench.implementations.oracle import Expected, Inputs, oracle
 from lnbench.implementations.torch_arrays import TorchArrays
-from lnbench.record import Notice
+from lnbench.planned import Notice
 from lnbench.units import format_shape
 from lnbench.workload import Workload
 

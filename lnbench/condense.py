@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from lnbench.evidence import Evidence
-from lnbench.record import Condensed, Ended, Event, Noticed, Run, RunFinished, Turn, WorkerStarted
+from lnbench.record import Condensed, Ended, Event, Noticed, Run, RunFinished, Turn, WorkerStarted, WorkloadFinished
 from lnbench.speedups import Speedups
 
-KEPT = (WorkerStarted, Ended, Noticed, RunFinished, Condensed)
+KEPT = (WorkerStarted, WorkloadFinished, Ended, Noticed, RunFinished, Condensed)
 """Events that tell how a run went, beside the samples."""
 
 

@@ -151,6 +151,8 @@ def _findings(run: Run, check: Check, comparison: Comparison) -> list[tuple[Exit
         found.append((ExitCode.REGRESSION, f"regression: {names} is slower in {_of(regressions, rows)}, confirmed"))
     evidence = Evidence(run)
     failed = [number for number in range(len(run.header.cases)) if evidence.status(number)[0].is_failure]
+    if evidence.run_finished is not None and evidence.run_finished.interrupted:
+        found.append((ExitCode.INTERRUPTED, "the check was interrupted: what was measured before is shown"))
     if failed:
         names = ", ".join(sorted({run.header.cases[number].title for number in failed}))
         found.append((ExitCode.CASE_FAILED, f"{_count(len(failed), 'case')} failed: {names}"))

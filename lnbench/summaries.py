@@ -168,6 +168,9 @@ def _row(
     columns: dict[str, Any] = {"minimum_bytes": traffic.bytes if traffic else None}
     if series:
         columns |= _time_columns(series)
+        kept = evidence.condensed(number, phase, clock=clock)
+        if kept:
+            columns["rounds"] = sum(found.rounds for found in kept.values())
         if reference == number:
             columns |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
         else:

@@ -12,6 +12,7 @@ from lnbench.comparison import compare_runs, compare_sides
 from lnbench.condense import condense
 from lnbench.planned import Notice, Status
 from lnbench.record import Noticed, RunFinished
+from lnbench.summaries import summarize
 from lnbench.verdict import Verdict
 from lnbench.workload import Clock, Phase
 
@@ -302,6 +303,7 @@ def test_a_compact_run_keeps_its_times_and_says_how_many_rounds_they_rest_on():
     assert [(event.rounds, event.clock) for event in events] == [(30, Clock.WALL)] * 3
     assert [event.median_s for event in events] == pytest.approx([1e-4] * 3, rel=0.05)
     assert condense(condense(run)) == condense(run)
+    assert [row.rounds for row in summarize(condense(run))] == [90]
 
 
 def test_on_a_gpu_only_the_device_s_clock_decides():

@@ -11,6 +11,7 @@ from scipy import stats as oracle
 from lnbench.decision import cases_to_confirm, decide
 from lnbench.errors import ExitCode
 from lnbench.planned import Status
+from lnbench.record import RunFinished
 from lnbench.verdict import Verdict
 
 SLOWER = math.log(1.08)
@@ -173,6 +174,13 @@ def test_a_regression_counts_before_a_failed_case_and_that_before_too_much_unkno
 
     assert codes(run) == {ExitCode.REGRESSION, ExitCode.CASE_FAILED, ExitCode.UNFIT}
     assert decide(run).exit_code is ExitCode.REGRESSION
+
+
+def test_an_interrupted_check_says_so_before_all_else():
+    run = versions_check([0.0, SLOWER], {1: SLOWER}, ends=[RunFinished(wall_s=1.0, interrupted=True)])
+
+    assert decide(run).exit_code is ExitCode.INTERRUPTED
+    assert "interrupted" in decide(run).headline
 
 
 def test_a_run_that_is_no_check_has_no_decision():

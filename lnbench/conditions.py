@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lnbench.evidence import Evidence
 from lnbench.record import Header
-from lnbench.summaries import RowSummary
+from lnbench.row_summary import RowSummary
 
 
 class Difference(NamedTuple):

@@ -9,8 +9,9 @@ from lnbench.across import Mean, Spread, mean_of
 from lnbench.conditions import Circumstances, obstacles
 from lnbench.evidence import Evidence
 from lnbench.record import Run
+from lnbench.row_summary import RowSummary
 from lnbench.speedups import Speedups
-from lnbench.summaries import RowSummary, summarize
+from lnbench.summaries import summarize
 from lnbench.verdict import Finding, Verdict
 from lnbench.view import default_clock
 from lnbench.workload import Clock

@@ -3,8 +3,11 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple, assert_never
 
+from lnbench.disturbances import Spoiling
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import (
@@ -12,8 +15,8 @@ from lnbench.record import (
     Built,
     Condensed,
     Confirming,
-    DeviceMemory,
     Ended,
+    HardInputs,
     Noticed,
     Run,
     RunFinished,
@@ -49,7 +52,11 @@ class Evidence:
         self.run_finished: RunFinished | None = None
         self.built: dict[int, list[Built]] = defaultdict(list)
         self.verified: dict[int, list[Verified]] = defaultdict(list)
-        self.memory: dict[int, list[DeviceMemory]] = defaultdict(list)
+        self.hard_inputs: dict[int, list[HardInputs]] = defaultdict(list)
+        self.memory: dict[int, list[MemoryUse]] = defaultdict(list)
+        self.device_memory: dict[int, list[DeviceMemory]] = defaultdict(list)
+        self.energy: dict[int, list[EnergyUse]] = defaultdict(list)
+        self.conditions: dict[int, list[Conditions]] = defaultdict(list)
         self.noticed: list[Noticed] = []
         self.confirming: Confirming | None = None
         self._condensed: dict[tuple[int, Phase, Clock], dict[int, Condensed]] = defaultdict(dict)
@@ -74,8 +81,16 @@ class Evidence:
                     self._ended[event.case].append(event)
                 case Noticed():
                     self.noticed.append(event)
-                case DeviceMemory():
+                case HardInputs():
+                    self.hard_inputs[event.case].append(event)
+                case MemoryUse():
                     self.memory[event.case].append(event)
+                case DeviceMemory():
+                    self.device_memory[event.case].append(event)
+                case EnergyUse():
+                    self.energy[event.case].append(event)
+                case Conditions():
+                    self.conditions[event.workload].append(event)
                 case Condensed():
                     self._condensed[event.case, event.phase, event.clock][event.process] = event
                 case Confirming():
@@ -94,8 +109,27 @@ class Evidence:
         return self.run.header.workloads[self.case(number).workload]
 
     def turns(self, number: int) -> Sequence[Turn]:
-        """All turns of a case."""
-        return self._turns.get((self.case(number).workload, number), ())
+        """The turns of a case, those of dropped rounds left out."""
+        workload = self.case(number).workload
+        return self._kept(workload, self._turns.get((workload, number), ()))
+
+    def dropped_rounds(self, number: int) -> int:
+        """How many rounds were left out of a case's workload."""
+        return sum(map(len, self._spoiling.dropped(self.case(number).workload).values()))
+
+    @cached_property
+    def _spoiling(self) -> Spoiling:
+        measured: dict[tuple[int, int], set[int]] = defaultdict(set)
+        for (workload, case), turns in self._turns.items():
+            if case != PROBE_CASE and workload in self.conditions:
+                for turn in turns:
+                    measured[workload, turn.process].add(turn.round)
+        return Spoiling(self.conditions, measured)
+
+    def _kept(self, workload: int, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """Turns without those of dropped rounds."""
+        dropped = self._spoiling.dropped(workload)
+        return [turn for turn in turns if turn.round not in dropped.get(turn.process, ())] if dropped else turns
 
     def status(self, number: int) -> tuple[Status, str]:
         """How a case ended, and why where it is not ok; a failure counts before instability."""
@@ -108,7 +142,8 @@ class Evidence:
             return worst.status, worst.reason
         if not self.turns(number) and not any(case == number for case, _, _ in self._condensed):
             return Status.SKIPPED, INTERRUPTED
-        return Status.OK, ""
+        instability = self._spoiling.instability(planned.workload)
+        return (Status.UNSTABLE, instability) if instability else (Status.OK, "")
 
     def row(self, number: int, phase: Phase, *, clock: Clock) -> Row:
         """How one row of a case stands, and its samples."""
@@ -151,9 +186,15 @@ class Evidence:
         """What each process found out about a row, where the turns themselves were not kept."""
         return self._condensed.get((number, phase, clock), {})
 
-    def probe(self, workload: int, *, clock: Clock) -> Series:
-        """The copies that a workload's probe took."""
-        return _series(self._turns.get((workload, PROBE_CASE), ()), "copy", clock=clock)
+    def probe(self, workload: int, phase: Phase, *, clock: Clock) -> Series:
+        """What a copy of x took in the working set of a phase: of x alone for inference, else of x and dy."""
+        turns = self._kept(workload, self._turns.get((workload, PROBE_CASE), ()))
+        copies = _series(turns, "step_copy", clock=clock, share=0.5) if phase is not Phase.INFERENCE else {}
+        return copies or _series(turns, "copy", clock=clock)  # before version 3 there was this one only
+
+    def launches(self, workload: int, *, clock: Clock) -> Series:
+        """What a copy of one element took."""
+        return _series(self._kept(workload, self._turns.get((workload, PROBE_CASE), ())), "launch", clock=clock)
 
     def case_notices(self, number: int) -> list[Notice]:
         """What was noticed about a case; each once."""
@@ -175,8 +216,8 @@ def _medians(condensed: Mapping[int, Condensed]) -> Series:
     return {process: Turns([0], [0.0], [found.median_s]) for process, found in sorted(condensed.items())}
 
 
-def _series(turns: Sequence[Turn], name: str, *, clock: Clock) -> Series:
-    """Samples that are no time at all (a clock's correction can reach zero) count as not taken."""
+def _series(turns: Sequence[Turn], name: str, *, clock: Clock, share: float = 1.0) -> Series:
+    """Samples times `share`; those that are no time (a clock's correction can reach zero) count as not taken."""
     columns: dict[int, tuple[list[int], list[float], list[float]]] = defaultdict(lambda: ([], [], []))
     for turn in turns:
         seconds = (turn.wall_s if clock is Clock.WALL else turn.device_s).get(name)
@@ -184,5 +225,5 @@ def _series(turns: Sequence[Turn], name: str, *, clock: Clock) -> Series:
             rounds, started_s, sample_s = columns[turn.process]
             rounds.append(turn.round)
             started_s.append(turn.started_s)
-            sample_s.append(seconds)
+            sample_s.append(share * seconds)
     return {process: Turns(*columns[process]) for process in sorted(columns)}

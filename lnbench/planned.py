@@ -77,7 +77,10 @@ class Gpu(Frozen):
 
 
 class Environment(Frozen):
-    """The machine and the versions, without anything that names its host, user or folders."""
+    """The machine and the versions, without anything that names its host, user or folders.
+
+    `settings`: how the system is set (governor, turbo, SMT, NUMA nodes, huge pages), as far as it says.
+    """
 
     system: str
     machine: str
@@ -91,6 +94,7 @@ class Environment(Frozen):
     libc: str = ""
     python: str = ""
     versions: Mapping[str, str] = Field(default_factory=dict)
+    settings: Mapping[str, str] = Field(default_factory=dict)
 
 
 class PlannedWorkload(Frozen):

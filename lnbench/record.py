@@ -3,16 +3,18 @@
 from collections.abc import Container, Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
 from lnbench.planned import Environment, Frozen, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
 from lnbench.workload import Clock, Phase
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised whenever an event changes; readers refuse what they do not know."""
 
-READABLE_VERSIONS = (1, 2)
-"""2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. All have defaults."""
+READABLE_VERSIONS = (1, 2, 3)
+"""2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. 3 added what cases cost
+beside time, and parted page faults by kind of call. All have defaults; older ones are read as far as they went."""
 
 
 class Header(Frozen):
@@ -65,7 +67,11 @@ class Check(Frozen):
 
 
 class WorkerStarted(Frozen):
-    """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started."""
+    """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started.
+
+    `fault_s`: what one page fault costs here, zeroing the page included. `flushes_denormals`: the mode of its floating
+    point unit. Both None where they were not found out.
+    """
 
     event: Literal["worker_started"] = "worker_started"
     process: int
@@ -74,10 +80,15 @@ class WorkerStarted(Frozen):
     device_name: str
     import_s: float
     versions: Mapping[str, str] = Field(default_factory=dict)
+    fault_s: float | None = None
+    flushes_denormals: bool | None = None
 
 
 class Built(Frozen):
-    """A case was built and called once. `compiled_cold` is None where nothing is compiled at the first call."""
+    """A case was built and called once. `compiled_cold` is None where nothing is compiled at the first call.
+
+    `graphs`, `graph_breaks`, `recompilations`: what torch.compile made of it until then; None where it made nothing.
+    """
 
     event: Literal["built"] = "built"
     process: int
@@ -85,13 +96,17 @@ class Built(Frozen):
     build_s: float
     first_call_s: float
     compiled_cold: bool | None = None
+    graphs: int | None = None
+    graph_breaks: int | None = None
+    recompilations: int | None = None
 
 
 class Verified(Frozen):
     """A case's outputs and gradients were held against the float64 oracle.
 
     `max_relative_error`: per tensor, the largest |error| / max |oracle|.
-    `share_of_tolerance`: per tensor, the largest |error| / tolerance; above 1 the case is wrong.
+    `share_of_tolerance`: per tensor, the largest |error| / tolerance; above 1 the case is wrong. `repeats`: two
+    backward runs on the same inputs agreed to the bit.
     """
 
     event: Literal["verified"] = "verified"
@@ -100,14 +115,28 @@ class Verified(Frozen):
     moment: Literal["before", "after"]
     max_relative_error: Mapping[str, float]
     share_of_tolerance: Mapping[str, float]
+    repeats: bool | None = None
     seconds: float = 0.0
+
+
+class HardInputs(Frozen):
+    """How a case does on inputs that are hard to normalize: per input and tensor, the largest |error| / max |oracle|.
+
+    They were judged in `dtype`, which for 16-bit cases is wider than their own, because there they judge the formula.
+    """
+
+    event: Literal["hard_inputs"] = "hard_inputs"
+    process: int
+    case: int
+    dtype: str
+    max_relative_error: Mapping[str, Mapping[str, float]]
 
 
 class Turn(Frozen):
     """One case's samples in one round: seconds per call, by clock and phase; on the wall clock also `disposal`.
 
     `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and "step".
-    `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call.
+    `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same two.
     """
 
     event: Literal["turn"] = "turn"
@@ -120,7 +149,15 @@ class Turn(Frozen):
     uncounted: int = 0
     wall_s: Mapping[str, float] = Field(default_factory=dict)
     device_s: Mapping[str, float] = Field(default_factory=dict)
-    faults: float | None = None
+    faults: Mapping[str, float] = Field(default_factory=dict)
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _of_all_calls(cls, found: object) -> object:
+        """Before version 3 there was one figure for all calls of a turn, or none."""
+        if isinstance(found, int | float):
+            return {"inference": found, "step": found}
+        return found or {}
 
 
 PROBE_CASE = -1
@@ -162,16 +199,6 @@ class Noticed(Frozen):
     notice: Notice
     workload: int | None = None
     case: int | None = None
-
-
-class DeviceMemory(Frozen):
-    """NVML's figures while a case's tensors were alive; None where NVML does not tell."""
-
-    event: Literal["device_memory"] = "device_memory"
-    process: int
-    case: int
-    nvml_process_bytes: int | None
-    nvml_device_bytes: int | None
 
 
 class Condensed(Frozen):
@@ -216,7 +243,11 @@ AnyEvent = (
     | WorkloadFinished
     | Ended
     | Noticed
+    | HardInputs
+    | MemoryUse
     | DeviceMemory
+    | EnergyUse
+    | Conditions
     | Condensed
     | Confirming
     | RunFinished

@@ -5,11 +5,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from lnbench.costs import LIMIT_SHARE
 from lnbench.evidence import Evidence, Series
 from lnbench.planned import Notice, PlannedCase
 from lnbench.traffic import Traffic
 from lnbench.units import format_percent, format_significant
-from lnbench.workload import Clock, Phase
+from lnbench.workload import Cache, Clock, Phase
 
 DISPOSAL_SHOWN = 0.03
 """The share of forward_backward above which releasing its results is worth a notice (design, section 4.2)."""
@@ -17,6 +18,9 @@ DISPOSAL_SHOWN = 0.03
 BEATS_COPY_PERCENT = 115
 """Percent of the copy's bandwidth above which a row is noticed. A store reads its cache line first, so a copy moves
 three bytes for each two that count, and a backward four for each three: 112.5 is still honest, the rest is noise."""
+
+BEATS_COLD_COPY_PERCENT = 105
+"""The same where caches are cold: there nothing but noise is left to explain it."""
 
 LAUNCH_BOUND = 2.0
 """Host time over device time from which launching, and not the work, decides how long the host takes."""
@@ -27,6 +31,9 @@ _BOUND_TEXTS: Mapping[str, str] = MappingProxyType(
         "practical": "bytes: the practical bound, which reads a second time what the last-level cache can't hold",
     }
 )
+
+ROUNDED_UP_B = 64 * 512
+"""CUDA's caching allocator hands out multiples of 512 bytes."""
 
 BYTES_CODES = frozenset(f"{bound}-bytes" for bound in _BOUND_TEXTS)
 """The codes of notices that concern the bytes alone: they have no place where no column shows bytes."""
@@ -47,9 +54,10 @@ def bound_notices(traffic: Traffic | None) -> list[Notice]:
     return [Notice(code=f"{traffic.bound}-bytes", text=_BOUND_TEXTS[traffic.bound])]
 
 
-def copy_notices(percent_of_copy: float | None) -> list[Notice]:
+def copy_notices(percent_of_copy: float | None, *, cache: str) -> list[Notice]:
     """That a row seems to move its bytes faster than a plain copy does."""
-    if percent_of_copy is None or percent_of_copy <= BEATS_COPY_PERCENT:
+    most = BEATS_COPY_PERCENT if cache == Cache.HOT else BEATS_COLD_COPY_PERCENT
+    if percent_of_copy is None or percent_of_copy <= most:
         return []
     text = (
         f"{percent_of_copy:.0f} % of the copy's bandwidth: more than this machine moves, so part of the bytes stayed "
@@ -82,6 +90,56 @@ def launch_notices(evidence: Evidence, case: int, phase: Phase) -> list[Notice]:
         "what a caller sees; larger shapes or CUDA graphs hide it"
     )
     return [Notice(code="launch-bound", text=text)]
+
+
+def launch_share(evidence: Evidence, case: int, phase: Phase, *, clock: Clock) -> float:
+    """The share of launching: 0.5 and more where it takes as long as the work.
+
+    With two clocks, what the host takes beyond the device. On the CPU alone, what a copy of one element takes of one of
+    x: where copies as small as these are all launch, so is each operation of a case.
+    """
+    workload = evidence.planned_workload(case)
+    if workload.workload.is_cuda:
+        wall = _median_s(evidence.series(case, phase, clock=Clock.WALL))
+        device = _median_s(evidence.series(case, phase, clock=Clock.DEVICE))
+        return 0.0 if wall is None or device is None else max(1 - device / wall, 0.0)
+    number = evidence.case(case).workload
+    launch = _median_s(evidence.launches(number, clock=clock))
+    copy = _median_s(evidence.probe(number, phase, clock=clock))
+    return 0.0 if launch is None or copy is None else min(launch / copy, 1.0)
+
+
+def fault_notices(share: float, faults: float | None, phase: Phase) -> list[Notice]:
+    """That a good part of a row's time goes into page faults."""
+    if share < LIMIT_SHARE or faults is None:
+        return []
+    kind = "inference" if phase is Phase.INFERENCE else "step"
+    text = (
+        f"page-fault-bound: {faults:,.0f} page faults {'an' if kind == 'inference' else 'a'} {kind} are about "
+        f"{format_percent(min(share, 1.0))} of the time; a heap that keeps its memory (allocator: retained) saves them"
+    )
+    return [Notice(code="page-fault-bound", text=text)]
+
+
+def memory_notices(evidence: Evidence, case: int) -> list[Notice]:
+    """That the allocator saw more kept for backward than autograd knows of, or less."""
+    found = [event for event in evidence.memory[case] if event.saved_b is not None and event.kept_b is not None]
+    if evidence.planned_workload(case).workload.is_cuda:  # its allocator rounds every block up
+        found = [event for event in found if abs(event.kept_b or 0) > (event.saved_b or 0) * 1.1 + ROUNDED_UP_B]
+    odd = next((event for event in found if event.saved_b != event.kept_b), None)
+    if odd is None:
+        return []
+    text = (
+        f"autograd saves {odd.saved_b:,} bytes for backward, the allocator saw {odd.kept_b:,} kept after forward "
+        "beside y; memory that is kept elsewhere, or a saved part of a larger block, does that"
+    )
+    return [Notice(code="kept-memory", text=text)]
+
+
+def energy_notices(evidence: Evidence, case: int) -> list[Notice]:
+    """Why a case's energy is not shown, though it was measured."""
+    why = next((event.unusable for event in evidence.energy[case] if event.unusable), "")
+    return [Notice(code="no-energy", text=f"no energy: {why}")] if why else []
 
 
 def _median_s(series: Series) -> float | None:

@@ -49,7 +49,7 @@ class Speedups:
         if kept:
             return {process: found.log_copy for process, found in kept.items() if found.log_copy is not None}
         row = self._evidence.row(number, phase, clock=clock).series
-        probe = self._evidence.probe(self._evidence.case(number).workload, clock=clock)
+        probe = self._evidence.probe(self._evidence.case(number).workload, phase, clock=clock)
         return {process: float(np.median(ratios)) for process, ratios in paired(row, probe).items()}
 
     def _find_ratios(self, number: int, phase: Phase, clock: Clock) -> dict[int, stats.FloatArray]:

@@ -1,89 +1,24 @@
 """One summary per case, phase and clock of a run: every statistic that tables show is derived here from raw samples."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lnbench import across, row_notices, stats
+from lnbench.break_even import break_even_columns
+from lnbench.costs import case_costs, fault_share, limited_by, phase_costs
 from lnbench.errors import Unsupported
 from lnbench.evidence import Evidence, Series
-from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
+from lnbench.planned import Notice, PlannedCase, PlannedWorkload
 from lnbench.record import Header, Run
+from lnbench.row_summary import RowSummary
 from lnbench.speedups import Speedups
 from lnbench.traffic import Traffic, minimum_bytes
 from lnbench.units import format_shape
 from lnbench.workload import Clock, Phase
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowSummary:
-    """One case, phase and clock. Each field but `case` is a column of results.csv; None is what was not measured.
-
-    `case` is the case's number in the plan. Bounds are those of 95 % intervals, and None where too little was measured
-    to give any. Times are empty unless the status has times.
-    """
-
-    case: int
-
-    run_id: str
-    suite: str
-    lnbench_version: str
-    torch_version: str | None
-
-    workload: str
-    label: str
-    device: str
-    device_name: str | None
-    dtype: str
-    param_dtype: str
-    input_shape: str
-    normalized_shape: str
-    rows: int
-    features: int
-    affine: str
-    eps: float
-    threads: int
-    cache: str
-    allocator: str
-    layout: str
-    reference: str
-
-    implementation: str
-    function: str
-    norm_mode: str
-    cold_first_call_s: float | None
-    warm_first_call_s: float | None
-    max_relative_error: float | None
-    faults_per_call: float | None
-    nvml_process_bytes: int | None
-    nvml_device_bytes: int | None
-
-    phase: Phase
-    clock: Clock
-    status: Status
-    reason: str
-    processes: int = 0
-    rounds: int = 0
-    samples: int = 0
-    median_s: float | None = None
-    low_s: float | None = None
-    high_s: float | None = None
-    min_s: float | None = None
-    speedup: float | None = None
-    speedup_low: float | None = None
-    speedup_high: float | None = None
-    minimum_bytes: int | None = None
-    gb_per_s: float | None = None
-    percent_of_copy: float | None = None
-    notices: tuple[Notice, ...] = ()
-
-    # Nothing measures these yet; their columns stand in results.csv from the first day.
-    peak_memory_bytes: int | None = None
-    saved_bytes: int | None = None
-    energy_per_call_j: float | None = None
 
 
 def summarize(run: Run) -> tuple[RowSummary, ...]:
@@ -137,20 +72,12 @@ def _workload_columns(planned: PlannedWorkload, *, device_name: str | None) -> d
 
 
 def _case_columns(evidence: Evidence, number: int) -> dict[str, Any]:
-    case, built = evidence.case(number), evidence.built[number]
-    errors = [error for verified in evidence.verified[number] for error in verified.max_relative_error.values()]
-    faults = [turn.faults for turn in evidence.turns(number) if turn.faults is not None]
-    memory = evidence.memory[number]
+    case = evidence.case(number)
     return {
         "implementation": case.implementation,
         "function": case.function,
         "norm_mode": case.norm_mode,
-        "cold_first_call_s": next((event.first_call_s for event in built if event.compiled_cold), None),
-        "warm_first_call_s": next((event.first_call_s for event in built if not event.compiled_cold), None),
-        "max_relative_error": max((math.inf if math.isnan(error) else error for error in errors), default=None),
-        "faults_per_call": float(np.median(faults)) if faults else None,
-        "nvml_process_bytes": _largest(event.nvml_process_bytes for event in memory),
-        "nvml_device_bytes": _largest(event.nvml_device_bytes for event in memory),
+        **case_costs(evidence, number),
     }
 
 
@@ -165,7 +92,13 @@ def _row(
         notices += row_notices.function_notices(case, header.cases[reference])
     notices += row_notices.bound_notices(traffic)
     status, reason, series = evidence.row(number, phase, clock=clock)
-    columns: dict[str, Any] = {"minimum_bytes": traffic.bytes if traffic else None}
+    minimum_bytes = traffic.bytes if traffic else None
+    columns: dict[str, Any] = {
+        "minimum_bytes": minimum_bytes,
+        "bytes_bound": traffic.bound if traffic else "",
+        **phase_costs(evidence, number, phase, minimum_bytes=minimum_bytes),
+    }
+    notices += row_notices.memory_notices(evidence, number) + row_notices.energy_notices(evidence, number)
     if series:
         columns |= _time_columns(series)
         kept = evidence.condensed(number, phase, clock=clock)
@@ -183,7 +116,15 @@ def _row(
             against_copy=speedups.against_copy(number, phase, clock=clock).values(),
             copied_b=2 * header.workloads[case.workload].workload.x_bytes,
         )
-        notices += row_notices.copy_notices(columns.get("percent_of_copy"))
+        columns |= break_even_columns(evidence, speedups, number, phase, clock=clock, median_s=columns["median_s"])
+        faults = fault_share(evidence, number, faults=columns["faults_per_call"], median_s=columns["median_s"])
+        columns["limited_by"] = limited_by(
+            launch_share=row_notices.launch_share(evidence, number, phase, clock=clock),
+            fault_share=faults,
+            percent_of_copy=columns.get("percent_of_copy"),
+        )
+        notices += row_notices.fault_notices(faults, columns["faults_per_call"], phase)
+        notices += row_notices.copy_notices(columns.get("percent_of_copy"), cache=shared["cache"])
         notices += row_notices.launch_notices(evidence, number, phase)
         if phase is Phase.FORWARD_BACKWARD and clock is Clock.WALL:
             notices += row_notices.disposal_notices(evidence, number)
@@ -254,7 +195,3 @@ def _traffic_columns(
     if against_copy:
         columns["percent_of_copy"] = 100 * traffic.bytes / copied_b * math.exp(float(np.median(list(against_copy))))
     return columns
-
-
-def _largest(values: Iterable[int | None]) -> int | None:
-    return max((value for value in values if value is not None), default=None)

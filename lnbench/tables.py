@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lnbench.record import PROBE_CASE, Run, Turn
-from lnbench.summaries import RowSummary, summarize
+from lnbench.row_summary import RowSummary
+from lnbench.summaries import summarize
 from lnbench.workload import Clock
 
 Dtype = Literal["string", "Int64", "float64", "boolean"]
@@ -89,6 +90,35 @@ RESULT_COLUMNS = _columns(
     notices="string",
     torch_version="string",
     lnbench_version="string",
+    bytes_bound="string",
+    limited_by="string",
+    temporary_bytes="Int64",
+    output_bytes="Int64",
+    energy_per_gb_j="float64",
+    energy_window_s="float64",
+    idle_power_w="float64",
+    graphs="Int64",
+    graph_breaks="Int64",
+    recompilations="Int64",
+    break_even_calls="float64",
+    break_even_calls_eager="float64",
+    y_error_eps="float64",
+    dx_error_eps="float64",
+    dweight_error_eps="float64",
+    dbias_error_eps="float64",
+    hard_error_eps="float64",
+    repeats="boolean",
+    dropped_rounds="Int64",
+    steal_percent="float64",
+    quota_percent="float64",
+    involuntary_switches_per_s="float64",
+    load="float64",
+    frequency_hz="float64",
+    sm_clock_hz="float64",
+    memory_clock_hz="float64",
+    power_w="float64",
+    temperature_c="float64",
+    throttling="string",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

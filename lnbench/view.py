@@ -8,7 +8,8 @@ from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedWorkload, Status
 from lnbench.record import Header, Run, WorkloadFinished
 from lnbench.row_notices import BYTES_CODES
-from lnbench.summaries import RowSummary, summarize
+from lnbench.row_summary import RowSummary
+from lnbench.summaries import summarize
 from lnbench.units import format_percent
 from lnbench.workload import Clock, Phase
 

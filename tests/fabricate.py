@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse, PhaseMemory
 from lnbench.planned import CacheSizes, Environment, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
 from lnbench.record import (
     PROBE_CASE,
@@ -14,8 +15,8 @@ from lnbench.record import (
     Check,
     Condensed,
     Confirming,
-    DeviceMemory,
     Ended,
+    HardInputs,
     Event,
     Header,
     Noticed,
@@ -142,7 +143,7 @@ def noisy_turns(
                     calls={"copy": 50} if number == PROBE_CASE else {"inference": 100, "step": 50},
                     wall_s=wall_s if number == PROBE_CASE else wall_s | {"disposal": disposal * 3 * true_s[number]},
                     device_s={} if device_share is None else {name: device_share * s for name, s in wall_s.items()},
-                    faults=None if number == PROBE_CASE else 0.0,
+                    faults={} if number == PROBE_CASE else {"inference": 0.0, "step": 0.0},
                 )
 
 
@@ -196,15 +197,19 @@ def everything() -> Run:
         ),
         Noticed(notice=Notice(code="busy", text="another process used 20 % of this machine")),
         *(Built(process=0, case=number, build_s=0.01, first_call_s=0.002) for number in (0, 2, 3, 7, 8)),
-        Built(process=0, case=1, build_s=0.01, first_call_s=21.0, compiled_cold=True),
-        Built(process=1, case=1, build_s=0.01, first_call_s=1.5, compiled_cold=False),
+        Built(process=0, case=1, build_s=0.01, first_call_s=21.0, compiled_cold=True, graphs=2, graph_breaks=0),
+        Built(process=1, case=1, build_s=0.01, first_call_s=1.5, compiled_cold=False, graphs=2, graph_breaks=0),
         Verified(
             process=0,
             case=2,
             moment="before",
             max_relative_error={"y": 1e-7, "dx": 3e-7},
             share_of_tolerance={"y": 0.1, "dx": 0.2},
+            repeats=True,
         ),
+        HardInputs(process=0, case=2, dtype="float32", max_relative_error={"constant rows": {"y": 2e-6, "dx": 1e-6}}),
+        memory_use(2, peak_b=1_600_000, output_b=786_432, saved_b=2048, temporary_b=0),
+        memory_use(0, peak_b=4_718_592, output_b=786_432, saved_b=1_572_864, temporary_b=3_145_728),
         ended(4, Status.WRONG, "dbias is 40 times its tolerance off", stage=Stage.VERIFY),
         *noisy_turns({0: 330e-6, 1: 105e-6, 2: 100e-6, 3: 210e-6, 5: 99e-6}, copy_s=80e-6, seed=2),
         ended(5, Status.CRASH, "the worker died of SIGSEGV in backward"),
@@ -215,11 +220,36 @@ def everything() -> Run:
         *noisy_turns({7: 500e-6}, of=1, disposal=0.05, rounds=25, seed=3),
         finished(1, rounds=25, stopped_by="budget"),
         *noisy_turns({10: 80e-6, 11: 70e-6}, of=2, device_share=0.3, noise=0.003, copy_s=70e-6, seed=4),
+        Conditions(
+            process=0,
+            workload=2,
+            first_round=0,
+            last_round=2,
+            seconds=0.06,
+            readings={"steal_share": 0.0, "sm_clock_hz": 1.98e9, "power_w": 320.0, "temperature_c": 51.0},
+        ),
+        EnergyUse(
+            process=0,
+            case=10,
+            kind="step",
+            source="NVML",
+            calls=40_000,
+            window_s=2.5,
+            joules=800.0,
+            idle_before_w=70.0,
+            idle_after_w=74.0,
+        ),
         DeviceMemory(process=0, case=10, nvml_process_bytes=700_000_000, nvml_device_bytes=900_000_000),
         finished(2),
         RunFinished(wall_s=33.0),
     ]
     return run(workloads, cases, events)
+
+
+def memory_use(number: int, *, peak_b: int, output_b: int, saved_b: int, temporary_b: int) -> MemoryUse:
+    """The memory of a case, the same in every phase."""
+    found = PhaseMemory(peak_b=peak_b, output_b=output_b, temporary_b=temporary_b)
+    return MemoryUse(process=0, case=number, phases=dict.fromkeys(Phase, found), saved_b=saved_b, kept_b=saved_b)
 
 
 def every_event() -> Run:

@@ -151,3 +151,14 @@ class StreamWork:
         self.stream.enqueue(seconds)
         if self.waits:
             self.stream.wait()
+
+
+class OneCopy:
+    """A probe of one copy, as samplers take it; `selected` tells the pairs that it was told to read."""
+
+    def __init__(self, call):
+        self.pieces = {"copy": call}
+        self.selected = []
+
+    def select(self, index):
+        self.selected.append(index)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from fake_clocks import OneCopy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lnbench.functions import FUNCTIONS
@@ -14,11 +15,14 @@ from lnbench.implementations.registry import BUILT_IN, Registry
 from lnbench.implementations.torch_adapter import TorchPrepared
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
+from lnbench.measure.watch import Look
 from lnbench.planned import PlannedCase, Status
 from lnbench.record import Ended, Noticed, Turn
 from lnbench.worker.cases import Cases
 from lnbench.worker.judging import Judge
+from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.rounds import PROBE_EVERY_ROUNDS, Rounds
+from lnbench.worker.watching import Watch
 from lnbench.workload import Phase, Workload
 
 
@@ -130,8 +134,8 @@ class ScriptedSampler:
         work.backward(work.forward())
         return Sample(wall_s=step_phases(1e-4, 2e-4) | {"disposal": 1e-6})
 
-    def sample_copy(self, copy, calls):
-        return Sample(wall_s={"copy": 5e-5})
+    def sample_copy(self, copies, name, calls):
+        return Sample(wall_s={name: 5e-5})
 
 
 def timed(made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phases=tuple(Phase)) -> list[Turn]:
@@ -149,7 +153,8 @@ def timed(made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phase
         budget_s=1e9,
         first_round=0,
         seed=5,
-        copy=lambda: None,
+        probe=ProbeTurns(OneCopy(lambda: None), counting, process=0, workload_number=0),
+        watch=Watch(made, Unwatched(), workload_number=0),
         on_device=False,
     )
     with suppress(_EnoughError):
@@ -157,6 +162,16 @@ def timed(made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phase
     # The probe's place in its round is drawn: others may have taken their turns before it ended everything.
     whole = -(-rounds // PROBE_EVERY_ROUNDS) * PROBE_EVERY_ROUNDS
     return [turn for turn in heard.of(Turn) if turn.round < whole]
+
+
+class Unwatched:
+    """A watcher that finds nothing and has nothing to say."""
+
+    def look(self):
+        return Look()
+
+    def notices(self):
+        return []
 
 
 class _EnoughError(Exception):
@@ -170,11 +185,11 @@ class _CountingRounds:
         self._sampler, self._left = sampler, -(-rounds // PROBE_EVERY_ROUNDS)
         self.sample_inference, self.sample_step = sampler.sample_inference, sampler.sample_step
 
-    def sample_copy(self, copy, calls):
+    def sample_copy(self, copies, name, calls):
         if not self._left:
             raise _EnoughError
         self._left -= 1
-        return self._sampler.sample_copy(copy, calls)
+        return self._sampler.sample_copy(copies, name, calls)
 
 
 class OperationLog(TorchDispatchMode):

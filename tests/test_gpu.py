@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from command import journal, results, run_lnbench
+from fake_clocks import OneCopy
 
 from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device
 from lnbench.measure.nvml import Nvml
@@ -56,7 +57,7 @@ def median(values):
 def test_a_large_copy_runs_at_the_speed_of_a_gpu_s_memory(clock):
     size_b = 256 * MIB
 
-    seconds = CudaSampler(clock).sample_copy(copying(size_b), 10).device_s["copy"]
+    seconds = CudaSampler(clock).sample_copy(OneCopy(copying(size_b)), "copy", 10).device_s["copy"]
 
     # Read and written once each: from the slowest card in use (0.1 TB/s) to past the fastest (8 TB/s).
     assert 0.1e12 < 2 * size_b / seconds < 10e12
@@ -73,7 +74,7 @@ def test_the_sampler_agrees_with_plain_events_around_a_loop(clock):
     end.record()
     torch.cuda.synchronize()
 
-    sampled = median([CudaSampler(clock).sample_copy(copy, 20).device_s["copy"] for _ in range(5)])
+    sampled = median([CudaSampler(clock).sample_copy(OneCopy(copy), "copy", 20).device_s["copy"] for _ in range(5)])
 
     # Each copy takes 50 us and more, so that a launch gap is little; what is left is the memory's own clock.
     assert sampled == pytest.approx(start.elapsed_time(end) * 1e-3 / 20, rel=0.2)
@@ -94,9 +95,9 @@ def test_a_spin_lasts_about_as_long_as_asked_and_holds_the_stream(clock):
 
 
 def test_the_device_s_time_of_a_tiny_copy_leaves_the_launch_out(clock):
-    sampler, copy = CudaSampler(clock), copying(64)
+    sampler, copy = CudaSampler(clock), OneCopy(copying(64))
 
-    samples = [sampler.sample_copy(copy, 40) for _ in range(9)]
+    samples = [sampler.sample_copy(copy, "copy", 40) for _ in range(9)]
 
     device = median([sample.device_s["copy"] for sample in samples if sample.device_s])
     wall = median([sample.wall_s["copy"] for sample in samples])
@@ -105,11 +106,11 @@ def test_the_device_s_time_of_a_tiny_copy_leaves_the_launch_out(clock):
 
 def test_a_displaced_cache_makes_a_copy_that_fits_into_it_slower(clock):
     # As large as half of the cache, so that hot it is copied within it.
-    copy = copying(torch.cuda.get_device_properties("cuda").L2_cache_size // 4)
+    copy = OneCopy(copying(torch.cuda.get_device_properties("cuda").L2_cache_size // 4))
     hot, cold = CudaSampler(clock), CudaSampler(clock, cold=True)
 
-    hot_s = median([hot.sample_copy(copy, 20).device_s["copy"] for _ in range(9)])
-    cold_s = median([cold.sample_copy(copy, 20).device_s["copy"] for _ in range(9)])
+    hot_s = median([hot.sample_copy(copy, "copy", 20).device_s["copy"] for _ in range(9)])
+    cold_s = median([cold.sample_copy(copy, "copy", 20).device_s["copy"] for _ in range(9)])
 
     assert cold_s > hot_s
 

@@ -1,7 +1,7 @@
 """Samples behind a stream of a device, with a stream made of plain numbers."""
 
 import pytest
-from fake_clocks import Stream, StreamWork
+from fake_clocks import OneCopy, Stream, StreamWork
 
 from lnbench.measure.cuda import MOST_QUEUED_STEPS, CudaSampler, device_name, missing_device
 
@@ -75,7 +75,7 @@ def test_a_host_that_is_never_ahead_subtracts_nothing():
 def test_a_copy_has_both_clocks():
     stream = Stream(launch_s=1e-6)
 
-    sample = sampler(stream).sample_copy(lambda: stream.enqueue(40e-6), 4)
+    sample = sampler(stream).sample_copy(OneCopy(lambda: stream.enqueue(40e-6)), "copy", 4)
 
     assert sample.device_s == pytest.approx({"copy": 40e-6}, rel=CLOSE)
     assert sample.wall_s["copy"] >= 40e-6

@@ -1,11 +1,11 @@
 """Samples on the host's clock, with a clock that only the work moves: every nanosecond has one place."""
 
 import pytest
-from fake_clocks import HostClock, HostWork
+from fake_clocks import HostClock, HostWork, OneCopy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnbench.measure.probe import copy_probe
+from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import HostSampler, Rotation, empty_pair_ns, median, warm
 
 # Sums of a few floats of this size lose at most their last digits.
@@ -74,7 +74,7 @@ def test_an_inference_is_the_mean_of_a_block_with_the_release_of_its_result(infe
 def test_a_copy_is_the_mean_of_a_block():
     clock = HostClock(stamp_ns=30)
 
-    sample = HostSampler(now=clock).sample_copy(lambda: clock.take(500), 4)
+    sample = HostSampler(now=clock).sample_copy(OneCopy(lambda: clock.take(500)), "copy", 4)
 
     assert sample.wall_s == pytest.approx({"copy": 500e-9}, rel=EXACT)
 
@@ -156,11 +156,36 @@ def test_the_median_of_a_calibration_is_its_middle_value():
 def test_the_probe_copies_the_same_bytes_each_time_without_touching_the_input():
     import torch
 
-    x = torch.randn(8, 16)
-    before = x.clone()
+    x, dy = torch.randn(8, 16), torch.randn(8, 16)
+    before = x.clone(), dy.clone()
+    probe = Probe([x], [dy])
 
-    copied = copy_probe(x)()
+    copied, other = probe.pieces["copy"](), probe.pieces["step_copy"]()
 
-    assert torch.equal(copied, before)
-    assert torch.equal(x, before)
-    assert copied.data_ptr() != x.data_ptr()
+    assert torch.equal(copied, before[0])
+    assert torch.equal(other, before[1])
+    assert torch.equal(x, before[0])
+    assert torch.equal(dy, before[1])
+    assert len({tensor.data_ptr() for tensor in (x, dy, copied, other)}) == 4
+
+
+def test_the_probe_reads_the_pair_that_is_selected():
+    import torch
+
+    pairs = [torch.full((2, 3), value) for value in (1.0, 2.0)]
+    probe = Probe(pairs, pairs)
+
+    probe.select(1)
+
+    assert torch.equal(probe.pieces["copy"](), pairs[1])
+
+
+def test_a_cold_copy_walks_through_the_buffers_and_times_only_the_copies():
+    clock = HostClock(stamp_ns=30)
+    copies = OneCopy(lambda: clock.take(500))
+    sampler = HostSampler(now=clock, rotation=Rotation(3, seed=1))
+
+    sample = sampler.sample_copy(copies, "copy", 6)
+
+    assert sample.wall_s == pytest.approx({"copy": 500e-9}, rel=EXACT)
+    assert sorted(copies.selected) == [0, 0, 1, 1, 2, 2]

@@ -46,7 +46,7 @@ turns = st.builds(
     calls=st.dictionaries(st.sampled_from(["inference", "step"]), numbers),
     wall_s=samples,
     device_s=samples,
-    faults=st.none() | seconds,
+    faults=st.dictionaries(st.sampled_from(["inference", "step"]), seconds),
 )
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 others = st.one_of(

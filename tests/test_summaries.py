@@ -7,9 +7,11 @@ import fabricate
 import pytest
 from fabricate import case, ended, everything, finished, noisy_turns, run, turn, workload
 
+from lnbench.observed import DeviceMemory
 from lnbench.planned import Notice, Status
-from lnbench.record import PROBE_CASE, Built, DeviceMemory, Noticed, Run, RunFinished, Verified
-from lnbench.summaries import RowSummary, summarize
+from lnbench.record import PROBE_CASE, Built, Noticed, Run, RunFinished, Verified
+from lnbench.row_summary import RowSummary
+from lnbench.summaries import summarize
 from lnbench.workload import Clock, Phase
 
 FUSED_AND_EAGER = [case("fused"), case("eager")]
@@ -297,7 +299,10 @@ def test_the_relative_error_is_the_largest_over_tensors_and_moments(worst, shown
 
 
 def test_page_faults_and_device_memory_are_kept():
-    turns = [turn(0, 1.0, round=step, faults=faults) for step, faults in enumerate((0.0, 4.0, 5.0, None))]
+    turns = [
+        turn(0, 1.0, round=step, faults=faults)
+        for step, faults in enumerate(({"step": 0.0}, {"step": 4.0}, {"step": 5.0}, {}))
+    ]
     memory = [
         DeviceMemory(process=process, case=0, nvml_process_bytes=None, nvml_device_bytes=size)
         for process, size in enumerate((7, 9))

@@ -34,7 +34,12 @@ class WrongResultError(Exception):
 
 
 class Prepared(Protocol):
-    """A built case, ready to be called. `wait` returns when all work that was asked for is done."""
+    """A built case, ready to be called. `wait` returns when all work that was asked for is done.
+
+    `repeats`: two backward runs on the same inputs, in the last `outputs()`, agreed to the bit; None where unknown.
+    """
+
+    repeats: bool | None
 
     def inference(self) -> object:
         """Compute the outputs; called inside `without_gradients`."""
@@ -59,6 +64,9 @@ class Prepared(Protocol):
 
         Raises WrongResultError where a result is not even of the right kind.
         """
+
+    def saved_bytes(self) -> int | None:
+        """Bytes of distinct storages that forward saves for backward and that are neither inputs nor y; or None."""
 
     def steady(self) -> AbstractContextManager[None]:
         """A context in which a call that would compile anew, or fall back to another path, raises."""

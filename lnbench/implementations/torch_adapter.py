@@ -12,10 +12,8 @@ from lnbench.functions import Function, parameter_shape
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.implementations.torch_compiling import compilations
 from lnbench.workload import Workload
-
-MOST_VERSIONS = 64
-"""Compiled versions per code object: enough for ten cases that share one."""
 
 _MUST_STAY = "a result must stay valid while the next is made"
 
@@ -30,6 +28,7 @@ class TorchPrepared:
     inference: Callable[[], Any]
     forward: Callable[[], Any]
     backward: Callable[[Any], Any]
+    repeats: bool | None = None
 
     def __init__(self, built: Any, function: Function, workload: Workload, arrays: TorchArrays) -> None:
         self._function = function
@@ -105,8 +104,23 @@ class TorchPrepared:
         for name, gradient in gradients.items():
             if _storage(gradient) == _storage(others[name]) != _storage(self._arrays.dy[0]):
                 raise WrongResultError(f"two calls return {name} in the same memory: {_MUST_STAY}")
+        self.repeats = all(_same_bits(gradient, others[name]) for name, gradient in gradients.items())
         _refuse_changed(first, y, "forward")
         return {"inference_y": inferred, "y": y, **gradients}
+
+    def saved_bytes(self) -> int:
+        saved: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            saved[_storage(tensor)] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            y = self.forward()
+        inputs = [*self._leaves, *(leaf for _, leaf in self._wanted), *self._arrays.all_buffers()]
+        for tensor in (y, *inputs, *(self._running or ())):
+            saved.pop(_storage(tensor), None)
+        return sum(saved.values())
 
     def _called_twice(self, call: Callable[[], Any], phase: str) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Two results that are alive together, and a copy of the first, taken at once: unfinished work shows in it."""
@@ -190,41 +204,9 @@ def bind_module(
     return wanted
 
 
-def begin_compiling_afresh() -> None:
-    """Forget what was compiled for other workloads, and make torch.compile fail where it would give up in silence.
-
-    It keeps 8 versions per code object, which all that one builder compiles share, and runs uncompiled after that; the
-    stance `fail_on_recompile` does not see it (torch 2.13). A workload needs two versions for each of up to three
-    builds of a case, more where cases share code.
-    """
-    import torch._dynamo
-
-    torch._dynamo.reset()
-    torch._dynamo.config.recompile_limit = MOST_VERSIONS
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
-
-
-def compilations() -> int:
-    """How many graphs torch.compile has captured in this process; 0 when it was never used."""
-    if "torch._dynamo.utils" not in sys.modules:
-        return 0
-    counters = sys.modules["torch._dynamo.utils"].counters
-    return int(counters["stats"]["unique_graphs"])
-
-
-def compile_cache_misses() -> int:
-    """How many graphs were compiled rather than found in the cache on disk; 0 when nothing was compiled."""
-    if "torch._dynamo.utils" not in sys.modules:
-        return 0
-    counters = sys.modules["torch._dynamo.utils"].counters
-    return int(counters["inductor"]["fxgraph_cache_miss"] + counters["inductor"]["fxgraph_cache_bypass"])
-
-
-def graph_breaks() -> int:
-    """How many graph breaks torch.compile has met in this process."""
-    if "torch._dynamo.utils" not in sys.modules:
-        return 0
-    return sum(sys.modules["torch._dynamo.utils"].counters["graph_break"].values())
+def flushes_denormals() -> bool:
+    """True when PyTorch's arithmetic takes numbers below the normal range for zero, as `set_flush_denormal` does."""
+    return not bool((torch.full((64,), 1e-38) * 1e-4).any())
 
 
 def restored_threads(wanted: int) -> int:
@@ -241,6 +223,10 @@ def _refuse_changed(result: Tensor, copy: Tensor, phase: str) -> None:
         raise WrongResultError(
             f"what {phase} returned changed afterwards: it was not finished, or a later call writes into it"
         )
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
 
 
 def _storage(tensor: Tensor) -> int:

@@ -11,7 +11,7 @@ from itertools import repeat
 from time import perf_counter_ns
 from typing import Any, Protocol
 
-from lnbench.measure.sampler import LEAST_S, NANOSECOND, Sample, Work, median, step_phases
+from lnbench.measure.sampler import LEAST_S, NANOSECOND, Copies, Sample, Work, median, step_phases
 
 MOST_QUEUED_STEPS = 48
 """Steps per sample: the driver queues about 1,000 launches, and an eager step with its events makes about 20."""
@@ -138,9 +138,9 @@ class CudaSampler:
         wall = {} if self._cold else {"forward_backward": self._wall(step, calls)}
         return Sample(wall_s=wall, device_s=device)
 
-    def sample_copy(self, copy: Callable[[], Any], calls: int) -> Sample:
-        """The mean of `calls` copies on both clocks."""
-        return self._both(copy, copy, calls, phase="copy")
+    def sample_copy(self, copies: Copies, name: str, calls: int) -> Sample:
+        """The mean of `calls` of one of the probe's copies on both clocks."""
+        return self._both(copies, copies.pieces[name], calls, phase=name)
 
     def _both(self, owner: object, call: Callable[[], Any], calls: int, *, phase: str) -> Sample:
         seconds = self._device_calls(call, calls, self._queues[owner, phase])

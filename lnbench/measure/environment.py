@@ -14,6 +14,8 @@ from lnbench.planned import CacheSizes, Environment
 
 RECORDED_PACKAGES = ("torch", "numpy", "triton")
 _SYSFS = Path("/sys/devices/system/cpu")
+_TURBO = {"0": "on", "1": "off"}
+_BOOST = {"1": "on", "0": "off"}
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -32,7 +34,22 @@ def read_environment(nvml: Nvml) -> Environment:
         libc=" ".join(platform.libc_ver()).strip(),
         python=platform.python_version(),
         versions=installed_versions(RECORDED_PACKAGES),
+        settings=read_settings(),
     )
+
+
+def read_settings(root: Path = Path("/")) -> dict[str, str]:
+    """How the system is set, as far as it says: what may disturb measuring or explain another machine's numbers."""
+    cpu, kernel = root / "sys/devices/system/cpu", root / "sys/kernel/mm/transparent_hugepage/enabled"
+    found = {
+        "governor": _line(cpu / "cpu0/cpufreq/scaling_governor"),
+        "turbo": _TURBO.get(_line(cpu / "intel_pstate/no_turbo") or "", _BOOST.get(_line(cpu / "cpufreq/boost"), "")),
+        "smt": _line(cpu / "smt/control"),
+        "numa_nodes": str(len(list((root / "sys/devices/system/node").glob("node[0-9]*"))) or ""),
+        "transparent_huge_pages": _chosen(_line(kernel)),
+        "virtualized": "yes" if "hypervisor" in _cpu_flags(root) else "",
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
@@ -108,6 +125,24 @@ def absent_devices(environment: Environment, nvml: Nvml) -> dict[str, str]:
     if hidden and not reason:
         count = min(count, len(hidden.split(",")))
     return {"cpu": "", "cuda": reason} | {f"cuda:{index}": reason for index in range(count)}
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _chosen(text: str) -> str:
+    """The word in brackets, as in `always [madvise] never`."""
+    _, bracket, rest = text.partition("[")
+    return rest.partition("]")[0] if bracket else text
+
+
+def _cpu_flags(root: Path) -> list[str]:
+    lines = _line(root / "proc/cpuinfo").splitlines()
+    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
 
 
 def _siblings(core: int) -> str:

@@ -1,13 +1,32 @@
-"""What NVIDIA's management library tells: which GPUs there are, and who holds how much memory.
+"""What NVIDIA's management library tells: the GPUs, their memory, clocks, power and energy, and what holds them back.
 
 A missing library, driver, permission or function gives None, with the reason kept, never an error.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from lnbench.planned import Gpu
+
+# Bits of NVML's "clocks event reasons" (nvml.h, called throttle reasons before driver 535).
+THROTTLE_BITS: Mapping[int, str] = MappingProxyType(
+    {
+        0x1: "gpu_idle",
+        0x2: "applications_clocks_setting",
+        0x4: "sw_power_cap",
+        0x8: "hw_slowdown",
+        0x10: "sync_boost",
+        0x20: "sw_thermal_slowdown",
+        0x40: "hw_thermal_slowdown",
+        0x80: "hw_power_brake_slowdown",
+        0x100: "display_clock_setting",
+    }
+)
+_CLOCK_SM, _CLOCK_MEMORY = 1, 2
+_TEMPERATURE_GPU = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +38,16 @@ class GpuMemory:
 
 
 class Nvml:
-    """A session with NVML; `missing` says why there is none. `library` stands in for pynvml in tests."""
+    """A session with NVML; `missing` says why there is none. `library` stands in for pynvml in tests.
+
+    `unanswered`: what was asked and not answered, by function, with the reason.
+    """
 
     def __init__(self, library: Any = None) -> None:
         self.missing = ""
+        self.unanswered: dict[str, str] = {}
         self._library = library
+        self._handles: dict[str, Any] = {}
         try:
             if self._library is None:
                 import pynvml
@@ -64,7 +88,7 @@ class Nvml:
 
     def memory(self, uuid: str) -> GpuMemory:
         """Memory in use on the GPU with this UUID, by this process and by all."""
-        handle = None if self.missing else self._handle(uuid)
+        handle = self._handle(uuid)
         if handle is None:
             return GpuMemory(None, None)
         info = self._try("nvmlDeviceGetMemoryInfo", handle)
@@ -75,15 +99,61 @@ class Nvml:
             device_b=None if info is None else int(info.used),
         )
 
+    def readings(self, uuid: str) -> Mapping[str, float]:
+        """Clocks, power and temperature of a GPU now, as far as it tells."""
+        handle = self._handle(uuid)
+        if handle is None:
+            return {}
+        found = {
+            "sm_clock_hz": (1e6, self._try("nvmlDeviceGetClockInfo", handle, _CLOCK_SM)),
+            "memory_clock_hz": (1e6, self._try("nvmlDeviceGetClockInfo", handle, _CLOCK_MEMORY)),
+            "power_w": (1e-3, self._try("nvmlDeviceGetPowerUsage", handle)),
+            "temperature_c": (1.0, self._try("nvmlDeviceGetTemperature", handle, _TEMPERATURE_GPU)),
+        }
+        return {name: scale * value for name, (scale, value) in found.items() if value is not None}
+
+    def throttling(self, uuid: str) -> tuple[str, ...]:
+        """Why a GPU's clocks are held back now."""
+        handle = self._handle(uuid)
+        if handle is None:
+            return ()
+        newer = hasattr(self._library, "nvmlDeviceGetCurrentClocksEventReasons")
+        kind = "Event" if newer else "Throttle"
+        bits = self._try(f"nvmlDeviceGetCurrentClocks{kind}Reasons", handle) or 0
+        return tuple(name for bit, name in THROTTLE_BITS.items() if bits & bit)
+
+    def foreign_processes(self, uuid: str) -> int | None:
+        """How many other processes compute on a GPU.
+
+        Inside a container NVML may know this process by another number; then one of those listed is taken for it.
+        """
+        handle = self._handle(uuid)
+        processes = None if handle is None else self._try("nvmlDeviceGetComputeRunningProcesses", handle)
+        return None if processes is None else max(len(processes) - 1, 0)
+
+    def energy_j(self, uuid: str) -> float | None:
+        """What a GPU has used since its driver was loaded."""
+        handle = self._handle(uuid)
+        millijoules = None if handle is None else self._try("nvmlDeviceGetTotalEnergyConsumption", handle)
+        return None if millijoules is None else millijoules * 1e-3
+
     def _handle(self, uuid: str) -> Any:
-        prefixed = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-        return self._try("nvmlDeviceGetHandleByUUID", prefixed)
+        if self.missing:
+            return None
+        if uuid not in self._handles:
+            prefixed = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+            handle = self._try("nvmlDeviceGetHandleByUUID", prefixed)
+            if handle is None:
+                return None
+            self._handles[uuid] = handle
+        return self._handles[uuid]
 
     def _try(self, function: str, *arguments: Any) -> Any:
         """A call's result, or None where the library, the driver or the card does not answer it."""
         try:
             return getattr(self._library, function)(*arguments)
-        except Exception:
+        except Exception as error:
+            self.unanswered.setdefault(function.removeprefix("nvml"), str(error) or type(error).__name__)
             return None
 
 

@@ -43,6 +43,15 @@ class Sample:
     device_s: Mapping[str, float] = field(default_factory=dict)
 
 
+class Copies(Protocol):
+    """What the probe is sampled by: named calls, and the choice of the buffers that they read."""
+
+    @property
+    def pieces(self) -> Mapping[str, Callable[[], Any]]: ...
+
+    def select(self, index: int) -> None: ...
+
+
 class Sampler(Protocol):
     """Times one piece of work; a device has its own."""
 
@@ -50,7 +59,7 @@ class Sampler(Protocol):
 
     def sample_step(self, work: Work, calls: int) -> Sample: ...
 
-    def sample_copy(self, copy: Callable[[], Any], calls: int) -> Sample: ...
+    def sample_copy(self, copies: Copies, name: str, calls: int) -> Sample: ...
 
 
 class Rotation:
@@ -81,14 +90,7 @@ class HostSampler:
         """The mean of `calls` inferences; each result is released before the next call, inside the block."""
         if self._rotation is None:
             return Sample(wall_s={"inference": self._block(work.inference, calls)})
-        total, now = 0.0, self._now
-        for _ in repeat(None, calls):
-            work.select(self._rotation.next())
-            call = work.inference
-            start = now()
-            call()
-            total += now() - start - self.empty_pair_ns
-        return Sample(wall_s={"inference": max(total * NANOSECOND / calls, LEAST_S)})
+        return Sample(wall_s={"inference": self._rotating(work.select, lambda: work.inference, calls)})
 
     def sample_step(self, work: Work, calls: int) -> Sample:
         """The means of `calls` steps: forward, backward, their sum, and disposal.
@@ -119,9 +121,23 @@ class HostSampler:
         ]
         return Sample(wall_s=step_phases(parts[0], parts[1]) | {DISPOSAL: parts[2]})
 
-    def sample_copy(self, copy: Callable[[], Any], calls: int) -> Sample:
-        """The mean of `calls` copies."""
-        return Sample(wall_s={"copy": self._block(copy, calls)})
+    def sample_copy(self, copies: Copies, name: str, calls: int) -> Sample:
+        """The mean of `calls` of one of the probe's copies, in the same state of the caches as the cases."""
+        if self._rotation is None:
+            return Sample(wall_s={name: self._block(copies.pieces[name], calls)})
+        return Sample(wall_s={name: self._rotating(copies.select, lambda: copies.pieces[name], calls)})
+
+    def _rotating(self, select: Callable[[int], None], chosen: Callable[[], Callable[[], Any]], calls: int) -> float:
+        """Seconds per call, each on the next pair of buffers and timed by itself."""
+        assert self._rotation is not None  # the callers have asked
+        total, now = 0.0, self._now
+        for _ in repeat(None, calls):
+            select(self._rotation.next())
+            call = chosen()
+            start = now()
+            call()
+            total += now() - start - self.empty_pair_ns
+        return max(total * NANOSECOND / calls, LEAST_S)
 
     def _block(self, call: Callable[[], Any], calls: int) -> float:
         now = self._now

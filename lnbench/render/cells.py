@@ -2,7 +2,7 @@
 
 import math
 
-from lnbench.summaries import RowSummary
+from lnbench.row_summary import RowSummary
 from lnbench.units import format_seconds, format_significant
 
 _MOST_DIGITS = 4

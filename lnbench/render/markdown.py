@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from lnbench.record import Header
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.outside import markdown
-from lnbench.summaries import RowSummary
+from lnbench.row_summary import RowSummary
 from lnbench.units import format_bytes, format_percent
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
 

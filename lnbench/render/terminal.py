@@ -12,7 +12,7 @@ from rich.text import Text
 
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
-from lnbench.summaries import RowSummary
+from lnbench.row_summary import RowSummary
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
 
 Layout = Literal["side by side", "stacked", "short"]

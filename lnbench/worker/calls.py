@@ -19,9 +19,6 @@ LONGEST_SAMPLE_S = 2e-3
 """Shorter than a scheduler's time slice, so that most samples are whole although a neighbour wants the cores. With one
 beside it, medians over samples of 2 ms were off by 0.4 to 1.3 %, over samples of 10 ms by 0.3 to 2.9 %."""
 
-COPY_SAMPLE_S = 1e-3
-"""The probe needs no interval of its own, so its turns are short."""
-
 WORTHWHILE_S = 20e-3
 """Calls shorter than this are counted at least twice a turn, for one that is not counted goes before them; shorter than
 a quarter of it, at least three times."""

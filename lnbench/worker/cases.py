@@ -14,15 +14,12 @@ from lnbench.implementations.contract import WrongResultError, build
 from lnbench.implementations.registry import Registry
 from lnbench.implementations.torch_adapter import (
     TorchPrepared,
-    begin_compiling_afresh,
-    compilations,
-    compile_cache_misses,
-    graph_breaks,
     is_out_of_memory,
     poisons_device,
     restored_threads,
 )
 from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.implementations.torch_compiling import begin_compiling_afresh, counted_compiling
 from lnbench.planned import Notice, PlannedCase, Stage, Status
 from lnbench.record import AnyEvent, Built, Ended, Noticed
 from lnbench.worker.protocol import WorkerChannel
@@ -83,14 +80,14 @@ class Cases:
         for number, planned in draw.sample(in_plan, len(in_plan)):
             with self.attempt(number, Stage.BUILD):
                 started = perf_counter()
-                case = self.bind(number, planned, self.workload, self.arrays)
-                build_s = perf_counter() - started
-                misses, frames, breaks = compile_cache_misses(), compilations(), graph_breaks()
-                self._channel.announce(number, Stage.WARM_UP)
-                started = perf_counter()
-                call_once(case.prepared)
-                first_call_s = perf_counter() - started
-                compiled = compilations() > frames
+                with counted_compiling() as compiling:
+                    case = self.bind(number, planned, self.workload, self.arrays)
+                    build_s = perf_counter() - started
+                    self._channel.announce(number, Stage.WARM_UP)
+                    started = perf_counter()
+                    call_once(case.prepared)
+                    first_call_s = perf_counter() - started
+                compiled = compiling.graphs > 0
                 self.compiling_s += build_s + first_call_s if compiled else 0.0
                 self._channel.send(
                     Built(
@@ -98,10 +95,13 @@ class Cases:
                         case=number,
                         build_s=build_s,
                         first_call_s=first_call_s,
-                        compiled_cold=compile_cache_misses() > misses if compiled else None,
+                        compiled_cold=compiling.cache_misses > 0 if compiled else None,
+                        graphs=compiling.graphs if compiled else None,
+                        graph_breaks=compiling.graph_breaks if compiled else None,
+                        recompilations=compiling.recompilations if compiled else None,
                     )
                 )
-                if graph_breaks() > breaks:
+                if compiling.graph_breaks:
                     self.notice(
                         number,
                         "graph-break",

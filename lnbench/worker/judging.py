@@ -1,15 +1,16 @@
 """When a case is judged, and on what: before and after it is timed, on its own workload and on derived ones."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from time import perf_counter
 
 from lnbench.errors import Unsupported
 from lnbench.implementations.contract import WrongResultError
-from lnbench.implementations.torch_adapter import compilations
 from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.implementations.torch_compiling import compilations
 from lnbench.planned import Notice, Stage, Status
-from lnbench.record import Verified
+from lnbench.record import HardInputs, Verified
 from lnbench.worker.cases import Cases, LiveCase, call_once
 from lnbench.worker.verify import (
     HARD_INPUTS,
@@ -26,14 +27,23 @@ from lnbench.worker.verify import (
 from lnbench.workload import Workload
 
 
+@dataclass(frozen=True, slots=True)
+class Hard:
+    """What hard inputs showed of a formula, judged in a dtype: errors per input and tensor, and what is to be said."""
+
+    dtype: str = ""
+    errors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    notice: Notice | None = None
+
+
+Judged = dict[tuple[str, Workload], Hard]
+"""The builders and workloads whose formula was judged before in this process; kept from workload to workload."""
+
+
 class Judge:
-    """Judges the cases of a workload; the wrong ones end.
+    """Judges the cases of a workload; the wrong ones end."""
 
-    `judged`: builders and workloads whose formula was judged before in this process, with the notice that the hard
-    inputs gave; kept from workload to workload.
-    """
-
-    def __init__(self, cases: Cases, *, judged: dict[tuple[str, Workload], Notice | None]) -> None:
+    def __init__(self, cases: Cases, *, judged: Judged) -> None:
         self._cases = cases
         self._judged = judged
         self._fresh = 0
@@ -58,7 +68,7 @@ class Judge:
                     self._judge_eps(case, self._cases.arrays)
                     self._judged[_identity(case, case.workload)] = self._judge_hard_inputs(case, self._cases.arrays)
         for number, case in self._cases.live.items():
-            self._judged.setdefault(_identity(case, case.workload))
+            self._judged.setdefault(_identity(case, case.workload), Hard())
             self._tell(number, self._judged[_identity(case, case.workload)])
         self._judge_rounded_mean()
 
@@ -90,6 +100,7 @@ class Judge:
                             "moment": moment,
                             "max_relative_error": judgement.relative,
                             "share_of_tolerance": judgement.share,
+                            "repeats": case.prepared.repeats,
                             "seconds": perf_counter() - started,
                         }
                     )
@@ -113,12 +124,12 @@ class Judge:
                     continue
                 fill = fill or Fill(arrays)
                 self._require_right(fill, twin)
-                notice = None
+                hard = Hard()
                 if few_rows:
                     self._judge_eps(twin, arrays)
-                    notice = self._judge_hard_inputs(twin, arrays)
-                self._judged[identity] = notice
-                self._tell(number, notice)
+                    hard = self._judge_hard_inputs(twin, arrays)
+                self._judged[identity] = hard
+                self._tell(number, hard)
 
     def _bind_twin(self, number: int, case: LiveCase, derived: Workload, arrays: TorchArrays) -> LiveCase | None:
         """The case on a derived workload; None when the builder does not do that one."""
@@ -149,20 +160,25 @@ class Judge:
         finally:
             arrays.restore()
 
-    def _judge_hard_inputs(self, twin: LiveCase, arrays: TorchArrays) -> Notice | None:
-        """What is to be said of a case that is off on hard inputs."""
-        failures = {}
+    def _judge_hard_inputs(self, twin: LiveCase, arrays: TorchArrays) -> Hard:
+        """How far a case is off on hard inputs, and what is to be said of it."""
+        failures, errors = {}, {}
         for hard in HARD_INPUTS:
             arrays.scale_x(hard.factor, hard.offset)
             judgement = Fill(arrays).judge(twin.prepared, twin.function, twin.workload, twin.prepared.inputs())
+            errors[hard.name] = judgement.relative
             if not judgement.is_right:
                 failures[hard.name] = judgement.share[judgement.worst]
             arrays.restore()
-        return hard_input_notice(failures)
+        return Hard(twin.workload.dtype, errors, hard_input_notice(failures))
 
-    def _tell(self, number: int, notice: Notice | None) -> None:
-        if notice:
-            self._cases.notice(number, notice.code, notice.text)
+    def _tell(self, number: int, hard: Hard) -> None:
+        if hard.errors:
+            self._cases.report(
+                HardInputs(process=self._cases.process, case=number, dtype=hard.dtype, max_relative_error=hard.errors)
+            )
+        if hard.notice:
+            self._cases.notice(number, hard.notice.code, hard.notice.text)
 
     def _judge_rounded_mean(self) -> None:
         """Tell the cases that keep a 16-bit mean from those with float32 statistics; a notice, not a status."""

@@ -2,33 +2,32 @@
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal
 
 import numpy as np
 
-from lnbench.measure.sampler import Sampler, warm
+from lnbench.measure.sampler import Sampler
 from lnbench.pairing import Turns, pair_nearest
 from lnbench.planned import Stage
 from lnbench.record import PROBE_CASE, Turn, WorkloadFinished
 from lnbench.stats import FloatArray, is_precise
 from lnbench.worker.calls import (
-    COPY_SAMPLE_S,
     LONGEST_SAMPLE_S,
-    UNCOUNTED_S,
     Kind,
     call_seconds,
     calls_for,
     check_steady,
-    fastest_block_s,
     kinds_for,
     take_sample,
 )
 from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Progress, WorkerChannel
 from lnbench.worker.turns import TurnOrder
+from lnbench.worker.watching import Watch
 from lnbench.workload import Phase
 
 WANTED_ROUNDS = 40
@@ -70,8 +69,7 @@ class _Contender:
 class Rounds:
     """Runs the rounds of a workload and reports every turn.
 
-    `copy` is the probe's call, None without a probe. `on_device`: the device's clock decides when to stop, not the
-    host's.
+    `on_device`: the device's clock decides when to stop, not the host's.
     """
 
     def __init__(
@@ -88,7 +86,8 @@ class Rounds:
         budget_s: float,
         first_round: int,
         seed: int,
-        copy: Callable[[], object] | None,
+        probe: ProbeTurns,
+        watch: Watch,
         on_device: bool,
     ) -> None:
         self._channel = channel
@@ -102,12 +101,11 @@ class Rounds:
         self._precision = precision
         self._budget_s = budget_s
         self._round = first_round
-        self._copy = copy
+        self._probe = probe
+        self._watch = watch
         self._on_device = on_device
         self._contenders: dict[int, _Contender] = {}
         self._sample_s = LONGEST_SAMPLE_S
-        self._copy_calls = 1
-        self._copy_turn_s = 0.0
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
 
@@ -138,6 +136,7 @@ class Rounds:
         finally:
             gc.enable()
             gc.unfreeze()
+        self._watch.finish(self._round - 1)
         self._channel.send(
             WorkloadFinished(
                 process=self._process,
@@ -153,10 +152,11 @@ class Rounds:
 
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
-        for number in self._order.next_round(expected | {PROBE_CASE: self._copy_turn_s}):
+        for number in self._order.next_round(expected | {PROBE_CASE: self._probe.turn_s}):
+            self._forget_rounds(self._watch.before_turn(self._round))
             if number == PROBE_CASE:
                 if self._round % PROBE_EVERY_ROUNDS == 0:
-                    self._probe_turn(started)
+                    self._channel.send(self._probe.take(self._round, started=started))
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
@@ -168,7 +168,8 @@ class Rounds:
         with self._cases.attempt(case.number, Stage.TIMING):
             compiled = case.prepared.compilations()
             begun = perf_counter()
-            uncounted = faults = 0
+            uncounted = 0
+            faults: dict[str, float] = {}
             calls: dict[str, int] = {}
             wall: dict[str, float] = {}
             device: dict[str, float] = {}
@@ -178,7 +179,7 @@ class Rounds:
                 wall |= taken.sample.wall_s
                 device |= taken.sample.device_s
                 uncounted += taken.uncounted
-                faults += taken.faults
+                faults[kind] = taken.faults / calls[kind]
             contender.turn_s = perf_counter() - begun
             if case.prepared.compilations() != compiled:
                 self._spoiled(contender)
@@ -196,7 +197,7 @@ class Rounds:
         device: Mapping[str, float],
         *,
         uncounted: int,
-        faults: int,
+        faults: Mapping[str, float],
     ) -> None:
         self._channel.send(
             Turn(
@@ -209,7 +210,7 @@ class Rounds:
                 uncounted=uncounted,
                 wall_s=wall,
                 device_s=device,
-                faults=None if self._on_device else faults / sum(calls.values()),
+                faults={} if self._on_device else faults,
             )
         )
         for kind in self._kinds:
@@ -235,27 +236,6 @@ class Rounds:
         if contender.spoiled >= MOST_SPOILED_TURNS:
             raise RuntimeError(f"it compiled anew in {contender.spoiled} of its turns, so it has no steady time")
 
-    def _probe_turn(self, started: float) -> None:
-        if self._copy is None:
-            return
-        begun = perf_counter()
-        uncounted = warm(self._copy, least_s=UNCOUNTED_S)
-        sample = self._sampler.sample_copy(self._copy, self._copy_calls)
-        self._copy_turn_s = perf_counter() - begun
-        self._channel.send(
-            Turn(
-                process=self._process,
-                workload=self._workload,
-                round=self._round,
-                case=PROBE_CASE,
-                started_s=begun - started,
-                calls={"copy": self._copy_calls},
-                uncounted=uncounted,
-                wall_s=sample.wall_s,
-                device_s=sample.device_s,
-            )
-        )
-
     def _choose_calls(self) -> None:
         """Call everything until it is warm, see how long a call takes, and choose how long samples are."""
         seconds: dict[int, dict[Kind, float]] = {}
@@ -265,7 +245,6 @@ class Rounds:
                 check_steady(case.prepared, self._kinds)
                 seconds[number] = found
         waits = [case.prepared.wait for case in self._cases.live.values()]
-        copy_s = fastest_block_s(self._copy, waits[0]) if self._copy and waits else 0.0
         samples = sum(len(kinds) for kinds in seconds.values()) + 1
         self._sample_s = min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S)
         self._contenders = {
@@ -274,12 +253,24 @@ class Rounds:
             )
             for number, kinds in seconds.items()
         }
-        self._copy_calls = calls_for(copy_s, min(self._sample_s, COPY_SAMPLE_S))
+        if waits:
+            self._probe.choose_calls(waits[0], sample_s=self._sample_s)
         self._forget_lost_references()
         families = set(self._references.values())
         # Within the only family the probe has a place among the others, not always at an end.
         probe = {PROBE_CASE: families.pop()} if len(families) == 1 else {}
         self._order = TurnOrder([*self._contenders, PROBE_CASE], references=self._references | probe, seed=self._seed)
+
+    def _forget_rounds(self, spoiled: range) -> None:
+        """Leave spoiled rounds out of what decides when to stop; the journal keeps them, and readers drop them too."""
+        if not spoiled:
+            return
+        for contender in self._contenders.values():
+            kept = [place for place, number in enumerate(contender.rounds) if number not in spoiled]
+            contender.rounds = [contender.rounds[place] for place in kept]
+            contender.started_s = [contender.started_s[place] for place in kept]
+            for phase, times in contender.times.items():
+                contender.times[phase] = [times[place] for place in kept]
 
     def _drop(self, number: int) -> None:
         del self._contenders[number]

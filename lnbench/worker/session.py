@@ -8,20 +8,24 @@ import torch
 from lnbench.errors import PluginError
 from lnbench.implementations.plugins import load_plugins, refuse_shared_modules
 from lnbench.implementations.registry import Registry
-from lnbench.implementations.torch_adapter import is_out_of_memory
+from lnbench.implementations.torch_adapter import flushes_denormals, is_out_of_memory
 from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device
 from lnbench.measure.environment import RECORDED_PACKAGES, cpu_name, installed_versions
-from lnbench.measure.heap import can_retain_heap
+from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
-from lnbench.measure.probe import copy_probe
+from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
+from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
-from lnbench.record import DeviceMemory, Ended, Noticed, WorkerStarted
+from lnbench.record import Ended, Noticed, WorkerStarted
 from lnbench.worker.cases import Cases, PoisonedDeviceError, describe
-from lnbench.worker.judging import Judge
+from lnbench.worker.costs import measure_memory
+from lnbench.worker.judging import Judge, Judged
+from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Measure, Setup, WorkerChannel
 from lnbench.worker.rounds import Rounds
-from lnbench.workload import Allocator, Cache, Workload
+from lnbench.worker.watching import Watch
+from lnbench.workload import Allocator, Cache
 
 POISONED_EXIT = 3
 """The exit status of a worker whose device can't be used any more."""
@@ -33,7 +37,7 @@ class Session:
     def __init__(self, channel: WorkerChannel, setup: Setup, *, started: float) -> None:
         self._channel = channel
         self._setup = setup
-        self._judged: dict[tuple[str, Workload], Notice | None] = {}
+        self._judged: Judged = {}
         # Neither side is always loaded first.
         plugins = load_plugins(setup.plugins[:: -1 if setup.process % 2 else 1])
         if setup.device.startswith("cuda") and not missing_device(setup.device):
@@ -48,6 +52,8 @@ class Session:
                 device_name=device_name(setup.device) or cpu_name(),
                 import_s=perf_counter() - started,
                 versions=installed_versions(RECORDED_PACKAGES),
+                fault_s=page_fault_s(),
+                flushes_denormals=flushes_denormals(),
             )
         )
         if setup.allocator == Allocator.RETAINED and not can_retain_heap():
@@ -88,7 +94,7 @@ class Session:
             judge.before()
             self._take_turns(order, cases, setup_s=perf_counter() - started)
             judge.after()
-            self._read_device_memory(cases)
+            measure_memory(cases)
         except PoisonedDeviceError:
             self._channel.flush()
             os._exit(POISONED_EXIT)
@@ -119,22 +125,24 @@ class Session:
         if not cases.live:
             return
         planned, workload = order.workload, order.workload.workload
-        # A copy of the same buffers again would be hot, and no measure for cases that are not.
-        is_cold_host = workload.cache != Cache.HOT and not workload.is_cuda
         sampler = self._sampler(order)
+        process = self._setup.process
         Rounds(
             self._channel,
             cases,
             sampler,
-            process=self._setup.process,
+            process=process,
             workload_number=order.index,
             references=_references(order, cases),
             phases=planned.phases,
             precision=order.precision,
             budget_s=order.budget_s,
             first_round=order.first_round,
-            seed=order.seed + self._setup.process,
-            copy=None if is_cold_host else copy_probe(cases.arrays.x[0]),
+            seed=order.seed + process,
+            probe=ProbeTurns(
+                Probe(cases.arrays.x, cases.arrays.dy), sampler, process=process, workload_number=order.index
+            ),
+            watch=Watch(cases, self._watcher(), workload_number=order.index),
             on_device=workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
 
@@ -145,26 +153,11 @@ class Session:
             return CudaSampler(TorchEventClock(workload.device), cold=is_cold)
         return HostSampler(rotation=Rotation(order.pairs, seed=order.seed) if is_cold else None)
 
-    def _read_device_memory(self, cases: Cases) -> None:
-        """NVML's figures for each case of a GPU, while what its step keeps is alive."""
+    def _watcher(self) -> Watcher:
+        """Whatever this device's turns depend on: the host in any case."""
         if not self._setup.device.startswith("cuda"):
-            return
-        nvml, uuid = Nvml(), device_uuid(self._setup.device)
-        for number, case in list(cases.live.items()):
-            with cases.attempt(number, Stage.MEMORY):
-                torch.cuda.empty_cache()  # what checking and other cases left in the allocator is not this case's
-                kept = case.prepared.forward()
-                case.prepared.wait()
-                memory = nvml.memory(uuid)
-                del kept
-                self._channel.send(
-                    DeviceMemory(
-                        process=self._setup.process,
-                        case=number,
-                        nvml_process_bytes=memory.process_b,
-                        nvml_device_bytes=memory.device_b,
-                    )
-                )
+            return HostWatcher()
+        return Watchers([HostWatcher(), GpuWatcher(Nvml(), device_uuid(self._setup.device))])
 
     def _end_all(self, order: Measure, status: Status, reason: str) -> None:
         for number in order.cases:

@@ -1,0 +1,89 @@
+"""When the machine held work back so hard that the turns of that moment say nothing: thresholds, and what they drop."""
+
+from collections.abc import Iterable, Mapping, Set
+from types import MappingProxyType
+
+from lnbench.observed import Conditions
+from lnbench.units import format_percent
+
+MOST_STEAL = 0.25
+"""The share of the cores' time that a hypervisor may give to others between two looks. Medians bear the odd stolen
+tick, which is 10 ms of a window of 50; a quarter of the cores is a different machine."""
+
+HARMFUL: Mapping[str, str] = MappingProxyType(
+    {
+        "hw_slowdown": "the GPU slowed itself down",
+        "hw_thermal_slowdown": "the GPU was too hot",
+        "sw_thermal_slowdown": "the GPU was too hot",
+        "hw_power_brake_slowdown": "the power supply held the GPU back",
+    }
+)
+"""Reasons of a GPU's driver that spoil a round. A software power cap is not among them: it is how a busy GPU runs."""
+
+MOST_SPOILED = 1 / 3
+"""The share of dropped rounds above which a case is unstable: what then remains is hardly a sample of its own kind."""
+
+LEAST_CLEAN_ROUNDS = 3
+"""Where fewer would remain in a process nothing is dropped: an interval needs three."""
+
+
+def disturbance(conditions: Conditions) -> str:
+    """What spoiled the rounds between two looks; empty when nothing did."""
+    steal = conditions.readings.get("steal_share", 0.0)
+    if conditions.readings.get("throttled_s", 0.0) > 0:
+        return "the CPU quota of its control group was used up"
+    if steal > MOST_STEAL:
+        return f"the host gave more than {format_percent(MOST_STEAL)} of the cores to others"
+    return next((text for reason, text in HARMFUL.items() if reason in conditions.throttling), "")
+
+
+def spoiled_rounds(looks: Iterable[Conditions]) -> dict[int, dict[int, str]]:
+    """The spoiled rounds of a workload by process, each with what spoiled it first."""
+    found: dict[int, dict[int, str]] = {}
+    for look in looks:
+        why = disturbance(look)
+        if why:
+            rounds = found.setdefault(look.process, {})
+            for number in range(look.first_round, look.last_round + 1):
+                rounds.setdefault(number, why)
+    return found
+
+
+class Spoiling:
+    """What was spoiled of a run, and what follows: the rounds to drop, and the workloads that are unstable.
+
+    `looks`: by workload. `measured`: the rounds in which cases took turns, by workload and process.
+    """
+
+    def __init__(self, looks: Mapping[int, Iterable[Conditions]], measured: Mapping[tuple[int, int], Set[int]]) -> None:
+        self._measured = measured
+        self._spoiled = {workload: spoiled_rounds(found) for workload, found in looks.items()}
+        self._dropped = {
+            workload: {process: self._to_drop(workload, process, rounds) for process, rounds in found.items()}
+            for workload, found in self._spoiled.items()
+            if found
+        }
+
+    def dropped(self, workload: int) -> Mapping[int, Set[int]]:
+        """The rounds to leave out of a workload, by process."""
+        return self._dropped.get(workload, {})
+
+    def instability(self, workload: int) -> str:
+        """Why a workload's times are not to be trusted; empty where they are."""
+        measured = sum(len(rounds) for (of, _), rounds in self._measured.items() if of == workload)
+        reasons = [
+            why
+            for process, rounds in self._spoiled.get(workload, {}).items()
+            for number, why in rounds.items()
+            if number in self._measured.get((workload, process), ())
+        ]
+        if len(reasons) <= MOST_SPOILED * measured:
+            return ""
+        worst = max(sorted(set(reasons)), key=reasons.count)
+        return f"{len(reasons)} of {measured} rounds were spoiled: {worst}; measure again when the machine is free"
+
+    def _to_drop(self, workload: int, process: int, spoiled: Mapping[int, str]) -> Set[int]:
+        """None where too few clean rounds would remain."""
+        measured = self._measured.get((workload, process), frozenset())
+        hit = measured & spoiled.keys()
+        return hit if len(measured) - len(hit) >= LEAST_CLEAN_ROUNDS else frozenset()

@@ -45,7 +45,7 @@ def calls_to_pay(*, extra_s: float, saved_s: float) -> float:
     """After how many calls, each saving so much, an extra cost is paid: none, so many, or never (infinity)."""
     if extra_s <= 0:
         return 0.0
-    return math.ceil(extra_s / saved_s) if saved_s > 0 else math.inf
+    return float(math.ceil(extra_s / saved_s)) if saved_s > 0 else math.inf
 
 
 def _first_call_s(built: Sequence[Built]) -> float | None:

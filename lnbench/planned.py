@@ -45,6 +45,7 @@ class Stage(StrEnum):
     WARM_UP = "warm-up"
     TIMING = "timing"
     MEMORY = "memory"
+    ENERGY = "energy"
 
 
 class Frozen(BaseModel):

@@ -29,7 +29,7 @@ def format_bytes(value_b: float) -> str:
     value = float(value_b)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(value) < 1024:
-            return f"{format_significant(value, 3)} {unit}"
+            return f"{value:.0f} B" if unit == "B" else f"{format_significant(value, 3)} {unit}"
         value /= 1024
     return f"{format_significant(value, 3)} TiB"
 

@@ -1,7 +1,8 @@
 """The people's view of a run: per workload a table of times and speedups, with a caption and numbered footnotes."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from lnbench.evidence import Evidence
@@ -10,8 +11,8 @@ from lnbench.record import Header, Run, WorkloadFinished
 from lnbench.row_notices import BYTES_CODES
 from lnbench.row_summary import RowSummary
 from lnbench.summaries import summarize
-from lnbench.units import format_percent
-from lnbench.workload import Clock, Phase
+from lnbench.units import format_percent, format_significant
+from lnbench.workload import Allocator, Clock, Phase, Workload
 
 HOW_TO_READ = (
     "Time: the median, ± half the width of its 95 % interval. Speedup: reference time / time, from turns taken in the "
@@ -64,13 +65,19 @@ class RunView:
 def view_run(run: Run) -> RunView:
     """The view of a run, on the device's clock for CUDA workloads and on the wall clock for all others."""
     evidence = Evidence(run)
+    by_heap: dict[Workload, dict[str, Sequence[RowSummary]]] = defaultdict(dict)
     by_workload: dict[int, list[RowSummary]] = {number: [] for number in range(len(run.header.workloads))}
     for summary in summarize(run):
         by_workload[run.header.cases[summary.case].workload].append(summary)
+    for number, rows in by_workload.items():
+        planned = run.header.workloads[number]
+        by_heap[_but_for_the_heap(planned)][planned.workload.allocator] = rows
     end = evidence.run_finished
     return RunView(
         header=run.header,
-        tables=tuple(_workload_table(evidence, number, found) for number, found in by_workload.items() if found),
+        tables=tuple(
+            _workload_table(evidence, number, found, by_heap=by_heap) for number, found in by_workload.items() if found
+        ),
         notices=tuple(evidence.workload_notices(None)),
         completed=end is not None and not end.interrupted,
         finished=tuple(event for found in evidence.finished.values() for event in found),
@@ -87,7 +94,13 @@ def default_clock(planned: PlannedWorkload) -> Clock:
     return Clock.DEVICE if Clock.DEVICE in planned.clocks else Clock.WALL
 
 
-def _workload_table(evidence: Evidence, number: int, summaries: Sequence[RowSummary]) -> WorkloadTable:
+ByHeap = Mapping[Workload, Mapping[str, Sequence[RowSummary]]]
+"""Rows by their workload but for its allocator, and by the allocator."""
+
+
+def _workload_table(
+    evidence: Evidence, number: int, summaries: Sequence[RowSummary], *, by_heap: ByHeap
+) -> WorkloadTable:
     planned = evidence.run.header.workloads[number]
     clock = default_clock(planned)
     shown = [summary for summary in summaries if summary.clock is clock]
@@ -111,13 +124,36 @@ def _workload_table(evidence: Evidence, number: int, summaries: Sequence[RowSumm
     label = planned.workload.label
     return WorkloadTable(
         title=f"{label}: {planned.id}" if label else planned.id,
-        caption=(*_caption(evidence, number, shown), *(notice.text for notice in general)),
+        caption=(
+            *_caption(evidence, number, shown),
+            *(notice.text for notice in general),
+            *_default_heap(shown, by_heap.get(_but_for_the_heap(planned), {}).get(Allocator.RETAINED, ())),
+        ),
         phases=planned.phases,
         clock=clock,
         function=function,
         rows=tuple(rows),
         footnotes=tuple(footnotes),
     )
+
+
+def _but_for_the_heap(planned: PlannedWorkload) -> Workload:
+    return replace(planned.workload, allocator=Allocator.RETAINED)
+
+
+def _default_heap(shown: Sequence[RowSummary], retained: Sequence[RowSummary]) -> tuple[str, ...]:
+    """What the system's own heap costs, where the same was measured on one that keeps its memory."""
+    kept = {(row.implementation, row.norm_mode, row.phase, row.clock): row.median_s for row in retained}
+    parts = []
+    for row in shown:
+        base_s = kept.get((row.implementation, row.norm_mode, row.phase, row.clock))
+        is_whole = row.phase is Phase.FORWARD_BACKWARD or len({other.phase for other in shown}) == 1
+        if row.allocator == Allocator.SYSTEM and is_whole and row.median_s and base_s:
+            faults = f" with {row.faults_per_call:,.0f} page faults a call" if row.faults_per_call else ""
+            parts.append(f"{row.implementation} {format_significant(row.median_s / base_s, 2)}x{faults}")
+    if not parts:
+        return ()
+    return (f"the system's heap against the retained one, in other processes, so roughly: {', '.join(parts)}",)
 
 
 def _reference_function(evidence: Evidence, shown: Sequence[RowSummary]) -> str:

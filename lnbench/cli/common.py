@@ -109,6 +109,15 @@ AllowDifferent = Annotated[
     ),
 ]
 
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GROUP,...",
+        help="What the terminal shows: time, traffic, memory, energy, accuracy, compile, conditions, or all.",
+        show_default="time",
+    ),
+]
+
 DEFAULT_TIMEOUT_S = 300.0
 
 
@@ -128,6 +137,18 @@ def chosen_conditions(names: list[str] | None) -> tuple[str, ...]:
         if name not in CONDITIONS:
             raise UsageError(f'--allow-different: unknown condition "{name}"', hint=nearest(name, CONDITIONS))
     return chosen
+
+
+def chosen_columns(names: list[str] | None) -> tuple[str, ...]:
+    """The groups of columns that were asked for. Raises UsageError for a name that is none."""
+    from lnbench.cost_tables import GROUPS, TIME
+
+    known = (TIME, *GROUPS)
+    chosen = split_commas(names) or (TIME,)
+    for name in chosen:
+        if name not in (*known, "all"):
+            raise UsageError(f'--columns: unknown group "{name}"', hint=nearest(name, known))
+    return known if "all" in chosen else tuple(dict.fromkeys(chosen))
 
 
 def split_commas(values: list[str] | None) -> tuple[str, ...]:

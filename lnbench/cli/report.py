@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lnbench.cli.common import REPORTS, Debug, Quiet, message, show
+from lnbench.cli.common import REPORTS, Columns, Debug, Quiet, chosen_columns, message, show
 from lnbench.cli.formats import TERMINAL, Formats, chosen_formats, write_files, write_shown
 from lnbench.errors import UsageError
 
@@ -14,6 +14,7 @@ def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, journal file, id, or `latest`.")],
     format: Formats = None,
     samples: Annotated[bool, typer.Option("--samples", help="With csv: every raw sample instead of results.")] = False,
+    columns: Columns = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
     ] = None,
@@ -29,6 +30,8 @@ def report(
 
       lnbench report latest
 
+      lnbench report latest --columns time,memory,traffic
+
       lnbench report latest --format markdown=report.md --format csv=results.csv
 
       lnbench report reports/20261122-154500-quick --format csv --samples
@@ -37,6 +40,7 @@ def report(
     from lnbench.store.folder import find_run, write_atomically
     from lnbench.store.journal import read_run
 
+    groups = chosen_columns(columns)
     chosen = chosen_formats(format, CHECK_FORMATS)
     asked = {chosen.shown, *(name for name, _ in chosen.files)}
     if samples and (chosen.shown != "csv" or chosen.files):
@@ -47,7 +51,7 @@ def report(
     if found.header.check is None and asked - set(RUN_FORMATS):
         name = min(asked - set(RUN_FORMATS))
         raise UsageError(f"--format {name}: run {found.header.run_id} is no check", hint="`lnbench check` makes one")
-    shown = ShownRun(found)
+    shown = ShownRun(found, groups=groups)
     write_files(chosen, shown, REPORT_FORMATS)
     if output is not None:
         write_atomically(output, samples_text(found) if samples else REPORT_FORMATS[chosen.shown](shown))

@@ -8,6 +8,7 @@ from lnbench.cli.common import (
     DEFAULT_TIMEOUT_S,
     REPORTS,
     Budget,
+    Columns,
     Debug,
     Devices,
     Implementations,
@@ -20,6 +21,7 @@ from lnbench.cli.common import (
     Seed,
     SuiteName,
     Timeout,
+    chosen_columns,
     message,
     settings,
     show,
@@ -40,6 +42,15 @@ def run(
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     seed: Seed = None,
     output: Output = None,
+    columns: Columns = None,
+    energy: Annotated[
+        bool,
+        typer.Option("--energy", help="Measure joules too, in loops of 2 s per case, where there is a counter."),
+    ] = False,
+    cold_compile: Annotated[
+        bool,
+        typer.Option("--cold-compile", help="Begin with an empty compile cache; later processes find it filled."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every skip; measure nothing.")] = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001
@@ -57,12 +68,15 @@ def run(
 
       lnbench run my_suite.yaml --plugin my_norms.py --processes 5
 
+      lnbench run quick --columns time,memory,traffic
+
       lnbench run vision --dry-run
     """
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
     from lnbench.conductor.preparation import Request, prepare
 
+    groups = chosen_columns(columns)
     prepared = prepare(
         Request(
             suite=suite,
@@ -83,14 +97,21 @@ def run(
     from lnbench.conductor.measuring import RunOptions, measure
 
     message(str(plan_line(prepared.plan)))
-    options = RunOptions(reports=REPORTS, folder=output, seed=seed, timeout_s=timeout, verbose=settings.debug)
+    options = RunOptions(
+        reports=REPORTS,
+        folder=output,
+        seed=seed,
+        timeout_s=timeout,
+        verbose=settings.debug,
+        energy=energy,
+        cold_compile=cold_compile,
+    )
     with make_observer(prepared.plan, quiet=settings.quiet) as observer:
         outcome = measure(prepared, options, observer)
 
-    from lnbench.render.terminal import render_run
-    from lnbench.view import view_run
+    from lnbench.conductor.outputs import ShownRun
 
-    show(render_run(view_run(outcome.run)))
+    show(ShownRun(outcome.run, groups=groups).renderable())
     for path in outcome.files:
         message(f"written: {path}")
     return outcome.exit_code

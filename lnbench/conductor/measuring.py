@@ -1,10 +1,12 @@
 """One run, from a prepared plan to its folder, its tables' source and its exit code."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lnbench import __version__
 from lnbench.conductor.outputs import write_outputs
@@ -20,13 +22,23 @@ from lnbench.summaries import summarize
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a run goes and how it is watched over; `folder` None: a new one under `reports`."""
+    """Where a run goes and how it is watched over; `folder` None: a new one under `reports`.
+
+    `energy`: measure it too. `cold_compile`: begin with an empty compile cache.
+    """
 
     reports: Path
     folder: Path | None
     seed: int | None
     timeout_s: float
     verbose: bool = False
+    energy: bool = False
+    cold_compile: bool = False
+
+    def recorded(self) -> dict[str, str]:
+        """What a journal keeps of them: what can change a number."""
+        flags = {"energy": self.energy, "cold_compile": self.cold_compile}
+        return {"timeout_s": f"{self.timeout_s:g}"} | {name: "yes" for name, asked in flags.items() if asked}
 
 
 @dataclass(frozen=True)
@@ -69,14 +81,14 @@ def measure(
         suite_text=prepared.suite_text,
         seed=seed,
         sampling=plan.sampling,
-        options={"timeout_s": f"{options.timeout_s:g}"},
+        options=options.recorded(),
         plugins=prepared.plugin_digests,
         environment=prepared.environment,
         workloads=plan.workloads,
         cases=plan.cases,
         check=check,
     )
-    with Journal.create(folder, header) as journal:
+    with Journal.create(folder, header) as journal, _compile_cache(options) as cache:
         runner = Runner(
             plan,
             journal,
@@ -86,6 +98,8 @@ def measure(
             seed=seed,
             timeout_s=options.timeout_s,
             verbose=options.verbose,
+            energy=options.energy,
+            compile_cache=cache,
         )
         if prepared.missing_nvml:
             runner.notice("no-nvml", f"GPU memory is not read: {prepared.missing_nvml}")
@@ -96,6 +110,16 @@ def measure(
     run = read_run(folder)
     files = write_outputs(run, folder)
     return Outcome(run, (folder / "run.jsonl", *files), exit_code_of(run, interrupted=not finished))
+
+
+@contextmanager
+def _compile_cache(options: RunOptions) -> Iterator[str]:
+    """A folder for what torch.compile keeps, where the run is to begin with an empty one; "" for the user's own."""
+    if not options.cold_compile:
+        yield ""
+        return
+    with TemporaryDirectory(prefix="lnbench-compile-", ignore_cleanup_errors=True) as folder:
+        yield folder
 
 
 def exit_code_of(run: Run, *, interrupted: bool) -> ExitCode:

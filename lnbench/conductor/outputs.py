@@ -1,7 +1,7 @@
 """A run, a comparison or a check as text in each format, and the files that stand beside a journal."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import rows_table
+from lnbench.cost_tables import TIME
 from lnbench.decision import Decision, decide
 from lnbench.record import Run
 from lnbench.render import comparison as comparison_terminal
@@ -28,10 +29,11 @@ TEXT_WIDTH = 120
 
 
 class ShownRun:
-    """A run in every format; of a check also what it comes to."""
+    """A run in every format; of a check also what it comes to. `groups`: the columns that the terminal shows."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, groups: Sequence[str] = (TIME,)) -> None:
         self.run = run
+        self._groups = groups
 
     @cached_property
     def decision(self) -> Decision | None:
@@ -46,7 +48,7 @@ class ShownRun:
 
     def renderable(self) -> RenderableType:
         """The tables for the terminal; what a check comes to stands last, where the eye is."""
-        tables = render_run(view_run(self.run))
+        tables = render_run(view_run(self.run), self._groups)
         if self.decision is None:
             return tables
         return Group(tables, "", comparison_terminal.render_comparison(self.decision.comparison, self.decision))

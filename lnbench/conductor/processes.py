@@ -46,7 +46,7 @@ class WorkerProcess:
     What it prints goes to a temporary file, and its end is quoted when it dies; with `verbose` it goes to stderr.
     """
 
-    def __init__(self, setup: Setup, *, verbose: bool = False) -> None:
+    def __init__(self, setup: Setup, *, verbose: bool = False, compile_cache: str = "") -> None:
         orders_read, orders_write = os.pipe()
         messages_read, messages_write = os.pipe()
         self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
@@ -57,7 +57,7 @@ class WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=worker_environment(setup.threads),
+            env=worker_environment(setup.threads, compile_cache=compile_cache),
             start_new_session=True,
         )
         os.close(orders_read)
@@ -158,15 +158,21 @@ def worker_command(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "lnbench.worker", *arguments]
 
 
-def worker_environment(threads: int) -> dict[str, str]:
+def worker_environment(threads: int, *, compile_cache: str = "") -> dict[str, str]:
     """The worker's environment variables: every OpenMP and BLAS library gets the workload's threads, and spins briefly.
 
-    A user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT stays.
+    A user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT stays. `compile_cache`: where torch.compile and Triton keep what they
+    compiled; "" for where they do anyway.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, str(threads))}
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    if compile_cache:
+        environment |= {
+            "TORCHINDUCTOR_CACHE_DIR": os.path.join(compile_cache, "inductor"),
+            "TRITON_CACHE_DIR": os.path.join(compile_cache, "triton"),
+        }
     return environment
 
 

@@ -76,6 +76,8 @@ class Runner:
         seed: int,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         verbose: bool = False,
+        energy: bool = False,
+        compile_cache: str = "",
     ) -> None:
         self._plan = plan
         self._journal = journal
@@ -85,6 +87,8 @@ class Runner:
         self._seed = seed
         self._timeout_s = timeout_s
         self._verbose = verbose
+        self._energy = energy
+        self._compile_cache = compile_cache
         self._workers = 0
         self._over: set[int] = {number for number, case in enumerate(plan.cases) if case.status is not None}
         self._said: set[tuple[int | None, int | None, str]] = set()
@@ -143,7 +147,7 @@ class Runner:
                         if worker is None:
                             worker = self._start(process, group)
                             self._listen(worker, follow)
-                        worker.send(self._order(number, follow))
+                        worker.send(self._order(process, number, follow))
                         self._listen(worker, follow)
                         break
                     except (WorkerDiedError, WorkerHungError) as death:
@@ -170,9 +174,9 @@ class Runner:
             allocator=group.allocator,
             plugins=self._plugins,
         )
-        return WorkerProcess(setup, verbose=self._verbose)
+        return WorkerProcess(setup, verbose=self._verbose, compile_cache=self._compile_cache)
 
-    def _order(self, number: int, follow: _Follow) -> Measure:
+    def _order(self, process: int, number: int, follow: _Follow) -> Measure:
         planned, sampling = self._plan.workloads[number], self._plan.sampling
         return Measure(
             index=number,
@@ -182,6 +186,7 @@ class Runner:
             budget_s=max(sampling.budget_s - follow.spent_s, sampling.budget_s / 4),
             first_round=follow.rounds,
             seed=self._seed,
+            energy=self._energy and process == 0,
             pairs=rotation_buffers(planned.workload, self._environment.caches, self._environment.memory_b),
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from lnbench.cost_tables import GROUPS, CostTable, cost_table
 from lnbench.record import Header
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.outside import markdown
@@ -70,6 +71,19 @@ def _workload(table: WorkloadTable) -> Iterator[str]:
     if table.footnotes:
         yield ""
         yield from (f"{number}. {markdown(text)}" for number, text in enumerate(table.footnotes, start=1))
+    for name in GROUPS:
+        yield from _costs(cost_table(table, name))
+
+
+def _costs(table: CostTable) -> Iterator[str]:
+    """A group of columns, folded; nothing where nothing was measured."""
+    if not table.rows:
+        return
+    yield from ("", f"<details><summary>{table.title}</summary>", "")
+    yield from _table(table.headings, ([markdown(text) for text in row] for row in table.rows))
+    if table.note:
+        yield from ("", markdown(table.note))
+    yield from ("", "</details>")
 
 
 def _title(row: TableRow) -> str:

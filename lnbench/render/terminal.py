@@ -1,6 +1,6 @@
 """A run for the terminal, with rich: the widest of three layouts that fits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from lnbench.cost_tables import TIME, CostTable, cost_table
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
 from lnbench.row_summary import RowSummary
@@ -22,15 +23,24 @@ _TITLE_WIDTH = 22
 """Longer names are broken where cells have two lines anyway."""
 
 
-def render_run(view: RunView) -> RenderableType:
-    """All tables of a run, what was noticed about it, and how to read them."""
+def render_run(view: RunView, groups: Sequence[str] = (TIME,)) -> RenderableType:
+    """All tables of a run, what was noticed about it, and how to read them.
+
+    `groups`: of columns, by the names that `--columns` takes.
+    """
     parts: list[RenderableType] = []
     for table in view.tables:
-        parts += [render_workload(table), Text()]
+        if TIME in groups:
+            parts += [render_workload(table), Text()]
+        else:
+            parts.append(Text(plain(table.title), style="bold"))
+        for name in groups:
+            if name != TIME:
+                parts += [_render_costs(cost_table(table, name)), Text()]
     parts += [Text(f"note: {plain(notice.text)}", style="yellow") for notice in view.notices]
     if not view.completed:
         parts.append(Text("The run was interrupted: what was measured before is shown.", style="yellow"))
-    return Group(*parts, Text(HOW_TO_READ, style="dim"))
+    return Group(*parts, Text(HOW_TO_READ if TIME in groups else "", style="dim"))
 
 
 def render_workload(table: WorkloadTable) -> RenderableType:
@@ -46,6 +56,21 @@ def render_workload(table: WorkloadTable) -> RenderableType:
     if notes.row_count:
         parts.append(notes)
     return Group(*parts)
+
+
+def _render_costs(table: CostTable) -> RenderableType:
+    """One group of columns of a workload."""
+    title = Text(table.title, style="bold")
+    if not table.rows:
+        return Group(title, Text(plain(table.note), style="dim"))
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in table.headings:
+        is_text = heading in {"implementation", "phase", "bound", "limited by", "throttling"}
+        grid.add_column(heading, justify="left" if is_text else "right", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text(plain(text)) for text in row))
+    notes = [Text(plain(table.note), style="dim")] if table.note else []
+    return Group(title, grid, *notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Taken:
 def take_sample(prepared: Prepared, kind: Kind, sampler: Sampler, *, calls: int) -> Taken:
     """Call a case until it is warm, then sample it."""
     with prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
-        uncounted = warm(_finished(_call(prepared, kind), prepared), least_s=UNCOUNTED_S)
+        uncounted = warm(_finished(one_call(prepared, kind), prepared), least_s=UNCOUNTED_S)
         take = sampler.sample_inference if kind is Kind.INFERENCE else sampler.sample_step
         before = page_faults()
         sample = take(prepared, calls)
@@ -70,7 +70,7 @@ def calls_for(call_s: float, sample_s: float) -> int:
 def call_seconds(prepared: Prepared, kind: Kind) -> float:
     """How long one warm call of a case takes, roughly; the turns correct it."""
     with prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
-        return fastest_block_s(_call(prepared, kind), prepared.wait)
+        return fastest_block_s(one_call(prepared, kind), prepared.wait)
 
 
 def check_steady(prepared: Prepared, kinds: Collection[Kind]) -> None:
@@ -78,7 +78,7 @@ def check_steady(prepared: Prepared, kinds: Collection[Kind]) -> None:
     with prepared.steady():
         for kind in kinds:
             with prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
-                _call(prepared, kind)()
+                one_call(prepared, kind)()
         prepared.wait()
 
 
@@ -106,7 +106,8 @@ def _finished(call: Callable[[], object], prepared: Prepared) -> Callable[[], ob
     return finished
 
 
-def _call(prepared: Prepared, kind: Kind) -> Callable[[], object]:
+def one_call(prepared: Prepared, kind: Kind) -> Callable[[], object]:
+    """A call of a kind, without arguments; a step forgets its results."""
     if kind is Kind.INFERENCE:
         return prepared.inference
     return lambda: prepared.backward(prepared.forward())

@@ -1,14 +1,22 @@
 """What a case costs beside time, from calls of their own after it was timed: memory, and energy where asked for."""
 
+from contextlib import nullcontext
+from dataclasses import asdict
+
 import torch
 
 from lnbench.implementations.torch_compiling import compilations
 from lnbench.measure.cuda import device_uuid
+from lnbench.measure.energy import EnergyCounter, NvmlCounter, RaplCounter, measure_energy
 from lnbench.measure.memory import memory_of
 from lnbench.measure.nvml import Nvml
-from lnbench.observed import DeviceMemory, MemoryUse
-from lnbench.planned import Stage
+from lnbench.observed import DeviceMemory, EnergyUse, MemoryUse
+from lnbench.planned import PlannedWorkload, Stage
+from lnbench.worker.calls import Kind, calls_for, fastest_block_s, kinds_for, one_call
 from lnbench.worker.cases import Cases, LiveCase
+
+BLOCK_S = 10e-3
+"""Between two looks at the counter: far shorter than its own steps, far longer than the look."""
 
 
 def measure_memory(cases: Cases) -> None:
@@ -19,6 +27,51 @@ def measure_memory(cases: Cases) -> None:
             _measure_one(cases, number, case)
             if nvml is not None:
                 _read_nvml(cases, number, case, nvml)
+
+
+def measure_energy_of(cases: Cases, *, planned: PlannedWorkload) -> None:
+    """The joules of each kind of call of each live case; a notice where no counter can be read."""
+    counter = _counter(cases)
+    for number, case in list(cases.live.items()):
+        for kind in kinds_for(planned.phases):
+            with cases.attempt(number, Stage.ENERGY):
+                if not _measure_energy(cases, number, case, kind, counter):
+                    cases.notice(None, "no-energy", f"energy was not measured: {_why_no_counter(cases)}")
+                    return
+
+
+def _counter(cases: Cases) -> EnergyCounter:
+    if cases.workload.is_cuda:
+        return NvmlCounter(Nvml(), device_uuid(cases.workload.device))
+    return RaplCounter()
+
+
+def _why_no_counter(cases: Cases) -> str:
+    if cases.workload.is_cuda:
+        return Nvml().missing or "this GPU tells no total energy"
+    return "the processor has no energy counter that this user may read (RAPL under /sys/class/powercap)"
+
+
+def _measure_energy(cases: Cases, number: int, case: LiveCase, kind: Kind, counter: EnergyCounter) -> bool:
+    """Report what a counter shows for one kind of call; False where it can't be read."""
+    if counter.read_j() is None:
+        return False
+    with case.prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
+        call = one_call(case.prepared, kind)
+        calls = calls_for(fastest_block_s(call, case.prepared.wait), BLOCK_S)
+
+        def block() -> int:
+            for _ in range(calls):
+                call()
+            case.prepared.wait()
+            return calls
+
+        found = measure_energy(block, counter)
+    if found is None:
+        return False
+    event = EnergyUse(process=cases.process, case=number, kind=kind.value, source=counter.source, **asdict(found))
+    cases.report(event)
+    return True
 
 
 def _measure_one(cases: Cases, number: int, case: LiveCase) -> None:

@@ -34,7 +34,7 @@ class Measure(_Frozen):
     """Measure these cases (by their number in the plan) on one workload.
 
     `pairs`: how many (x, dy) to rotate through. `budget_s`, `first_round`: less and later when a process before this
-    one died on the way.
+    one died on the way. `energy`: measure that too.
     """
 
     order: Literal["measure"] = "measure"
@@ -46,6 +46,7 @@ class Measure(_Frozen):
     first_round: int = 0
     seed: int
     pairs: int = 1
+    energy: bool = False
 
 
 Order = Annotated[Setup | Measure, Field(discriminator="order")]

@@ -19,7 +19,7 @@ from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
 from lnbench.record import Ended, Noticed, WorkerStarted
 from lnbench.worker.cases import Cases, PoisonedDeviceError, describe
-from lnbench.worker.costs import measure_memory
+from lnbench.worker.costs import measure_energy_of, measure_memory
 from lnbench.worker.judging import Judge, Judged
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Measure, Setup, WorkerChannel
@@ -95,6 +95,8 @@ class Session:
             self._take_turns(order, cases, setup_s=perf_counter() - started)
             judge.after()
             measure_memory(cases)
+            if order.energy:
+                measure_energy_of(cases, planned=order.workload)
         except PoisonedDeviceError:
             self._channel.flush()
             os._exit(POISONED_EXIT)

@@ -150,8 +150,8 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
             ),
             False,
             "nothing was built",
-            "Pays off: the whole steps (or calls of the last phase) after which compiling, first call included, has cost less "
-            "than the reference, and than eager.",
+            "Pays off: the steps (or calls of the last phase) after which compiling has cost less than the reference, and "
+            "less than eager, first calls included.",
         ),
         "conditions": Group(
             "Conditions",

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lnbench import __version__
-from lnbench.cli import baseline, check, compare, listing, report, run, schema, selftest
+from lnbench.cli import baseline, check, compare, doctor, listing, report, run, schema, selftest
 from lnbench.cli.common import Debug, Quiet, settings
 from lnbench.errors import ExitCode, LnbenchError, nearest
 
@@ -23,6 +23,8 @@ Examples:
   lnbench run quick
 
   lnbench run my_suite.yaml --plugin my_norms.py
+
+  lnbench doctor
 
   lnbench list implementations
 
@@ -69,6 +71,7 @@ app.command(name="run", no_args_is_help=True)(run.run)
 app.command(name="check", no_args_is_help=True)(check.check)
 app.command(name="baseline", no_args_is_help=True)(baseline.baseline)
 app.command(name="compare", no_args_is_help=True)(compare.compare)
+app.command(name="doctor")(doctor.doctor)
 app.command(name="selftest")(selftest.selftest)
 app.add_typer(listing.app, name="list")
 app.command(name="report", no_args_is_help=True)(report.report)

@@ -1,4 +1,4 @@
-"""The worker's door: `python -m lnbench.worker ORDERS_FD MESSAGES_FD`, or `--describe PLUGIN...`."""
+"""The worker's door: `python -m lnbench.worker ORDERS_FD MESSAGES_FD`, or `--describe`, `--survey`, `--try`."""
 
 import faulthandler
 import sys
@@ -30,12 +30,21 @@ def serve(orders_fd: int, messages_fd: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve, or describe plug-ins to whoever reads the given descriptor."""
+    """Serve, or answer one question to whoever reads the given descriptor."""
     faulthandler.enable()
     if arguments[0] == "--describe":
         from lnbench.worker.description import describe_plugins
 
         describe_plugins(int(arguments[1]), arguments[2:])
+    elif arguments[0] == "--survey":
+        retain_heap()
+        from lnbench.worker.survey import survey
+
+        survey(int(arguments[1]), int(arguments[2]), arguments[3])
+    elif arguments[0] == "--try":
+        from lnbench.worker.trials import try_it
+
+        try_it(int(arguments[1]), arguments[2])
     else:
         serve(int(arguments[0]), int(arguments[1]))
 

@@ -150,8 +150,8 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
             ),
             False,
             "nothing was built",
-            "Pays off: the steps (or calls of the last phase) after which compiling has cost less than the reference, and "
-            "less than eager, first calls included.",
+            "Pays off: the steps (or calls of the last phase) after which compiling has cost less than the reference, "
+            "and than eager, first calls included.",
         ),
         "conditions": Group(
             "Conditions",

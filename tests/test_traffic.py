@@ -261,6 +261,47 @@ def test_bytes_equal_a_slow_count_over_explicit_tensors(function, phase, workloa
     assert found.bytes == counted_slowly(function, phase, workload, twice=twice)
 
 
+FROZEN = st.sets(st.sampled_from(["dx", "dweight", "dbias"]), min_size=1)
+
+
+def backward_counted_slowly(function, workload, *, wanted, twice):
+    """The bytes of a backward that some gradients are not asked of: what each wanted one reads, each tensor once."""
+    shape, channels = workload.shape, workload.shape[1]
+    own_rows = {"batch_norm": (channels,), "group_norm": (shape[0], workload.groups)}
+    rows = own_rows.get(function, shape[:2] if function == "instance_norm" else shape[:1])
+    parameters = workload.normalized_shape if function in ("layer_norm", "rms_norm") else (channels,)
+    kind = {"stat": "float64" if workload.dtype == "float64" else "float32", "data": workload.dtype}
+    size_b = {
+        "data": array_of(kind["data"], *shape).nbytes,
+        "stat": array_of(kind["stat"], *rows).nbytes,
+        "parameter": array_of(workload.param_dtype, *parameters).nbytes,
+    }
+    has = {"dx": True, "dweight": workload.affine != "none", "dbias": workload.affine == "both"}
+    has["dbias"] &= function != "rms_norm"
+    asked = {name for name in wanted if has[name]}
+    in_eval = function == "batch_norm" and workload.norm_mode == "eval"
+    mean, scale = ("running mean", "running var") if in_eval else ("mean", "rstd")
+    reads = {
+        "dx": {"dy", scale} | (set() if in_eval else {"x", mean}) | ({"weight"} if has["dweight"] else set()),
+        "dweight": {"dy", "x", mean, scale},
+        "dbias": {"dy"},
+    }
+    names = [*asked, *set().union(*(reads[name] for name in asked))]
+    if "mean" in names and function == "rms_norm":
+        names.remove("mean")
+    if twice and "dx" in asked and not in_eval:
+        names += ["x", "dy"]
+    sizes = dict.fromkeys(("x", "dy", "dx"), "data") | dict.fromkeys(("mean", "rstd"), "stat")
+    return sum(size_b[sizes.get(name, "parameter")] for name in names)
+
+
+@given(FUNCTION_NAMES, WORKLOADS, FROZEN, st.booleans())
+def test_bytes_of_a_backward_with_frozen_parameters_equal_a_slow_count(function, workload, wanted, twice):
+    found = minimum_bytes(function, BACKWARD, workload, cache_b=1 if twice else HUGE_CACHE_B, gradients=sorted(wanted))
+
+    assert found.bytes == backward_counted_slowly(function, workload, wanted=wanted, twice=twice)
+
+
 @given(st.lists(SIZES, min_size=2, max_size=4), st.data(), st.sampled_from(Phase))
 def test_layer_norm_bytes_depend_on_rows_and_features_alone(shape, data, phase):
     dims = data.draw(st.integers(1, len(shape)))

@@ -30,7 +30,7 @@ SURVEY_TIMEOUT_S = 120.0
 TRIAL_TIMEOUT_S = 180.0
 """A first import of a large framework, or a first compilation, on a slow disk."""
 
-START_S = 2.5
+START_S = 4.0
 """Roughly what a worker takes before and beside its rounds, per process."""
 
 LEAST_BUDGET_S = 0.3

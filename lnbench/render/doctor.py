@@ -16,7 +16,7 @@ from lnbench.units import format_bytes, format_percent, format_seconds, format_s
 
 _BAR_WIDTH = 40
 _STYLES = {Level.FINE: "green", Level.NOTE: "", Level.WARNING: "yellow", Level.UNFIT: "bold red"}
-_MARKS = {"works": "green", "fails": "bold red", "absent": "dim"}
+_MARKS = {"works": "green", "fails": "bold red"}
 
 
 def render_fitness(fitness: Fitness) -> RenderableType:
@@ -122,9 +122,8 @@ def _trials(fitness: Fitness) -> RenderableType:
             absent.setdefault(trial.detail, []).append(trial.name)
             continue
         grid.add_row(Text(trial.name), Text(trial.status, style=_MARKS[trial.status]), Text(plain(trial.detail)))
-    for detail, names in absent.items():
-        grid.add_row(Text(", ".join(names)), Text("absent", style=_MARKS["absent"]), Text(plain(detail)))
-    return grid
+    rest = (Text(f"absent: {', '.join(names)} ({plain(detail)})", style="dim") for detail, names in absent.items())
+    return Group(grid, *rest)
 
 
 def _findings(fitness: Fitness) -> RenderableType:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from lnbench.worker.cases import Cases
 from lnbench.worker.judging import Judge
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.rounds import PROBE_EVERY_ROUNDS, Rounds
-from lnbench.worker.watching import Watch
+from lnbench.worker.watching import LOOK_EVERY_S, Watch
 from lnbench.workload import Phase, Workload
 
 
@@ -138,7 +139,9 @@ class ScriptedSampler:
         return Sample(wall_s={name: 5e-5})
 
 
-def timed(made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phases=tuple(Phase)) -> list[Turn]:
+def timed(
+    made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phases=tuple(Phase), watcher=None
+) -> list[Turn]:
     """Run rounds over built cases until no case is left or the budget of calls is spent; gives the turns reported."""
     counting = _CountingRounds(sampler, rounds)
     running = Rounds(
@@ -154,7 +157,7 @@ def timed(made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phase
         first_round=0,
         seed=5,
         probe=ProbeTurns(OneCopy(lambda: None), counting, process=0, workload_number=0),
-        watch=Watch(made, Unwatched(), workload_number=0),
+        watch=Watch(made, watcher or Unwatched(), workload_number=0, now=count(0, LOOK_EVERY_S).__next__),
         on_device=False,
     )
     with suppress(_EnoughError):

@@ -1,0 +1,182 @@
+"""A GPU's conditions and energy through a recorded NVML: nothing that it refuses ends or empties anything else."""
+
+import pynvml
+import pytest
+from fabricate import case, noisy_turns, run, workload
+from fake_clocks import HostClock
+from fake_nvml import ASKED, CODES, FakeNvml
+from stage import cases, timed
+from stage import workload as small
+
+from lnbench.measure.energy import NvmlCounter, measure_energy
+from lnbench.measure.nvml import Nvml
+from lnbench.measure.sampler import HostSampler
+from lnbench.measure.watch import PROCESSES_EVERY_S, GpuWatcher, Look
+from lnbench.observed import Conditions
+from lnbench.planned import Status
+from lnbench.summaries import summarize
+
+HOT = pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
+CAPPED = pynvml.nvmlClocksThrottleReasonSwPowerCap
+
+
+def watcher(uuid="second", **script):
+    return GpuWatcher(Nvml(FakeNvml(**script)), uuid)
+
+
+def test_a_card_tells_clocks_power_temperature_and_what_holds_it_back():
+    found = watcher(reasons=[HOT | CAPPED]).look()
+
+    assert found.readings == {
+        "sm_clock_hz": 1980e6,
+        "memory_clock_hz": 2619e6,
+        "power_w": 312.5,
+        "temperature_c": 54.0,
+        "foreign_processes": 0.0,
+    }
+    assert set(found.throttling) == {"hw_thermal_slowdown", "sw_power_cap"}
+
+
+def test_a_mig_slice_tells_what_nvml_tells_of_slices_and_says_what_is_missing():
+    watching = watcher("MIG-slice")
+
+    assert watching.look() == Look({"foreign_processes": 0.0})
+    ((code, text),) = watching.notices()
+    assert code == "nvml-partial"
+    assert "DeviceGetPowerUsage: Not Supported" in text
+
+
+def test_other_processes_on_the_card_are_said_and_listed_once_a_second():
+    nvml = Nvml(FakeNvml(others=2))
+    listed = []
+    library = nvml._library.nvmlDeviceGetComputeRunningProcesses
+    nvml._library.nvmlDeviceGetComputeRunningProcesses = lambda handle: listed.append(handle) or library(handle)
+    now = iter([0.0, 0.0, 0.5, PROCESSES_EVERY_S, PROCESSES_EVERY_S])
+    watching = GpuWatcher(nvml, "first", now=lambda: next(now))
+
+    looks = [watching.look() for _ in range(3)]
+
+    assert [look.readings["foreign_processes"] for look in looks] == [2, 2, 2]
+    assert len(listed) == 2
+    assert watching.notices()[0][0] == "gpu-shared"
+
+
+def test_a_card_that_falls_off_the_bus_leaves_its_fields_empty_from_then_on():
+    watching = watcher(lost_after=1)
+
+    first, second = watching.look(), watching.look()
+
+    assert "sm_clock_hz" in first.readings
+    assert "sm_clock_hz" not in second.readings
+    assert any("GPU is lost" in text for _, text in watching.notices())
+
+
+@pytest.mark.parametrize("function", ASKED)
+@pytest.mark.parametrize("code", CODES)
+def test_no_error_of_nvml_ends_a_look_or_a_reading_of_energy(code, function):
+    nvml = Nvml(FakeNvml(failing={function: code}))
+    watching = GpuWatcher(nvml, "first")
+
+    watching.look()
+    energy = NvmlCounter(nvml, "first").read_j()
+
+    assert (energy is None) == (function in {"nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetHandleByUUID"})
+    assert nvml.memory("first").device_b is None or function != "nvmlDeviceGetMemoryInfo"
+    assert any(function.removeprefix("nvml") in text for _, text in watching.notices()) or not nvml.unanswered
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_error_of_nvml_leaves_the_rounds_complete(code):
+    made, heard = cases({"fused": "fused"}, small(8, 16))
+    made.build_all()
+
+    turns = timed(
+        made,
+        heard,
+        HostSampler(),
+        rounds=4,
+        watcher=watcher("first", failing=dict.fromkeys(ASKED, code)),
+    )
+
+    assert {turn.round for turn in turns if turn.case == 0} == {0, 1, 2, 3}
+    assert heard.ends() == {}
+
+
+def test_a_library_that_does_not_start_leaves_every_look_empty_and_says_why():
+    watching = GpuWatcher(Nvml(FakeNvml(failing={"nvmlInit": pynvml.NVML_ERROR_LIBRARY_NOT_FOUND})), "first")
+
+    assert watching.look() == Look()
+    assert watching.notices() == [("no-nvml", "the GPU's conditions are not read: NVML: NVML Shared Library Not Found")]
+
+
+def throttled(*rounds):
+    """A look at each of these rounds, throttled."""
+    return [
+        Conditions(
+            process=0,
+            workload=0,
+            first_round=number,
+            last_round=number,
+            seconds=0.05,
+            readings={"sm_clock_hz": 1e9},
+            throttling=("hw_thermal_slowdown",),
+        )
+        for number in rounds
+    ]
+
+
+def test_a_throttled_round_is_dropped_whole_the_pairing_kept_and_the_count_shown():
+    turns = list(noisy_turns({0: 2e-4, 1: 1e-4}, rounds=20, copy_s=1e-4))
+    slowed = [
+        turn.model_copy(update={"wall_s": {name: 9 * seconds for name, seconds in turn.wall_s.items()}})
+        if turn.round in {3, 7} and turn.case == 0
+        else turn
+        for turn in turns
+    ]
+    planned, lineup = [workload()], [case("eager"), case("fused")]
+    spoiled = run(planned, lineup, [*slowed, *throttled(3, 7)])
+    without = run(planned, lineup, [turn for turn in turns if turn.round not in {3, 7}])
+
+    found = {(row.implementation, row.phase): row for row in summarize(spoiled)}
+    expected = {(row.implementation, row.phase): row for row in summarize(without)}
+
+    for key, row in found.items():
+        assert (row.speedup, row.speedup_low, row.median_s, row.percent_of_copy, row.rounds) == (
+            expected[key].speedup,
+            expected[key].speedup_low,
+            expected[key].median_s,
+            expected[key].percent_of_copy,
+            18,
+        )
+        assert row.dropped_rounds == 2
+        assert row.status is Status.OK
+        assert row.throttling == "hw_thermal_slowdown"
+
+
+def test_too_many_throttled_rounds_make_a_case_unstable_with_its_times_shown():
+    turns = noisy_turns({0: 1e-4}, rounds=20)
+    rows = summarize(run([workload()], [case("fused")], [*turns, *throttled(*range(8))]))
+
+    assert {row.status for row in rows} == {Status.UNSTABLE}
+    assert rows[0].reason.startswith("8 of 20 rounds were spoiled: the GPU was too hot")
+    assert rows[0].rounds == 12
+
+
+def test_the_energy_of_a_recorded_counter_comes_out_exactly():
+    clock = HostClock()
+    nvml = Nvml(FakeNvml(energy_mj=lambda: 250 * (clock.ns // 10**6) // 100 * 100))  # 250 W, in steps of 0.1 J
+
+    def block():
+        clock.take(10**7)
+        return 10
+
+    found = measure_energy(
+        block,
+        NvmlCounter(nvml, "first"),
+        now=lambda: clock.ns * 1e-9,
+        rest=lambda seconds: clock.take(int(seconds * 1e9)),
+    )
+
+    assert found.joules / found.window_s == pytest.approx(250, rel=1e-3)
+    assert found.calls == pytest.approx(1000 * found.window_s)
+    assert found.unusable == "the work used no more power than idling"  # it was the same 250 W all along

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from lnbench.evidence import Evidence
+from lnbench.observed import MemoryUse
+from lnbench.planned import Stage, Status
 from lnbench.record import Condensed, Ended, Event, Noticed, Run, RunFinished, Turn, WorkerStarted, WorkloadFinished
 from lnbench.speedups import Speedups
 
-KEPT = (WorkerStarted, WorkloadFinished, Ended, Noticed, RunFinished, Condensed)
+KEPT = (WorkerStarted, WorkloadFinished, Ended, MemoryUse, Noticed, RunFinished, Condensed)
 """Events that tell how a run went, beside the samples."""
 
 
@@ -29,6 +31,9 @@ def _rows(run: Run) -> Iterator[Event]:
     speedups = Speedups(evidence)
     for number, case in enumerate(run.header.cases):
         planned = run.header.workloads[case.workload]
+        status, reason = evidence.status(number)
+        if status is Status.UNSTABLE:  # followed from conditions, which are not kept
+            yield Ended(process=0, case=number, status=status, stage=Stage.TIMING, reason=reason)
         for phase in planned.phases:
             for clock in planned.clocks:
                 series = evidence.row(number, phase, clock=clock).series

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lnbench.across import Mean, Spread, mean_of
 from lnbench.conditions import Circumstances, obstacles
 from lnbench.evidence import Evidence
+from lnbench.planned import Status
 from lnbench.record import Run
 from lnbench.row_summary import RowSummary
 from lnbench.speedups import Speedups
@@ -146,7 +147,7 @@ def contrast_sides(run: Side, *, margin: float | None) -> list[Contrast]:
         if base_row is None or (base_row.median_s is None and row.median_s is None):
             continue
         planned = run.evidence.case(row.case)
-        finding = _without_times(base_row, there="the base") or _without_times(row, there="the head")
+        finding = _unfit(base_row, there="the base") or _unfit(row, there="the head")
         found.append(
             Contrast(
                 key=key,
@@ -188,7 +189,7 @@ def _contrast(
     differences = obstacles(base.circumstances(row), head.circumstances(partner), allowed=different)
     if differences:
         return replace(contrast, finding=Finding(Verdict.NOT_COMPARABLE, "; ".join(map(str, differences))))
-    finding = _without_times(partner, there="head")
+    finding = _unfit(partner, there="head") or _unfit(row, there="base")
     if finding:
         return replace(contrast, finding=finding)
     return _settled(replace(contrast, base=base.locations(row), head=head.locations(partner)))
@@ -204,10 +205,14 @@ def _settled(contrast: Contrast) -> Contrast:
     return contrast
 
 
-def _without_times(row: RowSummary, *, there: str) -> Finding | None:
-    if row.median_s is not None:
-        return None
-    return Finding(Verdict.MISSING, f"{there} ended as {row.status}{f': {row.reason}' if row.reason else ''}")
+def _unfit(row: RowSummary, *, there: str) -> Finding | None:
+    """Why there is nothing to judge: no times, or times that the machine spoiled."""
+    why = f": {row.reason}" if row.reason else ""
+    if row.median_s is None:
+        return Finding(Verdict.MISSING, f"{there} ended as {row.status}{why}")
+    if row.status is Status.UNSTABLE:
+        return Finding(Verdict.INCONCLUSIVE, f"{there} is unstable{why}")
+    return None
 
 
 def _join(base: Side, head: Side) -> dict[RowKey, RowSummary]:

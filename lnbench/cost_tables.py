@@ -94,7 +94,7 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
                 CostColumn("GB/s", _number("gb_per_s")),
                 CostColumn("% of copy", _number("percent_of_copy", 2)),
                 CostColumn("page faults a call", _number("faults_per_call", 2)),
-                CostColumn("limited by", lambda row: row.limited_by),
+                CostColumn("limited by", lambda row: row.limited_by.removesuffix("-bound").replace("-", " ")),
             ),
             True,
             "no bytes are known for these functions",
@@ -198,7 +198,8 @@ def _lines(table: WorkloadTable, group: Group) -> Iterator[tuple[tuple[str, ...]
     """What each line begins with, and the row that it tells of."""
     for case in table.rows:
         if group.by_phase:
-            yield from (((case.title, cell.phase.value), cell) for cell in case.cells)
+            timed = (cell for cell in case.cells if cell.median_s is not None)
+            yield from (((case.title, cell.phase.value), cell) for cell in timed)
         else:
             whole = (cell for cell in case.cells if cell.phase is Phase.FORWARD_BACKWARD)
             yield (case.title,), next(whole, case.cells[-1])

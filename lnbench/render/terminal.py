@@ -1,5 +1,6 @@
 """A run for the terminal, with rich: the widest of three layouts that fits."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -19,6 +20,7 @@ from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_
 Layout = Literal["side by side", "stacked", "short"]
 _LAYOUTS: tuple[Layout, ...] = ("side by side", "stacked", "short")
 _UNLIMITED = 10_000
+_HEADING_WIDTH = 12
 _TITLE_WIDTH = 22
 """Longer names are broken where cells have two lines anyway."""
 
@@ -66,7 +68,7 @@ def _render_costs(table: CostTable) -> RenderableType:
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in table.headings:
         is_text = heading in {"implementation", "phase", "bound", "limited by", "throttling"}
-        grid.add_column(heading, justify="left" if is_text else "right", overflow="fold")
+        grid.add_column(heading, justify="left" if is_text else "right", overflow="fold", no_wrap=heading == "phase")
     for row in table.rows:
         grid.add_row(*(Text(plain(text)) for text in row))
     notes = [Text(plain(table.note), style="dim")] if table.note else []

@@ -68,7 +68,12 @@ def _render_costs(table: CostTable) -> RenderableType:
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in table.headings:
         is_text = heading in {"implementation", "phase", "bound", "limited by", "throttling"}
-        grid.add_column(heading, justify="left" if is_text else "right", overflow="fold", no_wrap=heading == "phase")
+        grid.add_column(
+            "\n".join(textwrap.wrap(heading, _HEADING_WIDTH)),
+            justify="left" if is_text else "right",
+            overflow="fold",
+            no_wrap=heading != "implementation",
+        )
     for row in table.rows:
         grid.add_row(*(Text(plain(text)) for text in row))
     notes = [Text(plain(table.note), style="dim")] if table.note else []

@@ -25,7 +25,7 @@ class Workers:
         self._scripts = deque(scripts)
         self.started = []
 
-    def __call__(self, setup, *, verbose):
+    def __call__(self, setup, *, verbose, compile_cache):
         script = self._scripts.popleft() if len(self._scripts) > 1 else self._scripts[0]
         self.started.append(Worker(setup, script))
         return self.started[-1]

@@ -6,6 +6,7 @@ from fabricate import case, everything, run, turn, workload
 from golden_files import expected
 from rich.console import Console
 
+from lnbench.cli.common import COLUMN_GROUPS
 from lnbench.cost_tables import GROUPS, TIME, cost_table
 from lnbench.render.terminal import render_run
 from lnbench.view import view_run
@@ -28,8 +29,8 @@ def test_every_group_is_as_expected(width):
 def test_time_alone_is_what_is_shown_unless_asked():
     made = everything()
 
-    assert "saved for backward" not in text_of(made, (TIME,), width=160)
-    assert "saved for backward" in text_of(made, (TIME, "memory"), width=160)
+    assert "NVML" not in text_of(made, (TIME,), width=160)
+    assert "temporary\n" in "\n".join(line.strip() for line in text_of(made, (TIME, "memory"), width=160).splitlines())
 
 
 @pytest.mark.parametrize("name", sorted(set(GROUPS) - {"traffic"}))
@@ -49,6 +50,10 @@ def test_columns_in_which_nothing_stands_are_left_out():
 
     assert "% of copy" not in found.headings
     assert {len(row) for row in found.rows} == {len(found.headings)}
+
+
+def test_the_command_line_knows_every_group():
+    assert (TIME, *GROUPS) == COLUMN_GROUPS
 
 
 def test_an_unknown_group_names_the_nearest(tmp_path):

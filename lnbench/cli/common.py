@@ -109,11 +109,14 @@ AllowDifferent = Annotated[
     ),
 ]
 
+COLUMN_GROUPS = ("time", "traffic", "memory", "energy", "accuracy", "compile", "conditions")
+"""The groups of columns, by name; known here too, so that a mistyped one is told before anything heavy is loaded."""
+
 Columns = Annotated[
     list[str] | None,
     typer.Option(
         metavar="GROUP,...",
-        help="What the terminal shows: time, traffic, memory, energy, accuracy, compile, conditions, or all.",
+        help=f"What the terminal shows: {', '.join(COLUMN_GROUPS)}, or all.",
         show_default="time",
     ),
 ]
@@ -141,14 +144,11 @@ def chosen_conditions(names: list[str] | None) -> tuple[str, ...]:
 
 def chosen_columns(names: list[str] | None) -> tuple[str, ...]:
     """The groups of columns that were asked for. Raises UsageError for a name that is none."""
-    from lnbench.cost_tables import GROUPS, TIME
-
-    known = (TIME, *GROUPS)
-    chosen = split_commas(names) or (TIME,)
+    chosen = split_commas(names) or COLUMN_GROUPS[:1]
     for name in chosen:
-        if name not in (*known, "all"):
-            raise UsageError(f'--columns: unknown group "{name}"', hint=nearest(name, known))
-    return known if "all" in chosen else tuple(dict.fromkeys(chosen))
+        if name not in (*COLUMN_GROUPS, "all"):
+            raise UsageError(f'--columns: unknown group "{name}"', hint=nearest(name, COLUMN_GROUPS))
+    return COLUMN_GROUPS if "all" in chosen else tuple(dict.fromkeys(chosen))
 
 
 def split_commas(values: list[str] | None) -> tuple[str, ...]:

@@ -20,7 +20,8 @@ from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_
 Layout = Literal["side by side", "stacked", "short"]
 _LAYOUTS: tuple[Layout, ...] = ("side by side", "stacked", "short")
 _UNLIMITED = 10_000
-_HEADING_WIDTH = 12
+_HEADING_WIDTH = 9
+_LEAST_TITLE_WIDTH = 10
 _TITLE_WIDTH = 22
 """Longer names are broken where cells have two lines anyway."""
 
@@ -69,10 +70,11 @@ def _render_costs(table: CostTable) -> RenderableType:
     for heading in table.headings:
         is_text = heading in {"implementation", "phase", "bound", "limited by", "throttling"}
         grid.add_column(
-            "\n".join(textwrap.wrap(heading, _HEADING_WIDTH)),
+            heading if heading == "implementation" else "\n".join(textwrap.wrap(heading, _HEADING_WIDTH)),
             justify="left" if is_text else "right",
             overflow="fold",
-            no_wrap=heading != "implementation",
+            no_wrap=heading not in {"implementation", "limited by", "throttling"},
+            min_width=_LEAST_TITLE_WIDTH if heading == "implementation" else None,
         )
     for row in table.rows:
         grid.add_row(*(Text(plain(text)) for text in row))

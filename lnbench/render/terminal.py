@@ -20,7 +20,7 @@ from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_
 Layout = Literal["side by side", "stacked", "short"]
 _LAYOUTS: tuple[Layout, ...] = ("side by side", "stacked", "short")
 _UNLIMITED = 10_000
-_HEADING_WIDTH = 9
+_HEADING_WIDTH = 8
 _LEAST_TITLE_WIDTH = 10
 _TITLE_WIDTH = 22
 """Longer names are broken where cells have two lines anyway."""
@@ -69,8 +69,9 @@ def _render_costs(table: CostTable) -> RenderableType:
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in table.headings:
         is_text = heading in {"implementation", "phase", "bound", "limited by", "throttling"}
+        stacked = "\n".join(textwrap.wrap(heading, _HEADING_WIDTH, break_long_words=False))
         grid.add_column(
-            heading if heading == "implementation" else "\n".join(textwrap.wrap(heading, _HEADING_WIDTH)),
+            stacked,
             justify="left" if is_text else "right",
             overflow="fold",
             no_wrap=heading not in {"implementation", "limited by", "throttling"},

@@ -99,6 +99,7 @@ def _settings(header: Header) -> Iterator[tuple[str, str]]:
     yield "last-level cache (B)", str(environment.caches.last_level_b or "")
     yield "memory (GiB)", f"{environment.memory_b / 2**30:.0f}"
     yield "libc", environment.libc
+    yield from environment.settings.items()
     yield "GPUs", ", ".join(gpu.name for gpu in environment.gpus)
     yield "GPU driver", environment.gpu_driver or ""
     yield "suite", header.suite

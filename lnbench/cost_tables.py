@@ -84,6 +84,10 @@ def _repeats(row: RowSummary) -> str:
     return "" if row.repeats is None else "yes" if row.repeats else "no"
 
 
+def _denormals(row: RowSummary) -> str:
+    return "" if row.flushes_denormals is None else "flushed" if row.flushes_denormals else "kept"
+
+
 GROUPS: Mapping[str, Group] = MappingProxyType(
     {
         "traffic": Group(
@@ -167,6 +171,7 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
                 CostColumn("power", _number("power_w", 3, unit=" W")),
                 CostColumn("hottest", _number("temperature_c", 3, unit=" °C")),
                 CostColumn("throttling", lambda row: row.throttling or ""),
+                CostColumn("denormals", _denormals),
             ),
             False,
             "no conditions were read",

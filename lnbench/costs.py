@@ -131,9 +131,12 @@ def _energy_columns(evidence: Evidence, number: int, phase: Phase, *, minimum_by
 
 
 def _condition_columns(evidence: Evidence, number: int) -> dict[str, Any]:
+    device = evidence.planned_workload(number).workload.device
+    modes = {worker.flushes_denormals for worker in evidence.workers if worker.device == device} - {None}
+    columns: dict[str, Any] = {"flushes_denormals": any(modes) if modes else None}
     looks = evidence.conditions[evidence.case(number).workload]
     if not looks:
-        return {}
+        return columns
     seconds = sum(look.seconds for look in looks)
 
     def middle(name: str) -> float | None:
@@ -145,7 +148,7 @@ def _condition_columns(evidence: Evidence, number: int) -> dict[str, Any]:
         return sum(values) / seconds if values and seconds > 0 else None
 
     steal = [look.readings["steal_share"] * look.seconds for look in looks if "steal_share" in look.readings]
-    return {
+    return columns | {
         "dropped_rounds": evidence.dropped_rounds(number),
         "steal_percent": 100 * sum(steal) / seconds if steal and seconds > 0 else None,
         "quota_percent": None if (found := per_second("throttled_s")) is None else 100 * found,

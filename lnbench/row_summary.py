@@ -99,3 +99,4 @@ class RowSummary:
     power_w: float | None = None
     temperature_c: float | None = None
     throttling: str | None = None
+    flushes_denormals: bool | None = None

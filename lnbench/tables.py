@@ -119,6 +119,7 @@ RESULT_COLUMNS = _columns(
     power_w="float64",
     temperature_c="float64",
     throttling="string",
+    flushes_denormals="boolean",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

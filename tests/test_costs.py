@@ -208,3 +208,20 @@ def test_an_unstable_row_stays_unstable_in_a_compact_baseline():
     assert before.status is after.status is Status.UNSTABLE
     assert before.reason == after.reason
     assert after.median_s == before.median_s
+
+
+@pytest.mark.parametrize(("cache", "noticed"), [("cold", True), ("hot", False)])
+def test_more_than_105_percent_of_a_cold_copy_is_noticed(cache, noticed):
+    steps = range(8)
+    copies = [turn(PROBE_CASE, 0, round=step, wall_s={"copy": 1.1e-4}) for step in steps]
+    row = only([*(turn(0, 1e-4, round=step) for step in steps), *copies], phase=Phase.INFERENCE, cache=cache)
+
+    assert row.percent_of_copy == pytest.approx(110, rel=0.01)
+    assert ("beats-copy" in {notice.code for notice in row.notices}) is noticed
+
+
+def test_the_mode_of_denormals_is_told():
+    quick = started(1e-7).model_copy(update={"flushes_denormals": True})
+
+    assert only([quick, turn(0, 1e-4)]).flushes_denormals is True
+    assert only([started(1e-7), turn(0, 1e-4)]).flushes_denormals is None

@@ -60,8 +60,12 @@ def dry_run(plan: Plan) -> RenderableType:
     return Group(table, plan_line(plan))
 
 
-def plan_line(plan: Plan) -> RenderableType:
-    """How many cases there are, what is left out and why, and about how long it takes."""
+ENERGY_S = 11.0
+"""What the energy of a case takes: for each of two kinds of call two idle seconds, two of calls, and warm-up."""
+
+
+def plan_line(plan: Plan, *, energy: bool = False) -> RenderableType:
+    """How many cases there are, what is left out and why, and about how long it takes; `energy` takes more."""
     workloads = len({case.workload for case in plan.cases if case.status is None})
     sampling = plan.sampling
     lines = [
@@ -70,6 +74,9 @@ def plan_line(plan: Plan) -> RenderableType:
         f"about {format_duration(plan.estimated_s)}"
     ]
     lines += [f"  {status}: {_count(count, 'case')}: {reason}" for (status, reason), count in plan.set_aside.items()]
+    if energy:
+        more_s = plan.measurable * ENERGY_S
+        lines.append(f"  energy: about {format_duration(more_s)} more, where there is a counter")
     return Text("\n".join(plain(line) for line in lines))
 
 

@@ -96,7 +96,7 @@ def run(
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions, measure
 
-    message(str(plan_line(prepared.plan)))
+    message(str(plan_line(prepared.plan, energy=energy)))
     options = RunOptions(
         reports=REPORTS,
         folder=output,

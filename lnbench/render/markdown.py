@@ -52,6 +52,8 @@ def _machine(header: Header) -> Iterator[tuple[str, str]]:
         if size_b is not None:
             yield name, format_bytes(size_b)
     yield "memory", format_bytes(environment.memory_b)
+    if environment.settings:
+        yield "settings", markdown(", ".join(f"{name} {value}" for name, value in environment.settings.items()))
     for gpu in environment.gpus:
         memory = f", {format_bytes(gpu.memory_b)}" if gpu.memory_b is not None else ""
         yield f"GPU {gpu.index}", markdown(f"{gpu.name}{memory}")

@@ -60,7 +60,8 @@ def limited_by(*, launch_share: float, fault_share: float, percent_of_copy: floa
         return "page-fault-bound"
     if launch_share >= LIMIT_SHARE:
         return "launch-bound"
-    if percent_of_copy is not None and percent_of_copy >= BANDWIDTH_PERCENT:
+    moves_bytes = launch_share <= LIMIT_SHARE / 2  # else the copy is no measure of bandwidth either
+    if moves_bytes and percent_of_copy is not None and percent_of_copy >= BANDWIDTH_PERCENT:
         return "bandwidth-bound"
     return ""
 

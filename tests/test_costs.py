@@ -62,6 +62,7 @@ def test_backward_repeats_only_if_it_always_did(repeats, told):
         (0.0, 0.0, 50.0, ""),
         (0.0, 0.0, 70.0, "bandwidth-bound"),
         (0.5, 0.0, 90.0, "launch-bound"),
+        (0.3, 0.0, 90.0, ""),
         (0.9, 0.5, 90.0, "page-fault-bound"),
         (0.49, 0.49, None, ""),
     ],

@@ -172,6 +172,36 @@ def test_nvml_memory_stands_in_the_results(trial):
     assert (trial.rows.nvml_device_bytes > 0).all()
 
 
+def test_the_gpu_s_conditions_stand_in_the_results(trial):
+    assert (trial.rows.sm_clock_hz > 0).all()
+    assert (trial.rows.power_w > 0).all()
+    assert (trial.rows.temperature_c > 0).all()
+
+
+def test_the_caching_allocator_s_memory_adds_up(trial):
+    rows = trial.rows[(trial.rows.input_shape == "4096x4096") & (trial.rows.implementation == "fused")]
+    step, forward = (rows[rows.phase == phase].iloc[0] for phase in ("forward_backward", "forward"))
+    x_b = 4096 * 4096 * 4
+
+    assert forward.output_bytes == x_b
+    assert forward.saved_bytes == 2 * 4096 * 4  # mean and rstd
+    assert forward.peak_memory_bytes >= x_b + forward.saved_bytes
+    assert 2 * x_b < step.peak_memory_bytes < 3 * x_b
+
+
+def test_energy_is_told_where_the_card_counts_it(tmp_path):
+    (tmp_path / "trial.yaml").write_text(SUITE.replace("[[8, 16], [4096, 4096]]", "[[4096, 4096]]"))
+    done = run_lnbench(tmp_path, "run", "trial.yaml", "--energy", "--only", "cache=hot", "--output", "run")
+    rows = results(tmp_path / "run")
+    whole = rows[rows.phase.isin(["inference", "forward_backward"])]
+    told = whole.energy_per_call_j.dropna()
+
+    assert done.code == 0
+    assert (told > 0).all()
+    assert len(told) or whole.notices.str.contains("no-energy").any()
+    assert rows[rows.phase == "backward"].energy_per_call_j.isna().all()
+
+
 def test_every_device_sample_of_the_run_was_kept_or_dropped_whole(trial):
     turns = [line for line in journal(trial.run) if line["event"] == "turn" and line["case"] >= 0]
 

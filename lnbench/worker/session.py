@@ -94,7 +94,8 @@ class Session:
             judge.before()
             self._take_turns(order, cases, setup_s=perf_counter() - started)
             judge.after()
-            measure_memory(cases)
+            if self._setup.process == 0:  # it is the same every time
+                measure_memory(cases)
             if order.energy:
                 measure_energy_of(cases, planned=order.workload)
         except PoisonedDeviceError:

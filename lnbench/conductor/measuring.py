@@ -101,7 +101,8 @@ def measure(
             energy=options.energy,
             compile_cache=cache,
         )
-        if prepared.missing_nvml:
+        uses_gpu = any(plan.workloads[case.workload].workload.is_cuda for case in plan.cases if case.status is None)
+        if prepared.missing_nvml and uses_gpu:
             runner.notice("no-nvml", f"GPU memory is not read: {prepared.missing_nvml}")
         finished = runner.measure()
         if finished and (cases := again(read_run(folder))):

@@ -9,11 +9,12 @@ from command import run_lnbench
 from fabricate import ENVIRONMENT, case, run, turn, workload
 
 from lnbench.analysis.fitness import NOISY, QUIET, UNFIT, Fitness, Level, Noise, Read, noise_of, weigh
+from lnbench.conductor.outputs import plain_text
 from lnbench.examined import Bandwidth, Survey, Trial
 from lnbench.gate import doctor
 from lnbench.measure.environment import read_settings
 from lnbench.observed import Conditions
-from lnbench.render.doctor import render_json
+from lnbench.render.doctor import render_fitness, render_json
 from lnbench.workload import Phase
 
 READ = Read(environment=ENVIRONMENT, load=0.1, on_battery=None, free_memory_b=8 << 30, shadowing="")
@@ -151,6 +152,28 @@ def test_json_has_no_infinity():
     fitness = Fitness(READ, (SURVEY,), noise_of(twins(0.5), seconds=20.0), (), ())
 
     assert json.loads(render_json(fitness))["surveys"][0]["threads"] == 2
+
+
+def test_spoiled_identical_work_resolves_nothing_and_is_still_told():
+    made = twins(0.01)
+    looks = [
+        Conditions(
+            process=process,
+            workload=0,
+            first_round=0,
+            last_round=15,
+            seconds=1.0,
+            readings={"throttled_s": 0.5},
+        )
+        for process in range(3)
+    ]
+    spoiled = run(made.header.workloads, made.header.cases, [*made.events, *looks])
+    found = noise_of(spoiled, seconds=20.0)
+    fitness = Fitness(READ, (SURVEY,), found, (), weigh(READ, [SURVEY], found, [], run=spoiled))
+
+    assert set(found.half_width.values()) == set(found.smallest.values()) == {None}
+    assert json.loads(render_json(fitness))["noise"]["half_width"] == {"3": None, "5": None, "10": None}
+    assert "known not at all; none is confirmed" in plain_text(render_fitness(fitness))
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
 """Is a machine fit to measure on? What was read, surveyed and measured, weighed into findings with advice."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, stdev
 
 import numpy as np
 
-from lnbench.analysis.power import Power, power_of
+from lnbench.analysis.power import power_of
 from lnbench.contrasts import Side, contrast_sides
 from lnbench.evidence import Evidence
 from lnbench.examined import Survey, Trial
@@ -64,7 +64,7 @@ class Noise:
     rounds: float
     processes: float
     absolute: float
-    half_width: dict[int, float]
+    half_width: dict[int, float | None]
     smallest: dict[int, float | None]
     seconds: float
 
@@ -120,8 +120,8 @@ def noise_of(run: Run, *, seconds: float) -> Noise | None:
         rounds=fmean(rounds),
         processes=math.sqrt(fmean(it**2 for it in processes)),
         absolute=math.sqrt(fmean(it**2 for it in absolute)),
-        half_width={count: _middle([power.half_width for power in found]) for count, found in powers.items()},
-        smallest={count: _smallest(found) for count, found in powers.items()},
+        half_width={count: _finite_middle(power.half_width for power in found) for count, found in powers.items()},
+        smallest={count: _finite_middle(power.smallest for power in found) for count, found in powers.items()},
         seconds=seconds,
     )
 
@@ -238,10 +238,8 @@ def _meanwhile(run: Run) -> Iterator[Finding]:
         )
 
 
-def _middle(values: Sequence[float]) -> float:
-    return float(np.median(values)) if values else math.inf
-
-
-def _smallest(powers: Sequence[Power]) -> float | None:
-    found = _middle([math.inf if power.smallest is None else power.smallest for power in powers])
-    return found if math.isfinite(found) else None
+def _finite_middle(values: Iterable[float | None]) -> float | None:
+    """The median, where None is beyond measure; None where the median is, or where there is nothing."""
+    found = [math.inf if value is None else value for value in values]
+    middle = float(np.median(found)) if found else math.inf
+    return middle if math.isfinite(middle) else None

@@ -106,11 +106,9 @@ def _noise(noise: Noise) -> Iterator[RenderableType]:
     )
     for count, half_width in noise.half_width.items():
         smallest = noise.smallest[count]
+        known = "a slowdown is known " + ("not at all" if half_width is None else f"to ±{format_percent(half_width)}")
         caught = "none is" if smallest is None else f"+{format_percent(smallest)} and more are"
-        yield Text(
-            f"  {count} processes of this length: a slowdown is known to ±{format_percent(half_width)}; {caught} "
-            "confirmed in 80 % of checks"
-        )
+        yield Text(f"  {count} processes of this length: {known}; {caught} confirmed in 80 % of checks")
 
 
 def _trials(fitness: Fitness) -> RenderableType:

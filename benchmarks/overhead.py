@@ -16,8 +16,9 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from lnbench.record import Run, RunFinished, Turn, WorkerStarted, WorkloadFinished
-from lnbench.store.journal import read_run
+from lnbench.events import RunFinished, Turn, WorkerStarted, WorkloadFinished
+from lnbench.record import Run
+from lnbench.store.reading import read_run
 
 HELLO = """
 import typer

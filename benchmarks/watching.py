@@ -14,11 +14,11 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from lnbench.events import WorkloadFinished
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.watch import GpuWatcher, HostWatcher, Look
 from lnbench.observed import Conditions
-from lnbench.record import WorkloadFinished
-from lnbench.store.journal import read_run
+from lnbench.store.reading import read_run
 
 REPEATS, BLOCK = 21, 50
 

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from lnbench.events import Built
 from lnbench.evidence import Evidence
-from lnbench.record import Built
 from lnbench.speedups import Speedups
 from lnbench.workload import Clock, Phase
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lnbench.events import Condensed, Ended, Event, Noticed, RunFinished, Turn, WorkerStarted, WorkloadFinished
 from lnbench.evidence import Evidence
 from lnbench.observed import MemoryUse
 from lnbench.planned import Stage, Status
-from lnbench.record import Condensed, Ended, Event, Noticed, Run, RunFinished, Turn, WorkerStarted, WorkloadFinished
+from lnbench.record import Run
 from lnbench.speedups import Speedups
 
 KEPT = (WorkerStarted, WorkloadFinished, Ended, MemoryUse, Noticed, RunFinished, Condensed)

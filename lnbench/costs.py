@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lnbench.events import Built
 from lnbench.evidence import Evidence
-from lnbench.record import Built
 from lnbench.workload import Phase
 
 EPSILON: Mapping[str, float] = MappingProxyType(

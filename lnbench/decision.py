@@ -12,9 +12,10 @@ from lnbench.compared import ComparedRow, Comparison
 from lnbench.comparison import compare_runs, compare_sides, judge_contrasts
 from lnbench.contrasts import Contrast, Side, contrast_runs, contrast_sides, spreads_of
 from lnbench.errors import ExitCode, most_telling
+from lnbench.events import Confirming
 from lnbench.evidence import Evidence
 from lnbench.multiplicity import holm
-from lnbench.record import Check, Confirming, Run
+from lnbench.record import Check, Run
 from lnbench.units import format_change, format_percent
 from lnbench.verdict import Verdict
 

@@ -7,10 +7,7 @@ from functools import cached_property
 from typing import NamedTuple, assert_never
 
 from lnbench.disturbances import Spoiling
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
-from lnbench.pairing import Turns
-from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
-from lnbench.record import (
+from lnbench.events import (
     PROBE_CASE,
     Built,
     Condensed,
@@ -18,13 +15,17 @@ from lnbench.record import (
     Ended,
     HardInputs,
     Noticed,
-    Run,
+    Resumed,
     RunFinished,
     Turn,
     Verified,
     WorkerStarted,
     WorkloadFinished,
 )
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
+from lnbench.pairing import Turns
+from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
+from lnbench.record import Run
 from lnbench.workload import Clock, Phase
 
 Series = Mapping[int, Turns]
@@ -49,6 +50,7 @@ class Evidence:
         self.run = run
         self.workers: list[WorkerStarted] = []
         self.finished: dict[int, list[WorkloadFinished]] = defaultdict(list)
+        self.resumed: list[Resumed] = []
         self.run_finished: RunFinished | None = None
         self.built: dict[int, list[Built]] = defaultdict(list)
         self.verified: dict[int, list[Verified]] = defaultdict(list)
@@ -95,6 +97,8 @@ class Evidence:
                     self._condensed[event.case, event.phase, event.clock][event.process] = event
                 case Confirming():
                     self.confirming = event
+                case Resumed():
+                    self.resumed.append(event)
                 case RunFinished():
                     self.run_finished = event
                 case _:

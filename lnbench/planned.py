@@ -40,6 +40,7 @@ class Stage(StrEnum):
     """What a worker was doing for a case."""
 
     START = "start"
+    IMPORT = "import"
     BUILD = "build"
     VERIFY = "verify"
     WARM_UP = "warm-up"

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lnbench.record import PROBE_CASE, Run, Turn
+from lnbench.events import PROBE_CASE, Turn
+from lnbench.record import Run
 from lnbench.row_summary import RowSummary
 from lnbench.summaries import summarize
 from lnbench.workload import Clock

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from lnbench.events import Resumed, WorkloadFinished
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedWorkload, Status
-from lnbench.record import Header, Run, WorkloadFinished
+from lnbench.record import Header, Run
 from lnbench.row_notices import BYTES_CODES
 from lnbench.row_summary import RowSummary
 from lnbench.summaries import summarize
@@ -78,10 +79,15 @@ def view_run(run: Run) -> RunView:
         tables=tuple(
             _workload_table(evidence, number, found, by_heap=by_heap) for number, found in by_workload.items() if found
         ),
-        notices=tuple(evidence.workload_notices(None)),
+        notices=(*evidence.workload_notices(None), *map(_resumption, evidence.resumed)),
         completed=end is not None and not end.interrupted,
         finished=tuple(event for found in evidence.finished.values() for event in found),
     )
+
+
+def _resumption(event: Resumed) -> Notice:
+    spite = f", although these had changed: {'; '.join(event.differences)}" if event.differences else ""
+    return Notice(code="resumed", text=f"the run was interrupted, and resumed at {event.at}{spite}")
 
 
 def fastest_legend(table: WorkloadTable) -> str:

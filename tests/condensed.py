@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import fabricate
 
+from lnbench.events import Condensed, Confirming, Event
 from lnbench.planned import PlannedCase
-from lnbench.record import Baseline, Check, Condensed, Confirming, Event, Run
+from lnbench.record import Baseline, Check, Run
 from lnbench.workload import Clock, Phase
 
 PHASE = Phase.FORWARD_BACKWARD

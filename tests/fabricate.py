@@ -6,27 +6,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse, PhaseMemory
-from lnbench.planned import CacheSizes, Environment, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
-from lnbench.record import (
+from lnbench.events import (
     PROBE_CASE,
-    Baseline,
     Built,
-    Check,
     Condensed,
     Confirming,
     Ended,
     Event,
     HardInputs,
-    Header,
     Noticed,
-    Run,
+    Resumed,
     RunFinished,
     Turn,
     Verified,
     WorkerStarted,
     WorkloadFinished,
 )
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse, PhaseMemory
+from lnbench.planned import CacheSizes, Environment, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
+from lnbench.record import Baseline, Check, Header, Run
 from lnbench.workload import Clock, Phase, Workload
 
 WALL = (Clock.WALL,)
@@ -272,7 +270,12 @@ def every_event() -> Run:
     )
     return Run(
         header=made.header.model_copy(update={"check": check}),
-        events=(*_few_of_each_kind(made.events), condensed, Confirming(first_process=3, cases=(0, 1))),
+        events=(
+            *_few_of_each_kind(made.events),
+            condensed,
+            Confirming(first_process=3, cases=(0, 1)),
+            Resumed(at="2026-11-22T18:00:00+00:00"),
+        ),
     )
 
 

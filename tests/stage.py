@@ -10,6 +10,7 @@ import torch
 from fake_clocks import OneCopy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lnbench.events import Ended, Noticed, Turn
 from lnbench.functions import FUNCTIONS
 from lnbench.implementations.contract import Registration, build, builder_options
 from lnbench.implementations.registry import BUILT_IN, Registry
@@ -18,7 +19,6 @@ from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
 from lnbench.measure.watch import Look
 from lnbench.planned import PlannedCase, Status
-from lnbench.record import Ended, Noticed, Turn
 from lnbench.worker.cases import Cases
 from lnbench.worker.judging import Judge
 from lnbench.worker.probing import ProbeTurns

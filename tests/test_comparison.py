@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lnbench.comparison import compare_runs, compare_sides
 from lnbench.condense import condense
+from lnbench.events import Noticed, RunFinished
 from lnbench.planned import Notice, Status
-from lnbench.record import Noticed, RunFinished
 from lnbench.summaries import summarize
 from lnbench.verdict import Verdict
 from lnbench.workload import Clock, Phase

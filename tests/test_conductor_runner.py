@@ -9,9 +9,10 @@ import pytest
 
 from lnbench.conductor import runner
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError
+from lnbench.events import Ended, Noticed, Turn, WorkerStarted, WorkloadFinished
 from lnbench.planned import Notice, Stage, Status
-from lnbench.record import Ended, Noticed, Turn, WorkerStarted, WorkloadFinished
-from lnbench.store.journal import Journal, read_run
+from lnbench.store.journal import Journal
+from lnbench.store.reading import read_run
 from lnbench.worker.protocol import Announce, Idle, Progress
 
 EAGER, FUSED, TUNED = range(3)

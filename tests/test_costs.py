@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lnbench.break_even import calls_to_pay
 from lnbench.condense import condense
 from lnbench.costs import limited_by
+from lnbench.events import PROBE_CASE, Built, HardInputs, Verified, WorkerStarted
 from lnbench.observed import Conditions
 from lnbench.planned import Status
-from lnbench.record import PROBE_CASE, Built, HardInputs, Verified, WorkerStarted
 from lnbench.summaries import summarize
 from lnbench.workload import Phase
 

@@ -10,8 +10,8 @@ from scipy import stats as oracle
 
 from lnbench.decision import cases_to_confirm, decide
 from lnbench.errors import ExitCode
+from lnbench.events import RunFinished
 from lnbench.planned import Status
-from lnbench.record import RunFinished
 from lnbench.verdict import Verdict
 
 SLOWER = math.log(1.08)

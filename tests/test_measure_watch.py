@@ -7,9 +7,9 @@ import pytest
 from stage import cases, workload
 
 from lnbench.disturbances import MOST_SPOILED, Spoiling, disturbance
+from lnbench.events import Noticed
 from lnbench.measure.watch import HostWatcher, Look, Watchers
 from lnbench.observed import Conditions
-from lnbench.record import Noticed
 from lnbench.worker.watching import LOOK_EVERY_S, Watch
 
 

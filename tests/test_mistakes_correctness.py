@@ -5,8 +5,8 @@ import torch
 import zoo
 from stage import ScriptedSampler, cases, judged, timed, workload
 
+from lnbench.events import Verified
 from lnbench.planned import Stage, Status
-from lnbench.record import Verified
 from lnbench.worker.judging import Judge
 
 pytestmark = pytest.mark.usefixtures("one_thread")

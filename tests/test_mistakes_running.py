@@ -8,9 +8,9 @@ from fabricate import workload as planned_workload
 from stage import ScriptedSampler, cases, timed, workload
 
 from lnbench.errors import Unsupported
+from lnbench.events import PROBE_CASE
 from lnbench.measure.sampler import HostSampler, Rotation
 from lnbench.planned import Status
-from lnbench.record import PROBE_CASE
 from lnbench.render.csv import render_csv
 from lnbench.render.markdown import render_report
 from lnbench.summaries import summarize

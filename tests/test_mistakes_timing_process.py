@@ -16,12 +16,12 @@ from stage import ScriptedSampler, cases, prepared, timed, workload
 
 from lnbench.conductor import processes
 from lnbench.conductor.processes import WorkerHungError, WorkerProcess, worker_environment
+from lnbench.events import PROBE_CASE
 from lnbench.implementations import compiled
 from lnbench.implementations.torch_compiling import compilations
 from lnbench.measure.heap import can_retain_heap
 from lnbench.measure.sampler import HostSampler
 from lnbench.planned import Status
-from lnbench.record import PROBE_CASE
 from lnbench.worker.protocol import Setup
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import ScriptedSampler, cases, timed, workload
 
+from lnbench.events import PROBE_CASE
 from lnbench.measure.sampler import HostSampler
-from lnbench.record import PROBE_CASE
 from lnbench.render.markdown import render_report
 from lnbench.summaries import summarize
 from lnbench.tables import results_table

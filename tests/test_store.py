@@ -12,23 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lnbench.errors import JournalError, OutputError
+from lnbench.events import Built, Ended, Event, Noticed, RunFinished, Turn, Verified, WorkloadFinished
 from lnbench.planned import Notice, Stage, Status
-from lnbench.record import (
-    READABLE_VERSIONS,
-    SCHEMA_VERSION,
-    Built,
-    Ended,
-    Event,
-    Header,
-    Noticed,
-    Run,
-    RunFinished,
-    Turn,
-    Verified,
-    WorkloadFinished,
-)
+from lnbench.record import READABLE_VERSIONS, SCHEMA_VERSION, Header, Run
 from lnbench.store.folder import find_run, new_run_id, write_atomically
-from lnbench.store.journal import Journal, read_run
+from lnbench.store.journal import Journal
+from lnbench.store.reading import read_run
 
 HEADER = fabricate.header([fabricate.workload()], [fabricate.case("fused")])
 NOW = datetime(2026, 11, 22, 15, 45)

@@ -7,9 +7,10 @@ import fabricate
 import pytest
 from fabricate import case, ended, everything, finished, noisy_turns, run, turn, workload
 
+from lnbench.events import PROBE_CASE, Built, Noticed, RunFinished, Verified
 from lnbench.observed import DeviceMemory
 from lnbench.planned import Notice, Status
-from lnbench.record import PROBE_CASE, Built, Noticed, Run, RunFinished, Verified
+from lnbench.record import Run
 from lnbench.row_summary import RowSummary
 from lnbench.summaries import summarize
 from lnbench.workload import Clock, Phase

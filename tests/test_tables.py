@@ -4,8 +4,8 @@ import fabricate
 import pytest
 from fabricate import case, ended, everything, finished, noisy_turns, run, workload
 
+from lnbench.events import Noticed, RunFinished
 from lnbench.planned import Notice, Status
-from lnbench.record import Noticed, RunFinished
 from lnbench.tables import RESULT_COLUMNS, RESULT_DTYPES, results_table, samples_table
 from lnbench.view import view_run
 from lnbench.workload import Clock, Phase

@@ -29,7 +29,7 @@ def baseline(
     """
     from lnbench.gate.baseline import write_baseline
     from lnbench.store.folder import find_run
-    from lnbench.store.journal import read_run
+    from lnbench.store.reading import read_run
 
     write_baseline(read_run(find_run(run, REPORTS)), output)
     message(f"written: {output}")

@@ -37,7 +37,7 @@ def compare(
     from lnbench.comparison import compare_runs
     from lnbench.conductor.outputs import COMPARISON_FORMATS
     from lnbench.store.folder import find_run
-    from lnbench.store.journal import read_run
+    from lnbench.store.reading import read_run
 
     chosen = chosen_formats(format, COMPARISON_FORMATS)
     different = chosen_conditions(allow_different)

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lnbench.cli.common import message, progress_console
+from lnbench.events import Ended, Event, WorkloadFinished
 from lnbench.plan import Plan
 from lnbench.planned import Stage
-from lnbench.record import Ended, Event, WorkloadFinished
 from lnbench.render.outside import plain
 from lnbench.units import format_duration
 

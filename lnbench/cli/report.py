@@ -38,7 +38,7 @@ def report(
     """
     from lnbench.conductor.outputs import CHECK_FORMATS, REPORT_FORMATS, RUN_FORMATS, ShownRun, samples_text
     from lnbench.store.folder import find_run, write_atomically
-    from lnbench.store.journal import read_run
+    from lnbench.store.reading import read_run
 
     groups = chosen_columns(columns)
     chosen = chosen_formats(format, CHECK_FORMATS)

@@ -16,7 +16,8 @@ from lnbench.errors import ExitCode, NothingMeasuredError, most_telling
 from lnbench.planned import Status
 from lnbench.record import Check, Header, Run
 from lnbench.store.folder import new_run_id
-from lnbench.store.journal import Journal, read_run
+from lnbench.store.journal import Journal
+from lnbench.store.reading import read_run
 from lnbench.summaries import summarize
 
 

@@ -6,9 +6,9 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError, WorkerProcess
+from lnbench.events import Confirming, Ended, Event, Noticed, RunFinished, Turn
 from lnbench.plan import Plan, rotation_buffers
 from lnbench.planned import Environment, Notice, PluginSource, Stage, Status
-from lnbench.record import Confirming, Ended, Event, Noticed, RunFinished, Turn
 from lnbench.store.journal import Journal
 from lnbench.worker.protocol import Announce, Idle, Measure, Progress, Setup
 

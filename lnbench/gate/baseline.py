@@ -7,9 +7,11 @@ from pathlib import Path
 from lnbench.condense import condense
 from lnbench.contrasts import Side
 from lnbench.errors import JournalError, OutputError
-from lnbench.record import Baseline, Confirming, Run
+from lnbench.events import Confirming
+from lnbench.record import Baseline, Run
 from lnbench.store.folder import find_run, write_bytes_atomically
-from lnbench.store.journal import journal_file, journal_lines, read_run
+from lnbench.store.journal import journal_lines
+from lnbench.store.reading import journal_file, read_run
 from lnbench.verdict import LEAST_PROCESSES
 
 

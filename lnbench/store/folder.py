@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lnbench.errors import JournalError, OutputError, nearest
-from lnbench.store.journal import journal_file
+from lnbench.store.reading import journal_file
 
 LATEST = "latest"
 

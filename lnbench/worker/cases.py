@@ -9,6 +9,7 @@ from time import perf_counter
 import torch
 
 from lnbench.errors import Unsupported
+from lnbench.events import AnyEvent, Built, Ended, Noticed
 from lnbench.functions import FUNCTIONS, Function
 from lnbench.implementations.contract import WrongResultError, build
 from lnbench.implementations.registry import Registry
@@ -21,7 +22,6 @@ from lnbench.implementations.torch_adapter import (
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import begin_compiling_afresh, counted_compiling
 from lnbench.planned import Notice, PlannedCase, Stage, Status
-from lnbench.record import AnyEvent, Built, Ended, Noticed
 from lnbench.worker.protocol import WorkerChannel
 from lnbench.workload import Workload
 

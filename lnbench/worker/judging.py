@@ -6,11 +6,11 @@ from math import sqrt
 from time import perf_counter
 
 from lnbench.errors import Unsupported
+from lnbench.events import HardInputs, Verified
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import compilations
 from lnbench.planned import Notice, Stage, Status
-from lnbench.record import HardInputs, Verified
 from lnbench.worker.cases import Cases, LiveCase, call_once
 from lnbench.worker.verify import (
     HARD_INPUTS,

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from time import perf_counter
 
+from lnbench.events import PROBE_CASE, Turn
 from lnbench.measure.sampler import Copies, Sampler, warm
-from lnbench.record import PROBE_CASE, Turn
 from lnbench.worker.calls import UNCOUNTED_S, calls_for, fastest_block_s
 
 SAMPLE_S = 1e-3

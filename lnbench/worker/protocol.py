@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from lnbench.events import AnyEvent
 from lnbench.planned import PlannedCase, PlannedWorkload, PluginSource, Stage
-from lnbench.record import AnyEvent
 
 
 class _Frozen(BaseModel):

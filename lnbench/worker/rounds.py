@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from lnbench.events import PROBE_CASE, Turn, WorkloadFinished
 from lnbench.measure.sampler import Sampler
 from lnbench.pairing import Turns, pair_nearest
 from lnbench.planned import Stage
-from lnbench.record import PROBE_CASE, Turn, WorkloadFinished
 from lnbench.stats import FloatArray, is_precise
 from lnbench.worker.calls import (
     LONGEST_SAMPLE_S,

@@ -6,6 +6,7 @@ from time import perf_counter
 import torch
 
 from lnbench.errors import PluginError
+from lnbench.events import Ended, Noticed, WorkerStarted
 from lnbench.implementations.plugins import load_plugins, refuse_shared_modules
 from lnbench.implementations.registry import Registry
 from lnbench.implementations.torch_adapter import flushes_denormals, is_out_of_memory
@@ -17,7 +18,6 @@ from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
 from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
-from lnbench.record import Ended, Noticed, WorkerStarted
 from lnbench.worker.cases import Cases, PoisonedDeviceError, describe
 from lnbench.worker.costs import measure_energy_of, measure_memory
 from lnbench.worker.judging import Judge, Judged

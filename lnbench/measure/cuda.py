@@ -237,6 +237,14 @@ def device_name(device: str) -> str:
     return str(torch.cuda.get_device_name(device))
 
 
+def free_device_b(device: str) -> int:
+    """Bytes of a CUDA device that this process can get: those that nobody has, and its own that it does not use."""
+    import torch
+
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
 def device_uuid(device: str) -> str:
     """A CUDA device's UUID, by which NVML knows it too; torch and NVML may number the same cards differently."""
     import torch

@@ -32,6 +32,29 @@ def retain_heap() -> bool:
     return bool(libc.mallopt(_M_MMAP_MAX, 0)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM))
 
 
+_MALLINFO2_FIELDS = (
+    *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+    *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+)
+
+
+class _Mallinfo2(ctypes.Structure):
+    """What glibc's mallinfo2 gives, in bytes; `fordblks` is what is free inside the heap."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _MALLINFO2_FIELDS)
+
+
+def unused_heap_b() -> int:
+    """Bytes that this process has from the system and does not use now; 0 where the C library does not say."""
+    if not can_retain_heap():
+        return 0
+    tell = getattr(ctypes.CDLL(None), "mallinfo2", None)  # since glibc 2.33
+    if tell is None:
+        return 0
+    tell.restype = _Mallinfo2
+    return int(tell().fordblks)
+
+
 def page_faults() -> int:
     """Page faults of this process so far that needed no disk."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -11,9 +11,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
+from lnbench.measure.cgroup import cgroup_files
 from lnbench.measure.nvml import Nvml
 
-_CGROUPS = Path("/sys/fs/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
 _MOST_CORES_ASKED = 4
 """Asking a core for its frequency can wake it."""
@@ -156,17 +156,7 @@ def _steal_s(path: Path, cores: list[int]) -> float | None:
 
 def _cgroup_stat(root: Path) -> Path | None:
     """The file that counts how long this process's control group was held back; None without one."""
-    groups = root / _CGROUPS.relative_to("/")
-    candidates = [groups / "cpu.stat", groups / "cpu/cpu.stat", groups / "cpu,cpuacct/cpu.stat"]
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        number, _, path = line.split(":", 2)
-        if number == "0":
-            candidates.insert(0, groups / path.lstrip("/") / "cpu.stat")
-    return next((path for path in candidates if _throttled_s(path) is not None), None)
+    return next((path for path in cgroup_files("cpu", "cpu.stat", root=root) if _throttled_s(path) is not None), None)
 
 
 def _throttled_s(path: Path) -> float | None:

@@ -72,6 +72,12 @@ class NothingMeasuredError(LnbenchError):
     exit_code = ExitCode.NOTHING_MEASURED
 
 
+class StoppedAtOnceError(LnbenchError):
+    """The user would not wait for the turn under way; what was measured before is kept."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class Unsupported(Exception):  # noqa: N818  (the name is part of the plug-in contract)
     """Raised by a builder for a workload that it can't do; its text is shown as the reason."""
 

@@ -1,0 +1,119 @@
+"""How far a run is, told by its events alone: what is over, what a process is done with, and what is left to do."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from lnbench.events import AnyEvent, Confirming, Ended, Noticed, Turn, WorkerStarted, WorkloadFinished
+from lnbench.planned import PlannedCase, PlannedWorkload, Status
+from lnbench.units import format_bytes, format_shape
+from lnbench.workload import Workload
+
+
+@dataclass(slots=True)
+class Begun:
+    """What was measured of a workload in one process: the rounds, and the seconds of budget that they took."""
+
+    rounds: int = 0
+    _before_s: float = 0.0
+    _latest_s: float = 0.0
+
+    @property
+    def spent_s(self) -> float:
+        """The sum over the workers that took part, each of which counts from its own first turn."""
+        return self._before_s + self._latest_s
+
+    def note(self, turn: Turn) -> None:
+        """Take a turn into account."""
+        self.rounds = max(self.rounds, turn.round + 1)
+        if turn.started_s < self._latest_s:
+            self._before_s += self._latest_s
+        self._latest_s = turn.started_s
+
+
+@dataclass
+class Standing:
+    """The standing of a run; an event that is noted moves it on, so a journal read again gives the same one."""
+
+    workloads: tuple[PlannedWorkload, ...]
+    cases: tuple[PlannedCase, ...]
+    workers: int = 0
+    over: set[int] = field(default_factory=set)
+    finished: set[tuple[int, int]] = field(default_factory=set)
+    _begun: dict[tuple[int, int], Begun] = field(default_factory=dict)
+    _out_of_memory: list[int] = field(default_factory=list)
+    _said: set[tuple[int | None, int | None, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.over |= {number for number, case in enumerate(self.cases) if case.status is not None}
+
+    def note(self, event: AnyEvent) -> bool:
+        """Take an event into account. False for a notice that was given before, which need not be kept."""
+        match event:
+            case Turn():
+                self._begun.setdefault((event.process, event.workload), Begun()).note(event)
+            case WorkerStarted():
+                self.workers = max(self.workers, event.worker + 1)
+            case WorkloadFinished():
+                self.finished.add((event.process, event.workload))
+            case Ended():
+                self.over.add(event.case)
+                if event.status is Status.OOM:
+                    self._out_of_memory.append(event.case)
+            case Noticed(notice=notice, workload=workload, case=case):
+                said = (workload, case, notice.code)
+                if said in self._said:
+                    return False
+                self._said.add(said)
+            case Confirming():
+                self.over |= set(range(len(self.cases))) - set(event.cases)
+            case _:
+                pass
+        return True
+
+    def begun(self, process: int, workload: int) -> Begun:
+        """What a process has measured of a workload so far."""
+        return self._begun.get((process, workload), Begun())
+
+    def remaining(self, process: int, workload: int) -> list[int]:
+        """The cases of a workload that a process still has to measure."""
+        if (process, workload) in self.finished:
+            return []
+        return [n for n, case in enumerate(self.cases) if case.workload == workload and n not in self.over]
+
+    def left(self, processes: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Every process and workload with a case that is still to be measured."""
+        wanted = sorted({case.workload for number, case in enumerate(self.cases) if number not in self.over})
+        return ((it, number) for it in processes for number in wanted if (it, number) not in self.finished)
+
+    def outgrown(self, number: int) -> str:
+        """Why a case need not be tried: the same implementation ran out of memory on less of the same; else ""."""
+        case = self.cases[number]
+        workload = self._workload(number)
+        for other in self._out_of_memory:
+            smaller = self._workload(other)
+            if (
+                _memory_kind(self.cases[other], smaller) == _memory_kind(case, workload)
+                and smaller.elements <= workload.elements
+            ):
+                return (
+                    f"{case.title} ran out of memory at {format_shape(smaller.shape)}, where x has "
+                    f"{format_bytes(smaller.x_bytes)}; here it has {format_bytes(workload.x_bytes)}"
+                )
+        return ""
+
+    def _workload(self, number: int) -> Workload:
+        return self.workloads[self.cases[number].workload].workload
+
+
+def _memory_kind(case: PlannedCase, workload: Workload) -> tuple[object, ...]:
+    """What two cases must have in common for the larger one to need more memory than the smaller one."""
+    return (
+        case.implementation,
+        case.norm_mode,
+        workload.device,
+        workload.dtype,
+        workload.param_dtype,
+        workload.layout,
+        workload.cache,
+        workload.affine,
+    )

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lnbench.events import Confirming, Event, Noticed, Resumed, RunFinished
+from lnbench.events import Confirming, Event, Noticed, Resumed, RunFinished, Turn
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
 
 SCHEMA_VERSION = 4
@@ -79,13 +79,17 @@ class CaseKey(NamedTuple):
 
 
 class Run(BaseModel):
-    """A whole run as read from its journal; `torn` tells that the last line was incomplete."""
+    """A whole run as read from its journal; `torn` tells that the last line was incomplete.
+
+    `beside`: the last turns of a run that was killed, which were found beside its journal; they are among the events.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     header: Header
     events: tuple[Event, ...]
     torn: bool = False
+    beside: tuple[Turn, ...] = ()
 
     def key(self, case: PlannedCase) -> CaseKey:
         """The key that joins a case between runs."""

@@ -1,27 +1,38 @@
 """Writing a journal: one header, then one JSON line per event, handed to the operating system as it happens."""
 
 import os
-import re
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from lnbench.errors import OutputError
-from lnbench.events import Event
+from lnbench.events import Event, Turn
 from lnbench.record import Header, Run
+from lnbench.store.anonymous import anonymous
 
 JOURNAL_NAME = "run.jsonl"
 PACKED_NAME = "run.jsonl.gz"
 RESULTS_NAME = "results.csv"
 REPORT_NAME = "report.md"
+TURNS_NAME = "run.jsonl.turns"
+"""Turns as their worker writes them, until they stand in the journal. After a kill it holds the last ones, which were
+still in the pipe."""
+
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Journal:
-    """A journal that is being written. Every line is complete in the file before `append` returns."""
+    """A journal that is being written. Every line is complete in the file before `append` returns.
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    `turns_fd`: the file for a worker to write its turns to.
+    """
+
+    def __init__(self, path: Path, file: int, turns_fd: int) -> None:
         self.path = path
+        self.turns_fd = turns_fd
         self._file = file
+        self._end = os.fstat(file).st_size
 
     @classmethod
     def create(cls, folder: Path, header: Header) -> Self:
@@ -35,7 +46,8 @@ class Journal:
             held = [name for name in (JOURNAL_NAME, PACKED_NAME, RESULTS_NAME, REPORT_NAME) if (folder / name).exists()]
             if held:
                 raise _already_held(folder, held[0])
-            file = path.open("xb")
+            file = os.open(path, _APPENDING | os.O_CREAT | os.O_EXCL, 0o666)
+            turns_fd = _open_turns(folder)
         except FileExistsError as error:
             if folder.is_dir():  # another run was a moment faster
                 raise _already_held(folder, JOURNAL_NAME) from error
@@ -46,22 +58,54 @@ class Journal:
             raise OutputError(
                 f"{folder}: can't write a run here: {error.strerror}", hint="name a folder you may write with --output"
             ) from error
-        journal = cls(path, file)
+        journal = cls(path, file, turns_fd)
         journal._write(header)
         journal.sync()
+        _sync_folder(folder)
+        return journal
+
+    @classmethod
+    def reopen(cls, path: Path, run: Run) -> Self:
+        """Go on with a journal that was read as `run`: an incomplete last line is cut off, turns beside it are added.
+
+        Raises OutputError when it can't be written.
+        """
+        try:
+            file = os.open(path, (_APPENDING & ~os.O_WRONLY) | os.O_RDWR)
+            turns_fd = _open_turns(path.parent)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: can't write: {error.strerror}", hint="a run goes on in its own folder"
+            ) from error
+        journal = cls(path, file, turns_fd)
+        journal._mend_last_line(torn=run.torn)
+        for turn in run.beside:
+            journal.append(turn)
+        journal.sync()
+        journal.turns_are_kept()
         return journal
 
     def append(self, event: Event) -> None:
         """Write one event; raises OutputError when the file can't take it, as on a full disk."""
         self._write(event)
 
+    def turns_are_kept(self) -> None:
+        """Empty the file of turns: no worker is writing to it, and all that it holds stands in the journal."""
+        os.ftruncate(self.turns_fd, 0)
+
     def sync(self) -> None:
         """Wait until all lines are on the disk itself: after each workload, and at the end."""
-        os.fsync(self._file.fileno())
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def close(self) -> None:
         """Close the file; nothing can be appended afterwards."""
-        self._file.close()
+        if os.fstat(self.turns_fd).st_size == 0:
+            self.path.with_name(TURNS_NAME).unlink(missing_ok=True)
+        os.close(self.turns_fd)
+        os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -70,28 +114,56 @@ class Journal:
         self.close()
 
     def _write(self, line: Header | Event) -> None:
+        """Write a line whole, or nothing of it: half a line would spoil those that a later part of the run adds."""
         text = line.model_dump_json()
+        data = (text if isinstance(line, Turn) else anonymous(text)).encode() + b"\n"  # a turn holds numbers alone
         try:
-            self._file.write(_without_home(text).encode() + b"\n")
-            self._file.flush()
+            rest = data
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
         except OSError as error:
-            raise OutputError(
-                f"{self.path}: can't write: {error.strerror}", hint="what was measured before is kept"
-            ) from error
+            os.ftruncate(self._file, self._end)
+            raise self._cannot_write(error) from error
+        self._end += len(data)
+
+    def _mend_last_line(self, *, torn: bool) -> None:
+        """Cut an incomplete line off; end a complete one that lacks only its end."""
+        with mmap(self._file, 0, access=ACCESS_READ) as content:
+            after_last_end = content.rfind(b"\n") + 1
+        if after_last_end == self._end:
+            return
+        if torn:
+            self._end = after_last_end
+            os.ftruncate(self._file, self._end)
+        else:
+            self._end += os.write(self._file, b"\n")
+
+    def _cannot_write(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"{self.path}: can't write: {error.strerror}",
+            hint=f"what was measured before is kept; make room, then `lnbench run --resume {self.path.parent}`",
+        )
 
 
 def journal_lines(run: Run) -> str:
     """A whole run as the text of a journal."""
-    return "".join(f"{_without_home(line.model_dump_json())}\n" for line in (run.header, *run.events))
+    return "".join(f"{anonymous(line.model_dump_json())}\n" for line in (run.header, *run.events))
+
+
+def _open_turns(folder: Path) -> int:
+    return os.open(folder / TURNS_NAME, _APPENDING | os.O_CREAT, 0o666)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the journal's name in its folder last, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:  # some file systems know no such thing
+        return
+    finally:
+        os.close(descriptor)
 
 
 def _already_held(folder: Path, name: str) -> OutputError:
     return OutputError(f"{folder}: already holds {name}", hint="name a new folder with --output")
-
-
-def _without_home(line: str) -> str:
-    """The line with this user's home folder as `~`: a journal can be published, and reasons quote paths."""
-    home = str(Path.home())
-    if len(home) < 2 or home not in line:
-        return line
-    return re.sub(rf"{re.escape(home)}(?![\w.-])", "~", line)

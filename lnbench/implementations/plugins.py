@@ -23,7 +23,7 @@ def load_plugins(sources: Sequence[PluginSource]) -> list[tuple[PluginSource, Re
     found: list[tuple[PluginSource, Registration]] = []
     owners: dict[str, str] = {}
     for source in sources:
-        for registration in _load(source):
+        for registration in load_plugin(source):
             if registration.name in owners:
                 owner = owners[registration.name]
                 raise PluginError(f'{source.path}: the name "{registration.name}" is taken by {owner}')
@@ -45,8 +45,11 @@ def refuse_shared_modules() -> None:
         )
 
 
-def _load(source: PluginSource) -> list[Registration]:
-    """What one file registers; the old version of a name is told by a suffix."""
+def load_plugin(source: PluginSource) -> list[Registration]:
+    """Run one plug-in file and give what it registers; the old version of a name is told by a suffix.
+
+    Raises PluginError as `load_plugins` does.
+    """
     path = Path(source.path)
     collect()
     operators = _operators()

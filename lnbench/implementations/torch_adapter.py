@@ -62,13 +62,17 @@ class TorchPrepared:
         inputs = (x, *(parameter for _, parameter in self._wanted))
         grad = torch.autograd.grad
 
+        # Each has a name of its own, by which the stack of a process that died tells what it was doing.
+        def inference() -> Any:
+            return call(x)
+
         def forward() -> Any:
             return call(x)
 
         def backward(saved: Any) -> Any:
             return grad(saved, inputs, dy)
 
-        self.inference, self.forward, self.backward = forward, forward, backward
+        self.inference, self.forward, self.backward = inference, forward, backward
 
     def inputs(self) -> Inputs:
         """What the case reads now, for the oracle."""
@@ -137,7 +141,11 @@ class TorchPrepared:
         if not y.requires_grad or y.grad_fn is None:
             raise WrongResultError("the result is detached from the graph: no gradient can flow back to x")
         wanted = [("dx", self._leaves[0]), *self._wanted]
-        gradients = torch.autograd.grad(y, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
+
+        def backward() -> tuple[Any, ...]:
+            return torch.autograd.grad(y, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
+
+        gradients = backward()
         for (name, leaf), gradient in zip(wanted, gradients, strict=True):
             if gradient is None:
                 raise WrongResultError(f"no gradient reaches {'x' if name == 'dx' else name[1:]}")
@@ -209,14 +217,6 @@ def flushes_denormals() -> bool:
     return not bool((torch.full((64,), 1e-38) * 1e-4).any())
 
 
-def restored_threads(wanted: int) -> int:
-    """How many threads PyTorch was found to use; where that is not what is wanted, it is set back."""
-    found = torch.get_num_threads()
-    if found != wanted:
-        torch.set_num_threads(wanted)
-    return found
-
-
 def _refuse_changed(result: Tensor, copy: Tensor, phase: str) -> None:
     """Raise WrongResultError when a result is no longer what it was when it was returned."""
     if not torch.equal(result.detach().nan_to_num(), copy.nan_to_num()):
@@ -237,11 +237,15 @@ def _kind(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
+"""What PyTorch's allocator for the CPU says, and what other C++ code does."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """True for what PyTorch and Python raise when memory runs out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def poisons_device(error: BaseException) -> bool:

@@ -1,21 +1,24 @@
-"""The worker's door: `python -m lnbench.worker ORDERS_FD MESSAGES_FD`, or `--describe`, `--survey`, `--try`."""
+"""The worker's door: `python -m lnbench.worker PARENT ORDERS_FD MESSAGES_FD TURNS_FD FAULTS_FD`, or `--describe`,
+`--survey`, `--try`."""
 
 import faulthandler
 import sys
 from time import perf_counter
 
 from lnbench.measure.heap import retain_heap
+from lnbench.worker.ending import prepare_to_end
 from lnbench.worker.protocol import Setup, WorkerChannel
 from lnbench.workload import Allocator
 
 
-def serve(orders_fd: int, messages_fd: int) -> None:
+def serve(parent: int, orders_fd: int, messages_fd: int, turns_fd: int, faults_fd: int) -> None:
     """Follow the conductor's orders until it closes its pipe.
 
     The heap is fixed before torch is imported, so that nothing of it stands in a heap of other habits.
     """
     started = perf_counter()
-    channel = WorkerChannel(orders_fd, messages_fd)
+    prepare_to_end(faults_fd, parent=parent)
+    channel = WorkerChannel(orders_fd, messages_fd, turns_fd)
     orders = channel.orders()
     setup = next(orders)
     assert isinstance(setup, Setup)
@@ -31,7 +34,8 @@ def serve(orders_fd: int, messages_fd: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Serve, or answer one question to whoever reads the given descriptor."""
-    faulthandler.enable()
+    if arguments[0].startswith("--"):
+        faulthandler.enable()
     if arguments[0] == "--describe":
         from lnbench.worker.description import describe_plugins
 
@@ -46,7 +50,7 @@ def main(arguments: list[str]) -> None:
 
         try_it(int(arguments[1]), arguments[2])
     else:
-        serve(int(arguments[0]), int(arguments[1]))
+        serve(*map(int, arguments))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """The cases of one workload inside a worker: built, ready to be judged and to take turns, or ended with a reason."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from time import perf_counter
-
-import torch
 
 from lnbench.errors import Unsupported
 from lnbench.events import AnyEvent, Built, Ended, Noticed
@@ -17,17 +16,22 @@ from lnbench.implementations.torch_adapter import (
     TorchPrepared,
     is_out_of_memory,
     poisons_device,
-    restored_threads,
 )
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import begin_compiling_afresh, counted_compiling
+from lnbench.measure.stillness import PATIENCE_S, busy_cores
 from lnbench.planned import Notice, PlannedCase, Stage, Status
+from lnbench.worker.guard import Guard
 from lnbench.worker.protocol import WorkerChannel
 from lnbench.workload import Workload
 
 
-class PoisonedDeviceError(Exception):
-    """The device can't be used any more by this process; a fresh one must go on."""
+class SpoiledProcessError(Exception):
+    """Nothing can be measured any more in this process, for what a case left behind; a fresh one must go on."""
+
+
+SHORT_PATIENCE_S = 0.5
+"""For what was started while cases were timed, when nothing is compiled any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ class Cases:
         self.workload = workload
         self._planned = planned
         self.seed = seed
-        self._threads = torch.get_num_threads()
+        self._guard = Guard()
+        self._python_threads = threading.active_count()
         begin_compiling_afresh()
         self.arrays = TorchArrays(workload, seed=seed, pairs=pairs)
         self.live: dict[int, LiveCase] = {}
@@ -78,6 +83,10 @@ class Cases:
         in_plan = list(self._planned.items())
         draw = Random(f"{self.seed} {self.process} {self._number}")
         for number, planned in draw.sample(in_plan, len(in_plan)):
+            with self.attempt(number, Stage.IMPORT):
+                self._registry.load(planned.use)
+            if number in self.ended:
+                continue
             with self.attempt(number, Stage.BUILD):
                 started = perf_counter()
                 with counted_compiling() as compiling:
@@ -108,6 +117,7 @@ class Cases:
                         "torch.compile broke the graph into parts; fullgraph=True names the operation that does it",
                     )
                 self.live[number] = case
+                self._refuse_left_running(number, Stage.WARM_UP, patience_s=PATIENCE_S)
 
     def end(self, number: int, status: Status, stage: Stage, reason: str, detail: str = "") -> None:
         """Take a case out, and say why."""
@@ -132,24 +142,38 @@ class Cases:
         """Announce what a case is about to do; if that fails, the case ends with a status and a reason."""
         self._channel.announce(number, stage)
         try:
-            yield
-            found = restored_threads(self._threads)
-            if found != self._threads:
-                raise RuntimeError(f"it set the number of threads to {found}; all cases share {self._threads}")
+            try:
+                yield
+            finally:
+                harmless, harmful = self._guard.set_back()
+            if harmless:
+                text = f"it set {', '.join(harmless)} and left that so, for all others; it was set back"
+                self.notice(number, "changed-settings", text)
+            if harmful:
+                raise RuntimeError(f"it set {', '.join(harmful)}, which all cases share")
+            if threading.active_count() > self._python_threads:
+                self._refuse_left_running(number, stage, patience_s=SHORT_PATIENCE_S)
+                self._python_threads = threading.active_count()
         except Unsupported as error:
             self.end(number, Status.UNSUPPORTED, stage, str(error) or "the builder raised Unsupported")
         except WrongResultError as error:
             self.end(number, Status.WRONG, stage, str(error))
-        except PoisonedDeviceError:
+        except SpoiledProcessError:
             raise
         # An implementation may raise anything, SystemExit too: that is its outcome, and no reason to stop the others.
         except BaseException as error:
             status = Status.OOM if is_out_of_memory(error) else Status.ERROR
             self.end(number, status, stage, describe(error))
             if self.workload.is_cuda and poisons_device(error):
-                raise PoisonedDeviceError(describe(error)) from error
-        finally:
-            restored_threads(self._threads)
+                raise SpoiledProcessError(describe(error)) from error
+
+    def _refuse_left_running(self, number: int, stage: Stage, *, patience_s: float) -> None:
+        """End a case after which threads or processes go on using the cores that the others are measured on."""
+        cores = busy_cores(patience_s=patience_s, while_waiting=lambda: self._channel.announce(number, stage))
+        if cores:
+            reason = f"it leaves something running that uses {cores:.1f} cores while nothing is called"
+            self.end(number, Status.ERROR, stage, reason)
+            raise SpoiledProcessError(reason)
 
     def bind(self, number: int, planned: PlannedCase, workload: Workload, arrays: TorchArrays) -> LiveCase:
         """Build a case on a workload, with the case's own norm mode and groups."""

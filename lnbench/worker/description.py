@@ -12,7 +12,7 @@ from lnbench.planned import PluginSource
 
 
 class Described(BaseModel):
-    """One implementation of a plug-in: all that a plan needs to know."""
+    """One implementation of a plug-in, which has this number among those given: all that a plan needs to know."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,6 +21,7 @@ class Described(BaseModel):
     summary: str
     options: dict[str, bool | int | float | str | None]
     plugin: str
+    number: int
 
 
 class Description(BaseModel):
@@ -39,7 +40,8 @@ def describe_plugins(descriptor: int, sources: Sequence[str]) -> None:
     try:
         given = [PluginSource.model_validate_json(source) for source in sources]
         found = load_plugins(given)
-        description = Description(found=tuple(_described(source.path, registration) for source, registration in found))
+        described = (_described(given.index(source), source.path, registration) for source, registration in found)
+        description = Description(found=tuple(described))
     except PluginError as error:
         description = Description(error=error.message, hint=error.hint)
     data = description.model_dump_json().encode()
@@ -47,13 +49,14 @@ def describe_plugins(descriptor: int, sources: Sequence[str]) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _described(path: str, registration: Registration) -> Described:
+def _described(number: int, path: str, registration: Registration) -> Described:
     return Described(
         name=registration.name,
         function=registration.function,
         summary=registration.summary,
         options=_scalars(registration.options),
         plugin=path,
+        number=number,
     )
 
 

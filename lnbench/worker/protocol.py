@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from lnbench.events import AnyEvent
+from lnbench.events import AnyEvent, Turn
 from lnbench.planned import PlannedCase, PlannedWorkload, PluginSource, Stage
 
 
@@ -17,8 +18,8 @@ class _Frozen(BaseModel):
 class Setup(_Frozen):
     """The first order: what this process is. Threads and allocator are fixed for its whole life.
 
-    `plugins`: the files given on the command line, and the old version of one. `worker` counts the processes started
-    in the run.
+    `plugins`: the files given on the command line, and the old version of one, by number. `worker` counts the processes
+    started in the run.
     """
 
     order: Literal["setup"] = "setup"
@@ -27,7 +28,7 @@ class Setup(_Frozen):
     device: str
     threads: int
     allocator: str
-    plugins: tuple[PluginSource, ...] = ()
+    plugins: dict[int, PluginSource] = {}
 
 
 class Measure(_Frozen):
@@ -53,6 +54,21 @@ Order = Annotated[Setup | Measure, Field(discriminator="order")]
 ORDER: TypeAdapter[Order] = TypeAdapter(Order)
 
 
+class Importing(_Frozen):
+    """The plug-in with this number is about to run: what a death or a hang is put down to."""
+
+    event: Literal["importing"] = "importing"
+    plugin: int
+
+
+class ImportFailed(_Frozen):
+    """The plug-in with this number could not be loaded; the worker goes on without it."""
+
+    event: Literal["import_failed"] = "import_failed"
+    plugin: int
+    reason: str
+
+
 class Announce(_Frozen):
     """Who is about to run, at which stage: what a death or a hang is put down to."""
 
@@ -74,17 +90,29 @@ class Idle(_Frozen):
     event: Literal["idle"] = "idle"
 
 
-MESSAGE: TypeAdapter[Any] = TypeAdapter(Annotated[AnyEvent | Announce | Progress | Idle, Field(discriminator="event")])
+MESSAGE: TypeAdapter[Any] = TypeAdapter(
+    Annotated[AnyEvent | Importing | ImportFailed | Announce | Progress | Idle, Field(discriminator="event")]
+)
 """Reads one line from a worker: an event for the journal, or an announcement."""
 
 
 class WorkerChannel:
-    """The worker's end of the pipes. Messages wait until `flush`, so that one write wakes the conductor once."""
+    """The worker's end of the pipes. Messages wait until `flush`, so that one write wakes the conductor once.
 
-    def __init__(self, orders_fd: int, messages_fd: int) -> None:
+    Turns also go into a file of the run, behind `turns_fd`, before the next turn starts: what waits in a pipe is lost
+    when its reader is killed. The descriptors are kept from programs that a plug-in starts; a copy of this process, as
+    a plug-in's fork makes one, ends where it would speak in the worker's name.
+    """
+
+    def __init__(self, orders_fd: int, messages_fd: int, turns_fd: int) -> None:
+        for descriptor in (orders_fd, messages_fd, turns_fd):
+            os.set_inheritable(descriptor, False)
         self._orders = os.fdopen(orders_fd, "r", encoding="utf-8")
         self._messages_fd = messages_fd
+        self._turns_fd = turns_fd
+        self._process = os.getpid()
         self._waiting: list[str] = []
+        self._turns: list[str] = []
         self._announcements: dict[tuple[int, Stage], str] = {}
 
     def orders(self) -> Iterator[Setup | Measure]:
@@ -94,7 +122,10 @@ class WorkerChannel:
 
     def send(self, message: BaseModel) -> None:
         """Put a message in line."""
-        self._waiting.append(message.model_dump_json() + "\n")
+        line = message.model_dump_json() + "\n"
+        self._waiting.append(line)
+        if isinstance(message, Turn):
+            self._turns.append(line)
 
     def announce(self, case: int, stage: Stage) -> None:
         """Say who is about to run, and hand over everything that waited.
@@ -114,7 +145,13 @@ class WorkerChannel:
         self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the conductor."""
+        """Hand everything over."""
+        if os.getpid() != self._process:
+            os._exit(0)
+        if self._turns:
+            with suppress(OSError):  # on a full disk the conductor finds out too, and what it was told is kept
+                os.write(self._turns_fd, "".join(self._turns).encode())
+            self._turns.clear()
         data = "".join(self._waiting).encode()
         self._waiting.clear()
         while data:

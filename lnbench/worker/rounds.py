@@ -109,8 +109,8 @@ class Rounds:
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
 
-    def run(self, *, setup_s: float, compiling_s: float) -> None:
-        """Warm up, then take turns; ends with a WorkloadFinished event."""
+    def run(self, *, setup_s: float, compiling_s: float) -> WorkloadFinished:
+        """Warm up, then take turns; gives the event that is due when all else is done with the workload too."""
         self._choose_calls()
         gc.collect()
         gc.freeze()
@@ -137,18 +137,17 @@ class Rounds:
             gc.enable()
             gc.unfreeze()
         self._watch.finish(self._round - 1)
-        self._channel.send(
-            WorkloadFinished(
-                process=self._process,
-                workload=self._workload,
-                rounds=self._round - first,
-                stopped_by=stopped_by,
-                rounds_s=perf_counter() - started,
-                setup_s=setup_s,
-                compiling_s=compiling_s,
-            )
+        finished = WorkloadFinished(
+            process=self._process,
+            workload=self._workload,
+            rounds=self._round - first,
+            stopped_by=stopped_by,
+            rounds_s=perf_counter() - started,
+            setup_s=setup_s,
+            compiling_s=compiling_s,
         )
         self._channel.flush()
+        return finished
 
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}

@@ -1,13 +1,15 @@
 """What a worker process does with its orders: fix threads and heap, load plug-ins, measure workload after workload."""
 
 import os
+from pathlib import Path
 from time import perf_counter
 
 import torch
 
 from lnbench.errors import PluginError
-from lnbench.events import Ended, Noticed, WorkerStarted
-from lnbench.implementations.plugins import load_plugins, refuse_shared_modules
+from lnbench.events import Ended, Noticed, WorkerStarted, WorkloadFinished
+from lnbench.implementations.contract import Registration
+from lnbench.implementations.plugins import load_plugin, refuse_shared_modules
 from lnbench.implementations.registry import Registry
 from lnbench.implementations.torch_adapter import flushes_denormals, is_out_of_memory
 from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device
@@ -16,19 +18,22 @@ from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
+from lnbench.measure.stillness import busy_cores
 from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
-from lnbench.worker.cases import Cases, PoisonedDeviceError, describe
+from lnbench.worker.cases import SHORT_PATIENCE_S, Cases, SpoiledProcessError, describe
 from lnbench.worker.costs import measure_energy_of, measure_memory
+from lnbench.worker.guard import Guard
 from lnbench.worker.judging import Judge, Judged
 from lnbench.worker.probing import ProbeTurns
-from lnbench.worker.protocol import Measure, Setup, WorkerChannel
+from lnbench.worker.protocol import ImportFailed, Importing, Measure, Setup, WorkerChannel
+from lnbench.worker.room import want_of_room
 from lnbench.worker.rounds import Rounds
 from lnbench.worker.watching import Watch
 from lnbench.workload import Allocator, Cache
 
-POISONED_EXIT = 3
-"""The exit status of a worker whose device can't be used any more."""
+SPOILED_EXIT = 3
+"""The exit status of a worker in which nothing can be measured any more."""
 
 
 class Session:
@@ -38,12 +43,10 @@ class Session:
         self._channel = channel
         self._setup = setup
         self._judged: Judged = {}
-        # Neither side is always loaded first.
-        plugins = load_plugins(setup.plugins[:: -1 if setup.process % 2 else 1])
         if setup.device.startswith("cuda") and not missing_device(setup.device):
             torch.cuda.set_device(setup.device)  # what a builder allocates without naming a device belongs there too
-        torch.set_num_threads(setup.threads)  # after the plug-ins, which may have set it for themselves
-        self._registry = Registry(registration for _, registration in plugins)
+        torch.set_num_threads(setup.threads)
+        self._registry = Registry(self._load_plugins())
         channel.send(
             WorkerStarted(
                 process=setup.process,
@@ -63,12 +66,38 @@ class Session:
             channel.send(Noticed(notice=Notice(code="heap-not-retained", text=text)))
         channel.idle()
 
+    def _load_plugins(self) -> list[Registration]:
+        """What the plug-ins register; one that fails is reported, and left out."""
+        found: list[Registration] = []
+        guard = Guard()
+        numbers = sorted(self._setup.plugins, reverse=bool(self._setup.process % 2))  # neither side is always first
+        for number in numbers:
+            source = self._setup.plugins[number]
+            self._channel.send(Importing(plugin=number))
+            self._channel.flush()
+            try:
+                found += load_plugin(source)
+            except PluginError as error:
+                self._channel.send(ImportFailed(plugin=number, reason=error.message))
+            # A plug-in may raise anything, SystemExit too: that is its own end, not this process's.
+            except BaseException as error:
+                self._channel.send(ImportFailed(plugin=number, reason=describe(error)))
+            changed = [change for changes in guard.set_back() for change in changes]
+            if changed:
+                text = f"{Path(source.path).name} set {', '.join(changed)} when it was imported; it was set back"
+                self._channel.send(Noticed(notice=Notice(code="changed-settings", text=text)))
+        return found
+
     def measure(self, order: Measure) -> None:
         """Build, judge, time, and judge again the cases of one workload; ends with an announcement of nobody."""
         started = perf_counter()
         missing = missing_device(self._setup.device)
         if missing:
             self._end_all(order, Status.SKIPPED, missing)
+            return
+        wanting = want_of_room(order.workload.workload, pairs=order.pairs)
+        if wanting:
+            self._end_all(order, Status.SKIPPED, wanting)
             return
         try:
             cases = Cases(
@@ -92,15 +121,17 @@ class Session:
                 return
             judge = Judge(cases, judged=self._judged)
             judge.before()
-            self._take_turns(order, cases, setup_s=perf_counter() - started)
+            finished = self._take_turns(order, cases, setup_s=perf_counter() - started)
             judge.after()
             if self._setup.process == 0:  # it is the same every time
                 measure_memory(cases)
             if order.energy:
                 measure_energy_of(cases, planned=order.workload)
-        except PoisonedDeviceError:
+            if finished is not None:
+                self._channel.send(finished)
+        except SpoiledProcessError:
             self._channel.flush()
-            os._exit(POISONED_EXIT)
+            os._exit(SPOILED_EXIT)
         except (RuntimeError, MemoryError) as error:
             # Checking keeps several float64 copies of x; where those do not fit it is nobody's crash.
             if not is_out_of_memory(error):
@@ -124,13 +155,13 @@ class Session:
             return False
         return True
 
-    def _take_turns(self, order: Measure, cases: Cases, *, setup_s: float) -> None:
+    def _take_turns(self, order: Measure, cases: Cases, *, setup_s: float) -> WorkloadFinished | None:
         if not cases.live:
-            return
+            return None
         planned, workload = order.workload, order.workload.workload
         sampler = self._sampler(order)
         process = self._setup.process
-        Rounds(
+        finished = Rounds(
             self._channel,
             cases,
             sampler,
@@ -148,6 +179,10 @@ class Session:
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             on_device=workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
+        if busy_cores(patience_s=SHORT_PATIENCE_S):
+            text = "after the rounds something went on using the cores although nothing was called; times may hold that"
+            cases.notice(None, "left-running", text)
+        return finished
 
     def _sampler(self, order: Measure) -> Sampler:
         workload = order.workload.workload

@@ -1,0 +1,47 @@
+"""PyTorch's settings that hold for a whole process: what one implementation leaves behind, all others run under."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One of them. `changes_speed`: with another value the work itself is another, and turns can't be compared."""
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    changes_speed: bool = False
+
+
+def _set_default_device(found: torch.device) -> None:
+    """The CPU is what holds without any; setting it would put a mode around every call."""
+    torch.set_default_device(None if found.type == "cpu" else found)
+
+
+TORCH_SETTINGS = (
+    Setting("number of threads", torch.get_num_threads, torch.set_num_threads, changes_speed=True),
+    Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype),
+    Setting("default device", torch.get_default_device, _set_default_device),
+    Setting("gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
+    Setting("anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    Setting(
+        "deterministic algorithms",
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    Setting(
+        "autocast on the CPU",
+        lambda: torch.is_autocast_enabled("cpu"),
+        lambda value: torch.set_autocast_enabled("cpu", value),
+    ),
+    Setting(
+        "autocast on CUDA",
+        lambda: torch.is_autocast_enabled("cuda"),
+        lambda value: torch.set_autocast_enabled("cuda", value),
+    ),
+)
+"""Seeds are not among them: inputs are drawn from generators of our own."""

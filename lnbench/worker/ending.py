@@ -1,0 +1,29 @@
+"""How a worker ends: with the process that started it, before others when memory runs out, and telling where it was."""
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+
+from lnbench.measure.host_memory import offer_as_victim
+
+_PR_SET_PDEATHSIG = 1
+"""From Linux's prctl.h."""
+
+TELL_SIGNAL = signal.SIGQUIT
+"""On this signal a worker writes where each of its threads is, also while a call that never returns holds them up."""
+
+
+def prepare_to_end(faults_fd: int, *, parent: int) -> None:
+    """Write stacks to `faults_fd` on a fatal error and when asked, and end when the parent does.
+
+    `parent`: the process that should be this one's parent; where it has gone already, this one ends at once.
+    """
+    faulthandler.enable(file=faults_fd, all_threads=True)
+    faulthandler.register(TELL_SIGNAL, file=faults_fd, all_threads=True)
+    offer_as_victim()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,77 @@
+"""What the cases of a worker share beside its buffers, set back after each of them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lnbench.implementations.torch_state import TORCH_SETTINGS, Setting
+
+_STANDARD_STREAMS = range(3)
+
+
+class Guard:
+    """Remembers the state of this process, and sets it back."""
+
+    def __init__(self) -> None:
+        self._settings = (*TORCH_SETTINGS, *_PROCESS_SETTINGS)
+        self._kept: dict[str, Any] = {setting.name: setting.read() for setting in self._settings}
+
+    def set_back(self) -> tuple[list[str], list[str]]:
+        """Set back what has changed; gives what that was, in words, and in a list of its own what changes speed."""
+        harmless: list[str] = []
+        harmful: list[str] = []
+        for setting in self._settings:
+            wanted, found = self._kept[setting.name], setting.read()
+            if found != wanted:
+                setting.write(wanted)
+                (harmful if setting.changes_speed else harmless).append(f"the {setting.name} to {found}")
+        closed = [descriptor for descriptor in _STANDARD_STREAMS if not _is_open(descriptor)]
+        if closed:
+            _reopen(closed)
+            harmless.append(f"standard streams ({', '.join(map(str, closed))}) to closed")
+        return harmless, harmful
+
+
+def _affinity() -> tuple[int, ...]:
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+
+
+def _set_affinity(cores: tuple[int, ...]) -> None:
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
+def _folder() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # it was removed meanwhile
+        return ""
+
+
+def _set_folder(folder: str) -> None:
+    if folder and Path(folder).is_dir():
+        os.chdir(folder)
+
+
+_PROCESS_SETTINGS = (
+    Setting("cores that it runs on", _affinity, _set_affinity, changes_speed=True),
+    Setting("current folder", _folder, _set_folder),
+)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _reopen(descriptors: list[int]) -> None:
+    """Lead these to nowhere, before a file that is opened next takes their number and gets what is printed."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        if descriptor != nowhere:
+            os.dup2(nowhere, descriptor)
+    if nowhere not in descriptors:
+        os.close(nowhere)

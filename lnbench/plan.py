@@ -22,8 +22,8 @@ __all__ = ["Known", "Machine", "Plan", "make_plan", "parse_only", "rotation_buff
 START_S = 3.0
 """Allowed for a worker to start and end: importing torch takes 1 to 4 s on a small machine."""
 
-BUILD_S = 0.05
-"""Allowed for a case to be built, verified before and after, and warmed up."""
+BUILD_S = 0.1
+"""Allowed for a case to be built, watched for what it leaves running, verified before and after, and warmed up."""
 
 CHECK_S_PER_ELEMENT = 0.25e-6
 """Verifying holds several float64 copies of x against each other: 0.2 to 0.35 s a case for a million elements."""

@@ -15,6 +15,7 @@ from lnbench.cli.common import (
     Devices,
     Implementations,
     Margin,
+    NoWait,
     Only,
     Output,
     Plugins,
@@ -24,6 +25,7 @@ from lnbench.cli.common import (
     Seed,
     SuiteName,
     Timeout,
+    alone,
     check_margin,
     chosen_conditions,
     message,
@@ -78,9 +80,10 @@ def check(
     processes: Processes = None,
     precision: Precision = None,
     budget: Budget = None,
-    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    timeout: Timeout = None,
     seed: Seed = None,
     output: Output = None,
+    no_wait: NoWait = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say which rows can be told apart in the time given; --against tries it out."),
@@ -149,11 +152,16 @@ def check(
             different=different,
             baseline=base,
         )
-        options = RunOptions(reports=REPORTS, folder=output, seed=seed, timeout_s=timeout, verbose=settings.debug)
+        work = f"lnbench check {suite}"
+        options = RunOptions(
+            reports=REPORTS, folder=output, seed=seed, timeout_s=timeout or DEFAULT_TIMEOUT_S, verbose=settings.debug
+        )
         if dry_run:
-            return _dry_run(prepared, asked, options)
+            # Without a baseline a pilot is measured.
+            with alone(work, no_wait=no_wait) if base is None else nullcontext():
+                return _dry_run(prepared, asked, options)
         message(str(plan_line(prepared.plan)))
-        with make_observer(prepared.plan, quiet=settings.quiet) as observer:
+        with alone(work, no_wait=no_wait), make_observer(prepared.plan, quiet=settings.quiet) as observer:
             outcome = run_check(prepared, asked, options, observer)
     shown = ShownRun(outcome.run)
     if chosen.shown == TERMINAL:

@@ -1,6 +1,8 @@
 """What commands share: the options that stand everywhere, where output goes, and how it looks."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,7 +84,20 @@ Precision = Annotated[
     float | None, typer.Option(metavar="SHARE", help="Stop a workload when speedups are known this well, as in 0.01.")
 ]
 Budget = Annotated[float | None, typer.Option(metavar="SECONDS", help="At most this long per workload and process.")]
-Timeout = Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="How long one stage of one case may take.")]
+DEFAULT_TIMEOUT_S = 300.0
+
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        min=1.0,
+        metavar="SECONDS",
+        help="How long one stage of one case may take without a sign of life.",
+        show_default=f"{DEFAULT_TIMEOUT_S:g}",
+    ),
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Fail at once where another run measures on this machine, instead of waiting.")
+]
 Seed = Annotated[
     int | None, typer.Option(min=0, max=2**31 - 1, help="For inputs and the order of turns; else a fresh one.")
 ]
@@ -120,8 +135,6 @@ Columns = Annotated[
         show_default="time",
     ),
 ]
-
-DEFAULT_TIMEOUT_S = 300.0
 
 
 def check_margin(margin: float | None) -> float | None:
@@ -166,6 +179,15 @@ def progress_console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def alone(what: str, *, no_wait: bool) -> Iterator[None]:
+    """Measure while no other lnbench does on this machine: wait for it, or fail with `no_wait`."""
+    from lnbench.conductor.alone import alone_on_machine
+
+    with alone_on_machine(what, wait=not no_wait, say=message):
+        yield
 
 
 def message(text: str) -> None:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lnbench.cli.common import Debug, Quiet, message, settings, show
+from lnbench.cli.common import Debug, NoWait, Quiet, alone, message, settings, show
 from lnbench.cli.formats import TERMINAL, Formats, chosen_formats, write_files, write_shown
 from lnbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from lnbench.conductor.runner import Observer
+    from lnbench.conductor.listening import Observer
     from lnbench.plan import Plan
 
 LEAST_SECONDS = 10.0
@@ -20,6 +20,7 @@ LEAST_SECONDS = 10.0
 def doctor(
     seconds: Annotated[float, typer.Option(metavar="SECONDS", help="How long identical work is measured.")] = 20.0,
     format: Formats = None,
+    no_wait: NoWait = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001
 ) -> int:
@@ -44,7 +45,7 @@ def doctor(
         raise UsageError(f"--seconds: must be {LEAST_SECONDS:g} to 3600, found {seconds:g}", hint="20 is enough")
     formats = {TERMINAL: lambda result: plain_text(render_fitness(result)), "json": render_json}
     chosen = chosen_formats(format, formats)
-    with ExitStack() as stack:
+    with alone("lnbench doctor", no_wait=no_wait), ExitStack() as stack:
 
         def observe(plan: "Plan") -> "Observer":
             return stack.enter_context(make_observer(plan, quiet=settings.quiet))

@@ -14,6 +14,7 @@ from lnbench.planned import Stage
 from lnbench.render.outside import plain
 from lnbench.units import format_duration
 
+STOPPING = "finishing the turn under way; once more to stop at once"
 LONG_S = 3.0
 REFRESH_S = 1.0
 """Drawing costs the measured process its second core, so it is done once a second and never by a thread."""
@@ -36,17 +37,20 @@ class Watching(Protocol):
 
     def waited(self) -> None: ...
 
+    def stopping(self) -> None: ...
+
     def more_to_do(self, workloads: int) -> None: ...
 
     def happened(self, event: Event) -> None: ...
 
 
-def make_observer(plan: Plan, *, quiet: bool) -> Watching:
-    """The observer that suits where stderr goes."""
+def make_observer(plan: Plan, *, quiet: bool, units: int | None = None) -> Watching:
+    """The observer that suits where stderr goes. `units`: workloads left in all processes, where some are done."""
     console = progress_console()
     if quiet:
         return Silence()
-    return Bar(plan, console) if console.is_terminal and not console.no_color else Lines(plan)
+    pace = Pace(plan, units=units)
+    return Bar(plan, pace, console) if console.is_terminal and not console.no_color else Lines(plan, pace)
 
 
 class Silence:
@@ -70,6 +74,9 @@ class Silence:
     def waited(self) -> None:
         pass
 
+    def stopping(self) -> None:
+        pass
+
     def more_to_do(self, workloads: int) -> None:
         pass
 
@@ -80,9 +87,9 @@ class Silence:
 class Lines(Silence):
     """A line as each workload begins, and one for each case that fails; for logs."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, pace: "Pace") -> None:
         self._plan = plan
-        self._pace = Pace(plan)
+        self._pace = pace
 
     def workload_began(self, process: int, workload: int) -> None:
         self._pace.begin()
@@ -91,6 +98,9 @@ class Lines(Silence):
             f"[{self._pace.begun}/{self._pace.units}] {plain(planned.id)}, process {process + 1} of "
             f"{self._pace.processes}, about {format_duration(self._pace.left_s())} left"
         )
+
+    def stopping(self) -> None:
+        message(STOPPING)
 
     def more_to_do(self, workloads: int) -> None:
         self._pace.extend(workloads)
@@ -104,9 +114,9 @@ class Lines(Silence):
 class Bar(Silence):
     """A progress bar with the case now at work and the time left."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
+    def __init__(self, plan: Plan, pace: "Pace", console: Console) -> None:
         self._plan = plan
-        self._pace = Pace(plan)
+        self._pace = pace
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -145,6 +155,9 @@ class Bar(Silence):
     def waited(self) -> None:
         self._draw()
 
+    def stopping(self) -> None:
+        self._progress.console.print(STOPPING, markup=False)
+
     def more_to_do(self, workloads: int) -> None:
         self._pace.extend(workloads)
         self._progress.update(self._task, total=self._pace.units)
@@ -182,13 +195,14 @@ class Bar(Silence):
 class Pace:
     """How much of a plan is done, and how long the rest takes at the pace so far."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, units: int | None = None) -> None:
         workloads = {case.workload for case in plan.cases if case.status is None}
         self.processes = plan.sampling.processes
-        self.units = max(self.processes * len(workloads), 1)
+        whole = max(self.processes * len(workloads), 1)
+        self.units = whole if units is None else max(units, 1)
         self.begun = 0
         self.share = 0.0
-        self._unit_s = plan.estimated_s / self.units
+        self._unit_s = plan.estimated_s / whole
         self._started = monotonic()
 
     def begin(self) -> None:

@@ -1,6 +1,8 @@
-"""`lnbench run`: measure a suite, show its tables, and leave a run folder."""
+"""`lnbench run`: measure a suite, show its tables, and leave a run folder; or finish a run that was interrupted."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +14,7 @@ from lnbench.cli.common import (
     Debug,
     Devices,
     Implementations,
+    NoWait,
     Only,
     Output,
     Plugins,
@@ -19,19 +22,25 @@ from lnbench.cli.common import (
     Processes,
     Quiet,
     Seed,
-    SuiteName,
     Timeout,
+    alone,
     chosen_columns,
     message,
     settings,
     show,
     split_commas,
 )
-from lnbench.errors import ExitCode
+from lnbench.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from lnbench.conductor.measuring import Outcome
 
 
 def run(
-    suite: SuiteName,
+    suite: Annotated[
+        str | None,
+        typer.Argument(metavar="[SUITE]", help="A path (with a / or ending in .yaml), or a shipped suite's name."),
+    ] = None,
     only: Only = None,
     implementation: Implementations = None,
     device: Devices = None,
@@ -39,7 +48,7 @@ def run(
     processes: Processes = None,
     precision: Precision = None,
     budget: Budget = None,
-    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    timeout: Timeout = None,
     seed: Seed = None,
     output: Output = None,
     columns: Columns = None,
@@ -51,6 +60,18 @@ def run(
         bool,
         typer.Option("--cold-compile", help="Begin with an empty compile cache; later processes find it filled."),
     ] = False,
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN",
+            help="Finish an interrupted run: its folder, id, or `latest`. Plug-ins have to be given again.",
+            show_default=False,
+        ),
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="With --resume: go on although suite, versions or machine changed.")
+    ] = False,
+    no_wait: NoWait = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every skip; measure nothing.")] = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001
@@ -59,6 +80,9 @@ def run(
 
     Every implementation is verified against a float64 oracle, then all of a workload take turns; speedups are ratios to
     the suite's reference. Leaves a folder with run.jsonl, results.csv and report.md.
+
+    Ctrl-C finishes the turn under way and shows what there is; once more stops at once. Nothing that was measured is
+    lost, and --resume goes on from there. Two runs on one machine disturb each other, so the second waits.
 
     Examples:
 
@@ -71,12 +95,43 @@ def run(
       lnbench run quick --columns time,memory,traffic
 
       lnbench run vision --dry-run
+
+      lnbench run --resume latest --plugin my_norms.py
     """
+    groups = chosen_columns(columns)
+    if resume:
+        fixed = {
+            "--only": only,
+            "--implementation": implementation,
+            "--device": device,
+            "--processes": processes,
+            "--precision": precision,
+            "--budget": budget,
+            "--seed": seed,
+            "--output": output,
+            "--energy": energy,
+            "--cold-compile": cold_compile,
+        }
+        return _resume(
+            resume,
+            suite,
+            plugin or (),
+            fixed=fixed,
+            timeout_s=timeout,
+            force=force,
+            no_wait=no_wait,
+            dry_run=dry_run,
+            groups=groups,
+        )
+    if suite is None:
+        raise UsageError("run takes a SUITE, or --resume RUN", hint="see `lnbench run --help`")
+    if force:
+        raise UsageError("--force goes with --resume")
+
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
     from lnbench.conductor.preparation import Request, prepare
 
-    groups = chosen_columns(columns)
     prepared = prepare(
         Request(
             suite=suite,
@@ -101,17 +156,79 @@ def run(
         reports=REPORTS,
         folder=output,
         seed=seed,
-        timeout_s=timeout,
+        timeout_s=timeout or DEFAULT_TIMEOUT_S,
         verbose=settings.debug,
         energy=energy,
         cold_compile=cold_compile,
     )
-    with make_observer(prepared.plan, quiet=settings.quiet) as observer:
+    with alone(f"lnbench run {suite}", no_wait=no_wait), make_observer(prepared.plan, quiet=settings.quiet) as observer:
         outcome = measure(prepared, options, observer)
+    return _show_outcome(outcome, groups)
 
+
+def _resume(
+    text: str,
+    suite: str | None,
+    plugins: Sequence[Path],
+    *,
+    fixed: Mapping[str, object],
+    timeout_s: float | None,
+    force: bool,
+    no_wait: bool,
+    dry_run: bool,
+    groups: Sequence[str],
+) -> int:
+    """Finish an interrupted run. `fixed`: options that the run has settled, and whether they were given again."""
+    given = [name for name, value in fixed.items() if value]
+    if given:
+        raise UsageError(
+            f"{given[0]} can't be changed on the way", hint="--resume goes on with the plan that the run began with"
+        )
+
+    from lnbench.cli.progress import make_observer
+    from lnbench.conductor.measuring import RunOptions, exit_code_of, resume
+    from lnbench.conductor.outputs import write_outputs
+    from lnbench.conductor.resuming import prepare_resume
+    from lnbench.store.folder import find_run
+
+    folder = find_run(text, REPORTS)
+    found = prepare_resume(folder, plugins=plugins, suite=suite, force=force)
+    header = found.run.header
+    if found.is_complete:
+        message(f"run {header.run_id} is complete: nothing to resume")
+        if not dry_run and not (found.journal.parent / "report.md").exists():
+            write_outputs(found.run, found.journal.parent)
+        return exit_code_of(found.run, interrupted=False)
+    total = len({case.workload for case in header.cases if case.status is None}) * header.sampling.processes
+    message(f"run {header.run_id}: {found.left} of {total} workloads are left to measure, counted in every process")
+    if dry_run:
+        return ExitCode.FINE
+    options = RunOptions(
+        reports=REPORTS,
+        folder=None,
+        seed=None,
+        timeout_s=timeout_s or DEFAULT_TIMEOUT_S,
+        verbose=settings.debug,
+        energy="energy" in header.options,
+        cold_compile="cold_compile" in header.options,
+    )
+    with (
+        alone(f"lnbench run --resume {header.run_id}", no_wait=no_wait),
+        make_observer(found.plan, quiet=settings.quiet, units=found.left) as observer,
+    ):
+        outcome = resume(found, options, observer)
+    return _show_outcome(outcome, groups)
+
+
+def _show_outcome(outcome: "Outcome", groups: Sequence[str]) -> int:
+    """Show the tables, then where the files are, and how an interrupted run goes on."""
     from lnbench.conductor.outputs import ShownRun
 
     show(ShownRun(outcome.run, groups=groups).renderable())
     for path in outcome.files:
         message(f"written: {path}")
+    if outcome.to_resume:
+        message(f"interrupted; to go on: {outcome.to_resume}")
+    if outcome.unwritten is not None:
+        raise outcome.unwritten
     return outcome.exit_code

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lnbench.cli.common import Debug, Margin, Quiet, Seed, check_margin, message, settings, show
+from lnbench.cli.common import Debug, Margin, NoWait, Quiet, Seed, alone, check_margin, message, settings, show
 from lnbench.cli.formats import TERMINAL, Formats, chosen_formats, write_files, write_shown
 from lnbench.units import format_duration
 
 if TYPE_CHECKING:
-    from lnbench.conductor.runner import Observer
+    from lnbench.conductor.listening import Observer
     from lnbench.plan import Plan
 
 
@@ -19,6 +19,7 @@ def selftest(
     margin: Margin = None,
     seed: Seed = None,
     format: Formats = None,
+    no_wait: NoWait = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001
 ) -> int:
@@ -47,7 +48,7 @@ def selftest(
         f"{format_duration(planned.repetition_s)}, about {format_duration(planned.repetitions * planned.repetition_s)} "
         "in all"
     )
-    with ExitStack() as stack:
+    with alone("lnbench selftest", no_wait=no_wait), ExitStack() as stack:
 
         def observe(plan: "Plan") -> "Observer":
             stack.close()

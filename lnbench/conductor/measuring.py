@@ -1,4 +1,4 @@
-"""One run, from a prepared plan to its folder, its tables' source and its exit code."""
+"""One run, from a prepared plan, or from where it was interrupted, to its folder and its exit code."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -9,12 +9,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lnbench import __version__
+from lnbench.conductor.interrupts import Interrupts
+from lnbench.conductor.listening import Observer
 from lnbench.conductor.outputs import write_outputs
 from lnbench.conductor.preparation import Prepared
-from lnbench.conductor.runner import Observer, Runner
-from lnbench.errors import ExitCode, NothingMeasuredError, most_telling
-from lnbench.planned import Status
+from lnbench.conductor.resuming import Resumable, how_to_resume
+from lnbench.conductor.runner import Habits, Loaded, Runner
+from lnbench.errors import ExitCode, NothingMeasuredError, OutputError, StoppedAtOnceError, most_telling
+from lnbench.events import Resumed
+from lnbench.plan import Plan
+from lnbench.planned import Environment, Status
 from lnbench.record import Check, Header, Run
+from lnbench.standing import Standing
 from lnbench.store.folder import new_run_id
 from lnbench.store.journal import Journal
 from lnbench.store.reading import read_run
@@ -44,11 +50,30 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run, the files that it left, and what the shell is told."""
+    """A finished run, the files that it left, and what the shell is told.
+
+    `unwritten`: what was in the way of the files beside the journal. `to_resume`: the command that goes on with a run
+    that the user interrupted.
+    """
 
     run: Run
     files: tuple[Path, ...]
     exit_code: ExitCode
+    unwritten: OutputError | None = None
+    to_resume: str = ""
+
+
+@dataclass(frozen=True)
+class _Course:
+    """What a run is carried out with, whether it begins or goes on."""
+
+    plan: Plan
+    environment: Environment
+    plugins: Loaded
+    seed: int
+    standing: Standing
+    missing_nvml: str
+    again: Callable[[Run], frozenset[int]] = lambda _: frozenset()
 
 
 def measure(
@@ -63,7 +88,8 @@ def measure(
 
     `check`: what the run is held against, for its journal. `again`: the cases to measure once more in fresh processes,
     chosen when everything was measured.
-    Raises NothingMeasuredError when no case can be measured here, OutputError when the folder can't be used.
+    Raises NothingMeasuredError when no case can be measured here, OutputError when the folder can't be used or takes no
+    more, StoppedAtOnceError when the user interrupts twice.
     """
     plan = prepared.plan
     if not plan.measurable:
@@ -89,29 +115,71 @@ def measure(
         cases=plan.cases,
         check=check,
     )
-    with Journal.create(folder, header) as journal, _compile_cache(options) as cache:
-        runner = Runner(
-            plan,
-            journal,
-            observer,
-            environment=prepared.environment,
-            plugins=prepared.sources,
-            seed=seed,
-            timeout_s=options.timeout_s,
-            verbose=options.verbose,
-            energy=options.energy,
-            compile_cache=cache,
-        )
-        uses_gpu = any(plan.workloads[case.workload].workload.is_cuda for case in plan.cases if case.status is None)
-        if prepared.missing_nvml and uses_gpu:
-            runner.notice("no-nvml", f"GPU memory is not read: {prepared.missing_nvml}")
-        finished = runner.measure()
-        if finished and (cases := again(read_run(folder))):
-            finished = runner.confirm(cases)
-        runner.finish(interrupted=not finished)
+    course = _Course(
+        plan,
+        prepared.environment,
+        prepared.plugins,
+        seed,
+        Standing(plan.workloads, plan.cases),
+        prepared.missing_nvml,
+        again,
+    )
+    with Journal.create(folder, header) as journal:
+        return _carry_out(course, journal, options, observer)
+
+
+def resume(resumable: Resumable, options: RunOptions, observer: Observer) -> Outcome:
+    """Measure what is missing of an interrupted run, into the same folder. Raises as `measure` does."""
+    header = resumable.run.header
+    course = _Course(
+        resumable.plan,
+        resumable.environment,
+        resumable.plugins,
+        header.seed,
+        resumable.standing,
+        resumable.missing_nvml,
+    )
+    with Journal.reopen(resumable.journal, resumable.run) as journal:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        journal.append(Resumed(at=at, differences=resumable.differences))
+        return _carry_out(course, journal, options, observer)
+
+
+def _carry_out(course: _Course, journal: Journal, options: RunOptions, observer: Observer) -> Outcome:
+    """Measure, and write what stands beside the journal."""
+    plan, folder = course.plan, journal.path.parent
+    to_resume = how_to_resume(folder, course.plugins.sources)
+    try:
+        with Interrupts() as interrupts, _compile_cache(options) as cache:
+            runner = Runner(
+                plan,
+                journal,
+                observer,
+                environment=course.environment,
+                plugins=course.plugins,
+                seed=course.seed,
+                interrupts=interrupts,
+                standing=course.standing,
+                habits=Habits(options.timeout_s, options.verbose, options.energy, cache),
+            )
+            uses_gpu = any(plan.workloads[case.workload].workload.is_cuda for case in plan.cases if case.status is None)
+            if course.missing_nvml and uses_gpu:
+                runner.notice("no-nvml", f"GPU memory is not read: {course.missing_nvml}")
+            finished = runner.measure()
+            if finished and (cases := course.again(read_run(folder))):
+                finished = runner.confirm(cases)
+            runner.finish(interrupted=not finished)
+    except KeyboardInterrupt:
+        raise StoppedAtOnceError(
+            f"stopped at once; {journal.path} holds what was measured", hint=f"to go on: {to_resume}"
+        ) from None
     run = read_run(folder)
-    files = write_outputs(run, folder)
-    return Outcome(run, (folder / "run.jsonl", *files), exit_code_of(run, interrupted=not finished))
+    code = exit_code_of(run, interrupted=not finished)
+    to_resume = "" if finished else to_resume
+    try:
+        return Outcome(run, (journal.path, *write_outputs(run, folder)), code, to_resume=to_resume)
+    except OutputError as error:
+        return Outcome(run, (journal.path,), most_telling([code, error.exit_code]), error, to_resume)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lnbench.conductor.processes import call_worker
 from lnbench.conductor.revision import both_sides, parse_against
+from lnbench.conductor.runner import Loaded
 from lnbench.errors import PluginError, SuiteError, UsageError, nearest
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.measure.environment import absent_devices, read_environment
@@ -51,7 +52,7 @@ class Prepared:
     suite_text: str
     plan: Plan
     environment: Environment
-    sources: tuple[PluginSource, ...]
+    plugins: Loaded = field(default_factory=Loaded)
     plugin_digests: dict[str, str] = field(default_factory=dict)
     missing_nvml: str = ""
     commit: str = ""
@@ -101,7 +102,14 @@ def _prepare(request: Request, sources: tuple[PluginSource, ...], *, only_name: 
         against=names,
         margin=request.margin,
     )
-    return Prepared(suite, text, plan, environment, sources, _digests(sources), nvml.missing, gone=gone)
+    return Prepared(
+        suite, text, plan, environment, loaded(sources, described), digests(sources), nvml.missing, gone=gone
+    )
+
+
+def loaded(sources: tuple[PluginSource, ...], described: Iterable[Described]) -> Loaded:
+    """Plug-in files, and which of them registers what."""
+    return Loaded(sources, {entry.name: entry.number for entry in described})
 
 
 def _common_names(
@@ -132,8 +140,11 @@ def _common_names(
     return tuple(names), tuple(name for name in old if name not in new and (not wanted or name in wanted))
 
 
-def _digests(sources: Iterable[PluginSource]) -> dict[str, str]:
-    """The SHA-256 of each plug-in file by its name; the old version's has a suffix."""
+def digests(sources: Iterable[PluginSource]) -> dict[str, str]:
+    """The SHA-256 of each plug-in file by its name; the old version's has a suffix. Raises PluginError for no file."""
+    sources = tuple(sources)
+    for source in sources:
+        _check_plugin(Path(source.path))
     return {
         Path(source.path).name + (BASE_SUFFIX if source.is_base else ""): hashlib.sha256(
             Path(source.path).read_bytes()

@@ -1,5 +1,6 @@
 """A worker process as the conductor sees it: orders go in, messages come out, and it may die or hang at any time."""
 
+import fcntl
 import os
 import select
 import signal
@@ -13,8 +14,10 @@ from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Any, Self
 
+import psutil
 from pydantic import ValidationError
 
+from lnbench.worker.ending import TELL_SIGNAL
 from lnbench.worker.protocol import MESSAGE, Announce, Measure, Setup
 
 READ_EVERY_S = 0.05
@@ -26,14 +29,23 @@ SPIN_COUNT = "5000"
 the cores a thread that spins keeps the one that it waits for from running: a layer norm of 12 us then reads 8 ms.
 Without a neighbour it makes no difference, for the next parallel region comes sooner."""
 
+MOST_PRINTED_B = 16 << 20
+"""What a worker prints is kept for its last words alone: past this it is thrown away, so that no disk fills up."""
+
 _READ_BYTES = 1 << 16
-_TICK_S = 1.0
+_TICK_S = 0.25
 _GRACE_S = 5.0
+_TELL_S = 1.0
+_LONGEST_END_S = 30.0
 _TAIL_BYTES = 4000
 
 
 class WorkerDiedError(Exception):
-    """The worker's pipe closed; the text says how the process ended."""
+    """The worker has ended; the text says how. `signal`: the one that ended it; None where it was none."""
+
+    def __init__(self, text: str, *, signal: int | None = None) -> None:
+        super().__init__(text)
+        self.signal = signal
 
 
 class WorkerHungError(Exception):
@@ -43,17 +55,19 @@ class WorkerHungError(Exception):
 class WorkerProcess:
     """One child process in a process group of its own, so that it and all that it started end together.
 
-    What it prints goes to a temporary file, and its end is quoted when it dies; with `verbose` it goes to stderr.
+    What it prints goes to a temporary file, and its end is quoted when it dies; with `verbose` it goes to stderr. Where
+    its threads are when it dies or hangs goes to another. `turns`: the open file into which it writes its turns.
     """
 
-    def __init__(self, setup: Setup, *, verbose: bool = False, compile_cache: str = "") -> None:
+    def __init__(self, setup: Setup, *, turns: int, verbose: bool = False, compile_cache: str = "") -> None:
         orders_read, orders_write = os.pipe()
         messages_read, messages_write = os.pipe()
-        self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the process)
+        self._printed, self._faults = _appended_file(), _appended_file()
         output: Any = sys.stderr if verbose else self._printed
+        descriptors = (orders_read, messages_write, turns, self._faults.fileno())
         self._process = subprocess.Popen(
-            worker_command(str(orders_read), str(messages_write)),
-            pass_fds=(orders_read, messages_write),
+            worker_command(*map(str, (os.getpid(), *descriptors))),
+            pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -68,7 +82,8 @@ class WorkerProcess:
         self._last_read = -READ_EVERY_S
         self._lines: deque[bytes] = deque()
         self._announcements: dict[bytes, Announce] = {}
-        self.send(setup)
+        with suppress(WorkerDiedError):  # whoever listens to it finds out
+            self.send(setup)
 
     def send(self, order: Setup | Measure) -> None:
         """Give an order. Raises WorkerDiedError when nobody is there to take it."""
@@ -76,10 +91,10 @@ class WorkerProcess:
             self._orders.write(order.model_dump_json() + "\n")
             self._orders.flush()
         except BrokenPipeError:
-            raise WorkerDiedError(self._how_it_ended()) from None
+            raise self._death() from None
 
     def receive(self, *, timeout_s: float, while_waiting: Callable[[], None] = lambda: None) -> Any:
-        """The next message. Waits in the system, without using a core; calls `while_waiting` about once a second.
+        """The next message. Waits in the system, without using a core; calls `while_waiting` four times a second.
 
         Raises WorkerDiedError at the end of the pipe, or when something that is no message comes out of it, and
         WorkerHungError when the time is up.
@@ -89,8 +104,12 @@ class WorkerProcess:
             # Messages wait in the system's pipe meanwhile.
             sleep(max(self._last_read + READ_EVERY_S - monotonic(), 0.0))
             left_s = max(deadline - monotonic(), 0.0)
+            has_ended = self._process.poll() is not None  # asked first: what it said before is in the pipe by now
             ready, _, _ = select.select([self._messages_fd], [], [], min(left_s, _TICK_S))
+            self._bound_what_is_printed()
             if not ready:
+                if has_ended:  # a process that it started holds the pipe open
+                    raise self._death()
                 if left_s <= _TICK_S:
                     raise WorkerHungError(f"no sign of life for {timeout_s:g} s")
                 while_waiting()
@@ -98,7 +117,7 @@ class WorkerProcess:
             data = os.read(self._messages_fd, _READ_BYTES)
             self._last_read = monotonic()
             if not data:
-                raise WorkerDiedError(self._how_it_ended())
+                raise self._death()
             *whole, self._partial = (self._partial + data).split(b"\n")
             self._lines.extend(whole)
         line = self._lines.popleft()
@@ -114,9 +133,16 @@ class WorkerProcess:
 
     def printed_tail(self) -> str:
         """The end of what the worker printed."""
-        size = self._printed.seek(0, os.SEEK_END)
-        self._printed.seek(max(0, size - _TAIL_BYTES))
-        return self._printed.read().decode(errors="replace").strip()
+        return _tail(self._printed)
+
+    def stacks(self) -> str:
+        """Where the worker's threads were when it died, or are now where it hangs; "" where it could not tell."""
+        if self._process.poll() is None:
+            before, ends = os.fstat(self._faults.fileno()).st_size, monotonic() + _TELL_S
+            self._process.send_signal(TELL_SIGNAL)
+            while os.fstat(self._faults.fileno()).st_size == before and monotonic() < ends:
+                sleep(READ_EVERY_S)
+        return _tail(self._faults)
 
     def kill(self) -> None:
         """End the worker and everything in its process group, at once."""
@@ -131,6 +157,7 @@ class WorkerProcess:
         self.kill()
         os.close(self._messages_fd)
         self._printed.close()
+        self._faults.close()
 
     def __enter__(self) -> Self:
         return self
@@ -140,17 +167,21 @@ class WorkerProcess:
             self.kill()
         self.close()
 
-    def _how_it_ended(self) -> str:
+    def _bound_what_is_printed(self) -> None:
+        if os.fstat(self._printed.fileno()).st_size > MOST_PRINTED_B:
+            os.ftruncate(self._printed.fileno(), 0)
+
+    def _death(self) -> WorkerDiedError:
         try:
             code = self._process.wait(timeout=_GRACE_S)
         except subprocess.TimeoutExpired:
-            return "it closed its pipe and went on"
+            return WorkerDiedError("it closed its pipe and went on")
         if code >= 0:
-            return f"the process exited with {code}"
+            return WorkerDiedError(f"the process exited with {code}")
         try:
-            return signal.Signals(-code).name
+            return WorkerDiedError(signal.Signals(-code).name, signal=-code)
         except ValueError:
-            return f"signal {-code}"
+            return WorkerDiedError(f"signal {-code}", signal=-code)
 
 
 def worker_command(*arguments: str) -> list[str]:
@@ -207,8 +238,29 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> tuple[bytes, s
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, at once."""
+    """End a process and all that it started, at once; also what has moved to a group of its own."""
+    descendants: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        descendants = psutil.Process(process.pid).children(recursive=True)
     # macOS forbids, rather than misses, a group in which only ended processes are left.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    for descendant in descendants:
+        with suppress(psutil.Error):
+            descendant.kill()
+    # One that a driver holds up can't be waited for; it ends when the driver lets it.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_LONGEST_END_S)
+
+
+def _appended_file() -> IO[bytes]:
+    """A temporary file to whose end everybody writes, so that it can be made shorter meanwhile."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as its process)
+    fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
+    return file
+
+
+def _tail(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TAIL_BYTES))
+    return file.read().decode(errors="replace").strip()

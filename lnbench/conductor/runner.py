@@ -1,42 +1,44 @@
 """The run itself: process after process over the plan, every event into the journal as it happens."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Protocol
 
+from lnbench.conductor.blame import is_from_outside, reason_of, status_of
+from lnbench.conductor.interrupts import Interrupts, StoppedError
+from lnbench.conductor.listening import Listener, Observer
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError, WorkerProcess
-from lnbench.events import Confirming, Ended, Event, Noticed, RunFinished, Turn
+from lnbench.events import AnyEvent, Confirming, Ended, Noticed, RunFinished
+from lnbench.measure.host_memory import kernel_kills
 from lnbench.plan import Plan, rotation_buffers
 from lnbench.planned import Environment, Notice, PluginSource, Stage, Status
+from lnbench.standing import Standing
 from lnbench.store.journal import Journal
-from lnbench.worker.protocol import Announce, Idle, Measure, Progress, Setup
+from lnbench.worker.protocol import ImportFailed, Measure, Setup
 
 DEFAULT_TIMEOUT_S = 300.0
 """How long one stage of one case may take; a cold compilation takes up to a minute."""
 
-LEAST_START_S = 120.0
-"""A worker may take this long to start and to fill its buffers, however short the time limit of a case is; importing
-torch from a slow disk takes half a minute."""
-
 MOST_BARE_DEATHS = 2
-"""Deaths of a workload's worker that no case can be blamed for, before the workload is given up."""
+"""Deaths of a workload's worker that nobody can be blamed for, before the workload is given up."""
 
 
-class Observer(Protocol):
-    """Who watches a run: the progress bar."""
+@dataclass(frozen=True)
+class Loaded:
+    """The plug-ins of a run: their files, and for each implementation the number of the one that registers it."""
 
-    def workload_began(self, process: int, workload: int) -> None: ...
+    sources: tuple[PluginSource, ...] = ()
+    owners: Mapping[str, int] = field(default_factory=dict)
 
-    def announced(self, case: int, stage: Stage) -> None: ...
 
-    def progressed(self, share: float) -> None: ...
+@dataclass(frozen=True)
+class Habits:
+    """How workers are run. `verbose`: they print to stderr. `compile_cache`: its folder, "" for the user's own."""
 
-    def waited(self) -> None: ...
-
-    def more_to_do(self, workloads: int) -> None: ...
-
-    def happened(self, event: Event) -> None: ...
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    verbose: bool = False
+    energy: bool = False
+    compile_cache: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,8 @@ class _Group:
     threads: int
 
 
-@dataclass
-class _Follow:
-    """What was heard from a worker about the workload under way."""
-
-    case: int | None = None
-    stage: Stage = Stage.START
-    rounds: int = 0
-    spent_s: float = 0.0
-
-
 class Runner:
-    """Measures a plan into a journal.
+    """Measures a plan into a journal, from where it stands.
 
     A case that ends, dies or hangs is recorded and left out from then on; the others of its workload go on, in a fresh
     worker where the old one is gone, with the rounds and the budget that remain.
@@ -72,188 +64,199 @@ class Runner:
         observer: Observer,
         *,
         environment: Environment,
-        plugins: tuple[PluginSource, ...],
+        plugins: Loaded,
         seed: int,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        verbose: bool = False,
-        energy: bool = False,
-        compile_cache: str = "",
+        interrupts: Interrupts,
+        standing: Standing,
+        habits: Habits,
     ) -> None:
         self._plan = plan
         self._journal = journal
         self._observer = observer
         self._environment = environment
-        self._plugins = plugins
+        self._plugins = dict(enumerate(plugins.sources))
+        self._owners = plugins.owners
         self._seed = seed
-        self._timeout_s = timeout_s
-        self._verbose = verbose
-        self._energy = energy
-        self._compile_cache = compile_cache
-        self._workers = 0
-        self._over: set[int] = {number for number, case in enumerate(plan.cases) if case.status is not None}
-        self._said: set[tuple[int | None, int | None, str]] = set()
+        self._standing = standing
+        self._habits = habits
+        self._listener = Listener(observer, interrupts, timeout_s=habits.timeout_s)
+        self._worker: WorkerProcess | None = None
+        self._process = 0
+        self._forgiven: set[int | None] = set()
         self._started = perf_counter()
 
     def measure(self) -> bool:
-        """Measure everything; True when it came to its end, False when the user interrupted it."""
+        """Measure what is left; True when it came to its end, False when the user asked it to stop."""
         return self._measure(range(self._plan.sampling.processes))
 
     def confirm(self, cases: Collection[int]) -> bool:
         """Measure these cases again, in as many fresh processes as before; True when it came to its end."""
         processes = self._plan.sampling.processes
-        self._over |= set(range(len(self._plan.cases))) - set(cases)
-        self._observer.more_to_do(processes * sum(len(workloads) for _, workloads in self._groups()))
-        self._record(Confirming(first_process=processes, cases=tuple(sorted(cases))))
-        return self._measure(range(processes, 2 * processes))
+        again = range(processes, 2 * processes)
+        self._note(Confirming(first_process=processes, cases=tuple(sorted(cases))))
+        self._observer.more_to_do(len(list(self._standing.left(again))))
+        return self._measure(again)
 
     def finish(self, *, interrupted: bool) -> None:
         """Write the last line."""
-        self._record(RunFinished(wall_s=perf_counter() - self._started, interrupted=interrupted))
+        self._note(RunFinished(wall_s=perf_counter() - self._started, interrupted=interrupted))
         self._journal.sync()
-
-    def _measure(self, processes: range) -> bool:
-        try:
-            for process in processes:
-                for group, workloads in self._groups():
-                    self._run_group(process, group, workloads)
-        except KeyboardInterrupt:
-            return False
-        return True
+        self._journal.turns_are_kept()
 
     def notice(self, code: str, text: str) -> None:
         """Record a notice about the whole run."""
-        self._record(Noticed(notice=Notice(code=code, text=text)))
+        self._note(Noticed(notice=Notice(code=code, text=text)))
+
+    def _measure(self, processes: range) -> bool:
+        try:
+            for self._process in processes:
+                for group, workloads in self._groups():
+                    self._measure_group(group, workloads)
+        except StoppedError:
+            return False
+        return True
 
     def _groups(self) -> Iterator[tuple[_Group, list[int]]]:
-        """The workloads with a case to measure, by the process that can measure them, in the order of the plan."""
+        """The workloads with a case to measure, by the worker that can measure them, in the order of the plan."""
         groups: dict[_Group, list[int]] = {}
-        wanted = {case.workload for number, case in enumerate(self._plan.cases) if number not in self._over}
-        for number in sorted(wanted):
+        for _, number in self._standing.left([self._process]):
             workload = self._plan.workloads[number].workload
             key = _Group(workload.device, workload.allocator, workload.threads)
             groups.setdefault(key, []).append(number)
         yield from groups.items()
 
-    def _run_group(self, process: int, group: _Group, workloads: list[int]) -> None:
+    def _measure_group(self, group: _Group, workloads: list[int]) -> None:
         """Measure a group's workloads in one worker, or in as many as it takes when some die."""
-        worker: WorkerProcess | None = None
         try:
             for number in workloads:
-                self._observer.workload_began(process, number)
-                follow, bare_deaths = _Follow(), 0
-                while self._remaining(number):
-                    try:
-                        follow.case, follow.stage = None, Stage.START
-                        if worker is None:
-                            worker = self._start(process, group)
-                            self._listen(worker, follow)
-                        worker.send(self._order(process, number, follow))
-                        self._listen(worker, follow)
-                        break
-                    except (WorkerDiedError, WorkerHungError) as death:
-                        assert worker is not None
-                        bare_deaths += follow.case is None
-                        self._bury(process, number, worker, follow, death, give_up=bare_deaths >= MOST_BARE_DEATHS)
-                        worker = None
+                self._observer.workload_began(self._process, number)
+                self._leave_out_what_outgrew_memory(number)
+                self._measure_workload(group, number)
                 self._journal.sync()
         except BaseException:
-            if worker is not None:
-                worker.kill()
+            if self._worker is not None:
+                self._worker.kill()
             raise
         finally:
-            if worker is not None:
-                worker.close()
+            if self._worker is not None:
+                self._worker.close()
+            self._worker = None
 
-    def _start(self, process: int, group: _Group) -> WorkerProcess:
-        self._workers += 1
+    def _measure_workload(self, group: _Group, number: int) -> None:
+        bare_deaths = 0
+        while self._remaining(number):
+            kills = kernel_kills()
+            try:
+                if self._worker is None:
+                    self._worker = self._start(group)
+                    self._listener.until_idle(self._worker, self._take)
+                    if not self._remaining(number):  # all were a plug-in's that can't be imported
+                        return
+                self._worker.send(self._order(number))
+                self._listener.until_idle(self._worker, self._take)
+                self._journal.turns_are_kept()
+                return
+            except (WorkerDiedError, WorkerHungError) as death:
+                if not self._listener.at_work.is_anybody:
+                    bare_deaths += 1
+                give_up = bare_deaths >= MOST_BARE_DEATHS
+                self._bury(number, death, give_up=give_up, out_of_memory=kernel_kills() > kills)
+
+    def _start(self, group: _Group) -> WorkerProcess:
         setup = Setup(
-            process=process,
-            worker=self._workers - 1,
+            process=self._process,
+            worker=self._standing.workers,
             device=group.device,
             threads=group.threads,
             allocator=group.allocator,
             plugins=self._plugins,
         )
-        return WorkerProcess(setup, verbose=self._verbose, compile_cache=self._compile_cache)
+        return WorkerProcess(
+            setup,
+            turns=self._journal.turns_fd,
+            verbose=self._habits.verbose,
+            compile_cache=self._habits.compile_cache,
+        )
 
-    def _order(self, process: int, number: int, follow: _Follow) -> Measure:
+    def _order(self, number: int) -> Measure:
         planned, sampling = self._plan.workloads[number], self._plan.sampling
+        begun = self._standing.begun(self._process, number)
         return Measure(
             index=number,
             workload=planned,
             cases={case: self._plan.cases[case] for case in self._remaining(number)},
             precision=sampling.precision,
-            budget_s=max(sampling.budget_s - follow.spent_s, sampling.budget_s / 4),
-            first_round=follow.rounds,
+            budget_s=max(sampling.budget_s - begun.spent_s, sampling.budget_s / 4),
+            first_round=begun.rounds,
             seed=self._seed,
-            energy=self._energy and process == 0,
+            energy=self._habits.energy and self._process == 0,
             pairs=rotation_buffers(planned.workload, self._environment.caches, self._environment.memory_b),
         )
 
     def _remaining(self, workload: int) -> list[int]:
-        return [n for n, case in enumerate(self._plan.cases) if case.workload == workload and n not in self._over]
+        return self._standing.remaining(self._process, workload)
 
-    def _listen(self, worker: WorkerProcess, follow: _Follow) -> None:
-        """Take messages until the worker is idle."""
-        while True:
-            timeout_s = self._timeout_s if follow.case is not None else max(self._timeout_s, LEAST_START_S)
-            message: Any = worker.receive(timeout_s=timeout_s, while_waiting=self._observer.waited)
-            match message:
-                case Idle():
-                    follow.case = None
-                    return
-                case Announce(case=case, stage=stage):
-                    follow.case, follow.stage = case, stage
-                    self._observer.announced(case, stage)
-                case Progress(share=share):
-                    self._observer.progressed(share)
-                case _:
-                    self._note(message, follow)
+    def _leave_out_what_outgrew_memory(self, number: int) -> None:
+        for case in self._remaining(number):
+            reason = self._standing.outgrown(case)
+            if reason:
+                self._end([case], Status.SKIPPED, Stage.START, reason)
 
     def _bury(
-        self,
-        process: int,
-        workload: int,
-        worker: WorkerProcess,
-        follow: _Follow,
-        death: WorkerDiedError | WorkerHungError,
-        *,
-        give_up: bool,
+        self, workload: int, death: WorkerDiedError | WorkerHungError, *, give_up: bool, out_of_memory: bool
     ) -> None:
-        """Record whose fault a worker's end was; with nobody at work and patience spent, everyone's."""
+        """Record whose fault a worker's end was; with nobody at work and patience spent, everyone's.
+
+        The first end from outside while a case is at work is nobody's.
+        """
+        assert self._worker is not None  # it has just died
+        worker, self._worker = self._worker, None
+        at_work = self._listener.at_work
+        stacks = worker.stacks()
         worker.kill()
-        status = Status.TIMEOUT if isinstance(death, WorkerHungError) else Status.CRASH
-        detail = worker.printed_tail()
+        detail = "\n".join(filter(None, (worker.printed_tail(), stacks)))
         worker.close()
-        guilty = [follow.case] if follow.case is not None else self._remaining(workload) if give_up else []
-        for case in guilty:
-            where = "before any case was at work" if follow.case is None else f"at {follow.stage}"
-            ended = Ended(
-                process=process,
-                case=case,
-                status=status,
-                stage=follow.stage,
-                reason=f"{death} {where}",
-                detail=detail,
-            )
-            self._note(ended, follow)
+        self._journal.turns_are_kept()
+        if at_work.plugin is not None:
+            guilty = self._cases_of_plugin(at_work.plugin)
+        elif at_work.case is not None:
+            guilty = [] if at_work.case in self._standing.over else [at_work.case]
+        else:
+            guilty = self._remaining(workload) if give_up else []
+        if guilty and is_from_outside(death, out_of_memory=out_of_memory) and at_work.case not in self._forgiven:
+            self._forgiven.add(at_work.case)
+            text = f"a worker was ended by {death} from outside at {at_work.stage}; a fresh one went on"
+            self._note(Noticed(notice=Notice(code="worker-ended", text=text), workload=workload))
+            return
+        reason = reason_of(death, stage=at_work.stage, stacks=stacks, out_of_memory=out_of_memory)
+        if not at_work.is_anybody:
+            reason = f"{death} before any case was at work"
+        if at_work.plugin is not None:
+            del self._plugins[at_work.plugin]
+        status = status_of(death, out_of_memory=out_of_memory)
+        self._end(guilty, status, at_work.stage, reason, detail=detail)
 
-    def _note(self, event: Event, follow: _Follow) -> None:
-        match event:
-            case Turn():
-                follow.rounds = max(follow.rounds, event.round + 1)
-                follow.spent_s = max(follow.spent_s, event.started_s)
-            case Ended():
-                self._over.add(event.case)
-            case Noticed(notice=notice, workload=workload, case=case):
-                said = (workload, case, notice.code)
-                if said in self._said:
-                    return
-                self._said.add(said)
-            case _:
-                pass
-        self._record(event)
+    def _take(self, message: AnyEvent | ImportFailed) -> None:
+        if not isinstance(message, ImportFailed):
+            self._note(message)
+            return
+        self._plugins.pop(message.plugin, None)
+        self._end(self._cases_of_plugin(message.plugin), Status.ERROR, Stage.IMPORT, message.reason)
 
-    def _record(self, event: Event) -> None:
-        self._journal.append(event)
-        self._observer.happened(event)
+    def _cases_of_plugin(self, plugin: int) -> list[int]:
+        """The cases of all workloads behind which this plug-in stands, and which are not over."""
+        return [
+            number
+            for number, case in enumerate(self._plan.cases)
+            if self._owners.get(case.use) == plugin and number not in self._standing.over
+        ]
+
+    def _end(self, cases: Iterable[int], status: Status, stage: Stage, reason: str, *, detail: str = "") -> None:
+        for case in cases:
+            ended = Ended(process=self._process, case=case, status=status, stage=stage, reason=reason, detail=detail)
+            self._note(ended)
+
+    def _note(self, event: AnyEvent) -> None:
+        if self._standing.note(event):
+            self._journal.append(event)
+            self._observer.happened(event)

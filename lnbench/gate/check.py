@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lnbench.conductor.listening import Observer
 from lnbench.conductor.measuring import RunOptions, measure
 from lnbench.conductor.preparation import Prepared
-from lnbench.conductor.runner import Observer
 from lnbench.decision import Decision, cases_to_confirm, decide
 from lnbench.errors import ExitCode, most_telling
 from lnbench.record import Check, Run

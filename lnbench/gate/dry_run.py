@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from lnbench.analysis.power import Power, power_of
+from lnbench.conductor.listening import Observer
 from lnbench.conductor.measuring import RunOptions, measure
 from lnbench.conductor.preparation import Prepared
-from lnbench.conductor.runner import Observer
 from lnbench.contrasts import Contrast, RowKey, Side, contrast_sides, row_key
 from lnbench.decision import baseline_run
 from lnbench.plan import Plan

@@ -7,9 +7,10 @@ from pathlib import Path
 from time import monotonic
 
 from lnbench.analysis.selftest import STAGE, TWIN, SelfTest, judge_repetitions
+from lnbench.conductor.listening import Observer
 from lnbench.conductor.measuring import RunOptions, measure
 from lnbench.conductor.preparation import Prepared, Request, prepare
-from lnbench.conductor.runner import DEFAULT_TIMEOUT_S, Observer
+from lnbench.conductor.runner import DEFAULT_TIMEOUT_S
 from lnbench.errors import ExitCode, UsageError
 from lnbench.plan import Plan
 from lnbench.record import Check, Run

@@ -1,0 +1,145 @@
+"""An interrupted run, read again: what is missing of it, and whether this is still the place to measure that."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lnbench import __version__
+from lnbench.conditions import environment_differences
+from lnbench.conductor.preparation import (
+    describe_plugins,
+    digests,
+    known_implementations,
+    loaded,
+    read_suite_text,
+)
+from lnbench.conductor.runner import Loaded
+from lnbench.errors import UsageError
+from lnbench.events import Condensed, RunFinished
+from lnbench.measure.environment import read_environment
+from lnbench.measure.nvml import Nvml
+from lnbench.plan import Plan
+from lnbench.planned import Environment, PluginSource
+from lnbench.record import SCHEMA_VERSION, Header, Run
+from lnbench.standing import Standing
+from lnbench.store.anonymous import anonymous
+from lnbench.store.reading import journal_file, read_run
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """An interrupted run, ready to go on. `differences`: what has changed since, and was told to be no obstacle."""
+
+    run: Run
+    journal: Path
+    plan: Plan
+    standing: Standing
+    environment: Environment
+    plugins: Loaded
+    differences: tuple[str, ...]
+    missing_nvml: str
+
+    @property
+    def left(self) -> int:
+        """How many times a process still has to measure a workload."""
+        return len(list(self.standing.left(range(self.plan.sampling.processes))))
+
+    @property
+    def is_complete(self) -> bool:
+        """True for a run that came to its end."""
+        ends = [event for event in self.run.events if isinstance(event, RunFinished)]
+        return bool(ends) and not ends[-1].interrupted and not self.left
+
+
+def prepare_resume(
+    folder: Path, *, plugins: Sequence[Path] = (), suite: str | None = None, force: bool = False
+) -> Resumable:
+    """Read a run and see that it can go on here: same plug-ins, suite, versions and machine.
+
+    `suite`: the one that it is said to be of. `force`: go on where suite, versions or machine have changed.
+    Code comes from `plugins` alone: no path is taken from the journal.
+    Raises JournalError for what is no run, UsageError with what differs where it can't go on.
+    """
+    file = journal_file(folder)
+    run = read_run(folder)
+    _refuse_what_does_not_go_on(file, run)
+    sources = tuple(PluginSource(path=str(path)) for path in plugins)
+    _require_same_plugins(run.header, sources)
+    described = describe_plugins(sources)
+    nvml = Nvml()
+    environment = read_environment(nvml)
+    differences = _differences(run.header, environment, suite)
+    if differences and not force:
+        raise UsageError(
+            f"{folder}: the run was measured under other conditions: {'; '.join(differences)}",
+            hint="measure it anew, or add --force: its report then says what had changed",
+        )
+    header = run.header
+    known = known_implementations(described)
+    unknown = next((case.use for case in header.cases if case.status is None and case.use not in known), None)
+    if unknown is not None:
+        raise UsageError(f'{folder}: this lnbench knows no implementation "{unknown}"', hint="name its --plugin")
+    standing = Standing(header.workloads, header.cases)
+    for event in run.events:
+        standing.note(event)
+    compiling = sum(case.status is None and known[case.use].compiles for case in header.cases)
+    return Resumable(
+        run,
+        file,
+        Plan(header.workloads, header.cases, header.sampling, compiling),
+        standing,
+        environment,
+        loaded(sources, described),
+        tuple(differences),
+        nvml.missing,
+    )
+
+
+def how_to_resume(folder: Path, sources: Iterable[PluginSource]) -> str:
+    """The command that goes on with a run."""
+    options = [word for source in sources for word in ("--plugin", source.path)]
+    return shlex.join(["lnbench", "run", "--resume", str(folder), *options])
+
+
+def _refuse_what_does_not_go_on(file: Path, run: Run) -> None:
+    header = run.header
+    if header.check is not None:
+        hint = "start the check anew: what it compares has to be measured within a short time"
+        raise UsageError(f"{file}: a check is not resumed", hint=hint)
+    if any(isinstance(event, Condensed) for event in run.events):
+        raise UsageError(f"{file}: a baseline holds a whole run, made small; there is nothing to resume")
+    if file.suffix == ".gz":
+        raise UsageError(f"{file}: a packed journal can't be gone on with", hint=f"unpack it first: gunzip {file}")
+    if header.schema_version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{file}: written by lnbench {header.lnbench_version} in schema version {header.schema_version}; this one "
+            f"writes {SCHEMA_VERSION}",
+            hint="resume it with the lnbench that began it",
+        )
+
+
+def _require_same_plugins(header: Header, sources: Sequence[PluginSource]) -> None:
+    given = digests(sources)
+    for name, digest in header.plugins.items():
+        if name not in given:
+            hint = "a journal names no path to load code from; add --plugin FILE"
+            raise UsageError(f"the run used the plug-in {name}, which is not given", hint=hint)
+        if given[name] != digest:
+            hint = "another file would measure something else under the same name; measure it as a new run"
+            raise UsageError(f"the plug-in {name} is not the file that the run used: its SHA-256 differs", hint=hint)
+    for name in given:
+        if name not in header.plugins:
+            raise UsageError(f"the run used no plug-in {name}", hint="leave it out")
+
+
+def _differences(header: Header, environment: Environment, suite: str | None) -> list[str]:
+    """What is different here and now, with both values."""
+    here = header.model_copy(update={"environment": environment, "lnbench_version": __version__})
+    as_kept = Header.model_validate_json(anonymous(here.model_dump_json()))
+    found = [str(difference) for difference in environment_differences(header, as_kept)]
+    if suite is not None:
+        source, text = read_suite_text(suite)
+        if anonymous(text) != header.suite_text:
+            found.append(f"suite: {source} is not the text that the run was planned from")
+    return found

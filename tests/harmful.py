@@ -13,6 +13,14 @@ from lnbench import implementation
 JOURNAL = Path(__file__).with_name("run") / "run.jsonl"
 """Where the journal of the run must lie for what waits until cases are being timed."""
 
+STAGES = {
+    "verify": "_judge_fill",
+    "warm-up": "call_once",
+    "timing": "take_sample",
+    "memory": "memory_of",
+}
+"""A function of the worker that is at work in a stage alone."""
+
 
 def layer_norm(workload):
     """The honest kernel."""
@@ -23,91 +31,158 @@ def layer_norm(workload):
     return forward
 
 
+def is_at(stage):
+    """True while the worker is at a stage, by the functions that called this one."""
+    frame = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == STAGES[stage]:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def stop():
     """Wait for what never comes."""
     threading.Event().wait()
 
 
-@implementation("raises", function="layer_norm")
-def raises(workload):
-    def forward(x, weight, bias):
-        raise ValueError("no norm today")
+def in_forward(name, harm):
+    """Register an implementation whose forward does harm, and is right otherwise."""
 
-    return forward
+    @implementation(name, function="layer_norm")
+    def build(workload):
+        honest = layer_norm(workload)
 
+        def forward(x, weight, bias):
+            harm(x)
+            return honest(x, weight, bias)
 
-@implementation("raises_in_builder", function="layer_norm")
-def raises_in_builder(workload):
-    return Path(__file__).with_name("tuned.bin").read_bytes()
-
-
-@implementation("exits", function="layer_norm")
-def exits(workload):
-    def forward(x, weight, bias):
-        sys.exit(0)
-
-    return forward
+        return forward
 
 
-@implementation("vanishes_late", function="layer_norm")
-def vanishes_late(workload):
-    honest = layer_norm(workload)
+def in_backward(name, harm):
+    """Register an implementation whose backward does harm."""
 
-    def forward(x, weight, bias):
-        if '"event":"turn"' in JOURNAL.read_text():
-            os._exit(0)
-        return honest(x, weight, bias)
+    class Harming(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, y):
+            return y.clone()
 
-    return forward
+        @staticmethod
+        def backward(ctx, dy):
+            harm()
+            return dy
 
-
-@implementation("segfaults", function="layer_norm")
-def segfaults(workload):
-    def forward(x, weight, bias):
-        return ctypes.string_at(0)
-
-    return forward
-
-
-@implementation("hangs", function="layer_norm")
-def hangs(workload):
-    def forward(x, weight, bias):
-        stop()
-
-    return forward
+    @implementation(name, function="layer_norm")
+    def build(workload):
+        honest = layer_norm(workload)
+        return lambda x, weight, bias: Harming.apply(honest(x, weight, bias))
 
 
-@implementation("hangs_in_builder", function="layer_norm")
-def hangs_in_builder(workload):
-    stop()
+def in_builder(name, harm):
+    """Register an implementation whose builder does harm, and builds the honest kernel."""
+
+    @implementation(name, function="layer_norm")
+    def build(workload):
+        harm()
+        return layer_norm(workload)
+
+
+def raise_(error):
+    raise error
+
+
+def at(stage, harm):
+    """Harm at one stage alone."""
+    return lambda *_: harm() if is_at(stage) else None
+
+
+def print_forever():
+    while True:
+        sys.stdout.write("so many words " * 1000)
+
+
+def fork():
+    """The copy goes on as if it were the worker."""
+    os.fork()
+
+
+def fork_a_spinning_child():
+    if os.fork() == 0:
+        while True:
+            pass
+
+
+def spin_in_a_thread():
+    def spin():
+        while True:
+            pass
+
+    threading.Thread(target=spin, daemon=True).start()
+
+
+def change_everything():
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    torch.set_grad_enabled(False)
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True)
+    os.chdir("/")
+
+
+def print_and_close():
+    """Prints a megabyte, part of which looks like a worker's messages, then leaves nobody a stdout."""
+    sys.stdout.write('{"event": "idle"}\n' * 50_000)
+    sys.stdout.flush()
+    os.close(1)
+
+
+def exhaust_memory(x):
+    torch.empty(1 << 48)
+
+
+def vanish_once_turns_are_kept(x):
+    if '"event":"turn"' in JOURNAL.read_text():
+        os._exit(0)
+
+
+def segfault(*_):
+    ctypes.string_at(0)
+
+
+in_forward("raises", lambda x: raise_(ValueError("no norm today")))
+in_forward("raises_base", lambda x: raise_(BaseException("none at all")))
+in_forward("exits", lambda x: sys.exit(0))
+in_builder("raises_in_builder", lambda: Path(__file__).with_name("tuned.bin").read_bytes())
+
+in_forward("vanishes", lambda x: os._exit(0))
+in_forward("vanishes_late", vanish_once_turns_are_kept)
+in_builder("vanishes_in_builder", lambda: os._exit(0))
+
+in_forward("segfaults", segfault)
+in_backward("segfaults_in_backward", segfault)
+in_builder("segfaults_in_builder", segfault)
+
+in_builder("hangs_in_builder", stop)
+in_backward("hangs_in_backward", stop)
+for stage in STAGES:
+    in_forward(f"hangs_at_{stage}", at(stage, stop))
+
+in_forward("out_of_memory", exhaust_memory)
+in_forward("prints_forever", lambda x: print_forever())
+in_forward("closes_everything", lambda x: os.closerange(3, 1000))
+in_builder("leaves_a_thread", spin_in_a_thread)
+in_builder("leaves_a_process", fork_a_spinning_child)
+in_forward("sets_threads", lambda x: torch.set_num_threads(1 + torch.get_num_threads()))
+in_forward("wrong_by_mutation", lambda x: x.data.mul_(1.5))  # unseen by autograd
+
+in_builder("noisy", print_and_close)
+in_builder("changes_everything", change_everything)
+in_builder("forks_in_builder", fork)
+in_forward("forks", at("warm-up", fork))
 
 
 @implementation("wrong", function="layer_norm")
 def wrong(workload):
     honest = layer_norm(workload)
-
-    def forward(x, weight, bias):
-        return 1.01 * honest(x, weight, bias)
-
-    return forward
-
-
-@implementation("mutates", function="layer_norm")
-def mutates(workload):
-    honest = layer_norm(workload)
-
-    def forward(x, weight, bias):
-        y = honest(x, weight, bias)
-        x.data.mul_(1.5)  # unseen by autograd
-        return y
-
-    return forward
-
-
-@implementation("noisy", function="layer_norm")
-def noisy(workload):
-    """Prints a megabyte, part of which looks like a worker's messages, then leaves nobody a stdout."""
-    sys.stdout.write('{"event": "idle"}\n' * 50_000)
-    sys.stdout.flush()
-    os.close(1)
-    return layer_norm(workload)
+    return lambda x, weight, bias: 1.01 * honest(x, weight, bias)

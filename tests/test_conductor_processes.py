@@ -22,20 +22,21 @@ PATIENCE_S = 60.0
 HANG_S = 0.05
 BEGIN = """
 import os, signal, sys, threading
-orders, messages = map(int, sys.argv[1:])
+parent, orders, messages, turns, faults = map(int, sys.argv[1:])
 orders = os.fdopen(orders, "rb")
 first = orders.readline()
 """
 
 
 @pytest.fixture
-def start(monkeypatch):
+def start(monkeypatch, tmp_path):
     """Starts a worker that runs the given lines instead of lnbench's; ends it with the test."""
     started = []
+    turns = (tmp_path / "turns").open("ab")
 
     def start_worker(lines, *, verbose=False):
         monkeypatch.setattr(processes, "worker_command", lambda *fds: [sys.executable, "-c", BEGIN + lines, *fds])
-        started.append(WorkerProcess(SETUP, verbose=verbose))
+        started.append(WorkerProcess(SETUP, turns=turns.fileno(), verbose=verbose))
         return started[-1]
 
     yield start_worker
@@ -43,6 +44,7 @@ def start(monkeypatch):
         if not worker._printed.closed:
             worker.kill()
             worker.close()
+    turns.close()
 
 
 def test_a_worker_is_given_its_setup_and_its_messages_are_read(start):

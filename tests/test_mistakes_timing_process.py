@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import count
 from statistics import fmean
+from tempfile import TemporaryFile
 from time import process_time
 
 import pytest
@@ -240,11 +241,11 @@ def test_mistake_15_every_turn_tells_its_page_faults():
 
 
 def test_mistake_16_waiting_for_a_silent_worker_uses_no_core(monkeypatch):
-    silent = "import os, sys; os.fdopen(int(sys.argv[1])).read()"
+    silent = "import os, sys; os.fdopen(int(sys.argv[2])).read()"
     monkeypatch.setattr(processes, "worker_command", lambda *fds: [sys.executable, "-c", silent, *fds])
     setup = Setup(process=0, worker=0, device="cpu", threads=1, allocator="retained")
 
-    with WorkerProcess(setup) as worker:
+    with TemporaryFile() as turns, WorkerProcess(setup, turns=turns.fileno()) as worker:
         began = process_time()
         with pytest.raises(WorkerHungError):
             worker.receive(timeout_s=1.0)

@@ -53,7 +53,7 @@ def test_the_bar_is_for_terminals_that_may_be_coloured(monkeypatch, plan, is_ter
 
 def test_lines_tell_each_workload_with_the_time_left_and_each_failure(plan, clock, capsys):
     settings.reset(debug=False)
-    lines = Lines(plan)
+    lines = Lines(plan, Pace(plan))
 
     lines.workload_began(0, 0)
     lines.happened(CRASHED)
@@ -94,7 +94,7 @@ def test_the_bar_shows_the_case_at_work_how_many_are_done_and_the_time_left(plan
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=120, color_system=None)
 
-    with Bar(plan, console) as bar:
+    with Bar(plan, Pace(plan), console) as bar:
         bar.workload_began(0, 0)
         clock(10.0)
         bar.workload_began(0, 1)

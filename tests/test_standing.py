@@ -1,0 +1,101 @@
+"""How far a run is, told by its events alone."""
+
+import fabricate
+import pytest
+
+from lnbench.events import Confirming, Noticed, WorkerStarted, WorkloadFinished
+from lnbench.planned import Notice, Status
+from lnbench.standing import Standing
+
+SMALL = fabricate.workload((64, 64))
+LARGE = fabricate.workload((128, 64))
+
+
+def standing(*workloads, names=("fused", "eager"), **fields):
+    """Nothing done yet of these implementations on these workloads."""
+    cases = [fabricate.case(name, of=number, **fields) for number, _ in enumerate(workloads) for name in names]
+    return Standing(tuple(workloads), tuple(cases))
+
+
+def finished(process, workload):
+    return WorkloadFinished(process=process, workload=workload, rounds=1, stopped_by="budget", rounds_s=1.0)
+
+
+def test_what_is_known_not_to_be_measurable_is_over_from_the_start():
+    found = standing(SMALL, status=Status.SKIPPED, reason="no such device")
+
+    assert list(found.left(range(3))) == []
+    assert found.remaining(0, 0) == []
+
+
+def test_a_process_is_done_with_a_workload_when_it_says_so_and_others_are_not():
+    found = standing(SMALL, LARGE)
+    found.note(finished(0, 0))
+
+    assert list(found.left(range(2))) == [(0, 1), (1, 0), (1, 1)]
+    assert found.remaining(0, 0) == []
+    assert found.remaining(1, 0) == [0, 1]
+
+
+def test_a_case_that_ended_is_over_in_every_process():
+    found = standing(SMALL)
+    found.note(fabricate.ended(0, Status.CRASH, "SIGSEGV"))
+
+    assert found.remaining(0, 0) == found.remaining(2, 0) == [1]
+
+
+def test_rounds_go_on_counting_and_the_seconds_of_every_worker_add_up():
+    found = standing(SMALL)
+    for number, started_s in enumerate((0.0, 1.0, 2.0, 0.0, 0.5)):  # a fresh worker from the fourth on
+        found.note(fabricate.turn(0, 1e-4, round=number, started_s=started_s))
+
+    begun = found.begun(0, 0)
+    assert (begun.rounds, begun.spent_s) == (5, 2.5)
+    assert found.begun(1, 0).rounds == 0
+
+
+def test_a_notice_is_new_once():
+    found = standing(SMALL)
+    notice = Noticed(notice=Notice(code="inaccurate", text="off"), workload=0, case=1)
+
+    assert found.note(notice)
+    assert not found.note(notice)
+
+
+def test_workers_are_counted_on_from_the_last_one():
+    found = standing(SMALL)
+    found.note(WorkerStarted(process=1, worker=4, device="cpu", device_name="a cpu", import_s=1.0))
+
+    assert found.workers == 5
+
+
+def test_once_a_check_confirms_only_the_chosen_cases_are_left():
+    found = standing(SMALL, LARGE)
+    found.note(Confirming(first_process=3, cases=(2, 3)))
+
+    assert list(found.left(range(3, 5))) == [(3, 1), (4, 1)]
+
+
+def test_an_out_of_memory_at_a_shape_rules_out_the_same_implementation_at_larger_ones_alone():
+    found = standing(SMALL, LARGE, fabricate.workload((32, 64)))
+    found.note(fabricate.ended(0, Status.OOM, "no memory"))
+
+    assert [bool(found.outgrown(number)) for number in range(6)] == [True, False, True, False, False, False]
+    assert found.outgrown(2) == "fused ran out of memory at 64x64, where x has 16.0 KiB; here it has 32.0 KiB"
+
+
+@pytest.mark.parametrize(
+    "axis", [{"dtype": "bfloat16"}, {"device": "cuda"}, {"affine": "none"}, {"cache": "cold"}], ids=str
+)
+def test_another_kind_of_workload_is_tried_although_it_is_larger(axis):
+    found = standing(SMALL, fabricate.workload((128, 64), **axis))
+    found.note(fabricate.ended(0, Status.OOM, "no memory"))
+
+    assert found.outgrown(2) == ""
+
+
+def test_another_failure_rules_nothing_out():
+    found = standing(SMALL, LARGE)
+    found.note(fabricate.ended(0, Status.CRASH, "SIGSEGV"))
+
+    assert found.outgrown(2) == ""

@@ -81,6 +81,6 @@ def _read_holder(lock: Path) -> Holder | None:
         with _note(lock).open("rb") as file:
             found = json.loads(file.read(_MOST_TOLD_B))
         holder = Holder(int(found["process"]), plain(str(found["what"])), plain(str(found["since"])))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return holder if psutil.pid_exists(holder.process) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
-    return holder if psutil.pid_exists(holder.process) else None

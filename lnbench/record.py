@@ -1,10 +1,11 @@
 """What a run leaves behind: one header, then one event per thing that happened. A journal is these as JSON lines."""
 
 from collections.abc import Container, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lnbench.consistency import contradiction, plan_contradiction
 from lnbench.events import Confirming, Event, Noticed, Resumed, RunFinished
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
 
@@ -28,7 +29,7 @@ class Header(Frozen):
     suite: str
     description: str = ""
     suite_text: str
-    seed: int
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     sampling: SamplingRecord
     options: Mapping[str, str] = Field(default_factory=dict)
     plugins: Mapping[str, str] = Field(default_factory=dict)
@@ -36,6 +37,13 @@ class Header(Frozen):
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
     check: "Check | None" = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        found = plan_contradiction(self)
+        if found:
+            raise ValueError(found)
+        return self
 
 
 class Baseline(Frozen):
@@ -47,6 +55,16 @@ class Baseline(Frozen):
     digest: str
     header: Header
     events: tuple[Event, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.header.check is not None:
+            raise ValueError("a baseline is a run, and no check of its own")
+        for number, event in enumerate(self.events):
+            found = contradiction(self.header, event)
+            if found:
+                raise ValueError(f"events.{number}: {found}")
+        return self
 
 
 class Check(Frozen):

@@ -25,13 +25,13 @@ def plan_contradiction(plan: Planned) -> str:
     """What is wrong with a plan as a whole; empty when nothing is. Keys that stand twice would join runs wrongly."""
     again = _first_repeat([workload.id for workload in plan.workloads], lambda name: name)
     if again is not None:
-        return f"workloads.{again}: the id {ascii(plan.workloads[again].id[:60])} stands twice"
+        return f"workloads.{again}: the id {plan.workloads[again].id[:60]!a} stands twice"
     for number, case in enumerate(plan.cases):
         if case.workload >= len(plan.workloads):
             return f"cases.{number}: there is no workload {case.workload}"
     again = _first_repeat(plan.cases, lambda case: (case.workload, case.implementation, case.norm_mode))
     if again is not None:
-        return f"cases.{again}: {ascii(plan.cases[again].title[:60])} is planned twice on one workload"
+        return f"cases.{again}: {plan.cases[again].title[:60]!a} is planned twice on one workload"
     return ""
 
 

@@ -1,12 +1,13 @@
 """What a run leaves behind: one header, then one event per thing that happened. A journal is these as JSON lines."""
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
 from lnbench.consistency import contradiction, plan_contradiction
-from lnbench.events import Confirming, Event, Noticed, Resumed, RunFinished
+from lnbench.event_log import EventLog
+from lnbench.events import AnyEvent, Confirming, Event, Noticed, Resumed, RunFinished
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
 
 SCHEMA_VERSION = 4
@@ -97,13 +98,21 @@ class CaseKey(NamedTuple):
 
 
 class Run(BaseModel):
-    """A whole run as read from its journal; `torn` tells that the last line was incomplete."""
+    """A whole run as read from its journal; `torn` tells that the last line was incomplete.
+
+    `events`: an EventLog where it was read from a file.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     header: Header
-    events: tuple[Event, ...]
+    events: SkipValidation[Sequence[AnyEvent]]
     torn: bool = False
+
+    @property
+    def log(self) -> EventLog:
+        """The events with the turns as columns; made anew at each call where they are objects."""
+        return EventLog.of(self.events)
 
     def key(self, case: PlannedCase) -> CaseKey:
         """The key that joins a case between runs."""
@@ -111,12 +120,11 @@ class Run(BaseModel):
 
     def among(self, processes: Container[int]) -> "Run":
         """The run as if only these processes had been; what belongs to no process stays."""
-        kept = tuple(
-            event
-            for event in self.events
-            if isinstance(event, Noticed | Confirming | Resumed | RunFinished) or event.process in processes
-        )
-        return self.model_copy(update={"events": kept})
+
+        def is_kept(event: AnyEvent) -> bool:
+            return isinstance(event, Noticed | Confirming | Resumed | RunFinished) or event.process in processes
+
+        return self.model_copy(update={"events": self.log.chosen(processes, keep=is_kept)})
 
     def cases_of(self, workload: int) -> Iterator[tuple[int, PlannedCase]]:
         """The cases of a workload with their numbers, in plan order."""

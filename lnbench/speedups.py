@@ -5,7 +5,8 @@ from functools import cache
 import numpy as np
 
 from lnbench import across, stats
-from lnbench.evidence import Evidence, Series
+from lnbench.case_turns import Series
+from lnbench.evidence import Evidence
 from lnbench.pairing import pair_nearest
 from lnbench.workload import Clock, Phase
 

@@ -75,7 +75,7 @@ def one_of(what: str, known: Collection[str]) -> Callable[[str], str]:
 
     def check(word: str) -> str:
         if word not in known:
-            raise ValueError(f"unknown {what} {ascii(word[:60])}; known: {', '.join(known)}")
+            raise ValueError(f"unknown {what} {word[:60]!a}; known: {', '.join(known)}")
         return word
 
     return check

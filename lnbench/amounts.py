@@ -17,7 +17,13 @@ LONGEST_S = 1e9
 MOST_LOG_RATIO = 60.0
 """No two times between SHORTEST_S and LONGEST_S lie further apart (log 1e24 is 55.3)."""
 
-Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+MOST = 2**31 - 1
+"""More than anything that is counted one by one."""
+
+MOST_FAULTS = 1e18
+"""Page faults per call."""
+
+Count = Annotated[int, Field(ge=0, le=MOST)]
 """How many there are, or which one: processes, rounds, cases, calls. Sums of a million of them still fit 64 bits."""
 
 Size = Annotated[int, Field(ge=1, le=2**31)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, field_validator
 
-from lnbench.amounts import Count, LogRatio, Seconds, Time
+from lnbench.amounts import MOST, MOST_FAULTS, Count, LogRatio, Seconds, Time
 from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
 from lnbench.planned import Frozen, Notice, Stage, Status
 from lnbench.workload import Clock, Dtype, Phase
@@ -17,7 +17,7 @@ PROBED = ("copy", "step_copy", "launch")
 """The same of the probe's turns."""
 
 Sampled = Annotated[str, Field(pattern=f"^({'|'.join((*SAMPLED, *PROBED))})$")]
-PageFaults = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+PageFaults = Annotated[float, Field(ge=0, le=MOST_FAULTS, allow_inf_nan=False)]
 
 PROBE_CASE = -1
 """The case number of the probe's turns."""
@@ -100,7 +100,7 @@ class Turn(Frozen):
     process: Count
     workload: Count
     round: Count
-    case: Annotated[int, Field(ge=PROBE_CASE, le=2**31 - 1)]
+    case: Annotated[int, Field(ge=PROBE_CASE, le=MOST)]
     started_s: Seconds
     calls: Mapping[Sampled, Count]
     uncounted: Count = 0

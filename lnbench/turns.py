@@ -47,6 +47,11 @@ class Block:
         values = getattr(self, part)
         return np.frombuffer(values, dtype=values.typecode).reshape(len(self), -1)
 
+    def append(self, other: "Block") -> None:
+        """Add the turns of another block of the same layout."""
+        for part in self.__slots__:
+            getattr(self, part).extend(getattr(other, part))
+
 
 Blocks = Mapping[Layout, Block]
 

@@ -1,6 +1,7 @@
 """The turns of one case on one workload, out of the columns of all: series by process, without spoiled rounds."""
 
 from collections.abc import Mapping, Set
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -22,21 +23,14 @@ class CaseTurns:
     def __init__(self, columns: TurnColumns, numbers: Ints) -> None:
         self._columns = columns
         self._numbers = numbers
+        self._series = cache(self._find_series)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def series(self, name: str, *, clock: Clock, share: float = 1.0) -> Series:
         """Samples times `share`; those that are no time (a clock's correction can reach zero) count as not taken."""
-        column = self._columns.samples[clock].get(name)
-        if column is None:
-            return {}
-        seconds = column[self._numbers]
-        numbers = self._numbers[seconds >= SHORTEST_S]  # false where there is no sample
-        return {
-            process: Turns(self._columns.round[found], self._columns.started_s[found], share * column[found])
-            for process, found in self._by_process(numbers).items()
-        }
+        return self._series(name, clock, share)
 
     def faults(self, kind: str) -> Floats:
         """The page faults per call of each turn that counted them."""
@@ -62,6 +56,17 @@ class CaseTurns:
             for process, found in self._by_process(self._numbers).items()
         ]
         return CaseTurns(self._columns, np.sort(np.concatenate(kept)))
+
+    def _find_series(self, name: str, clock: Clock, share: float) -> Series:
+        column = self._columns.samples[clock].get(name)
+        if column is None:
+            return {}
+        seconds = column[self._numbers]
+        numbers = self._numbers[seconds >= SHORTEST_S]  # false where there is no sample
+        return {
+            process: Turns(self._columns.round[found], self._columns.started_s[found], share * column[found])
+            for process, found in self._by_process(numbers).items()
+        }
 
     def _by_process(self, numbers: Ints) -> dict[int, Ints]:
         """Numbers of turns by process, the lowest process first."""

@@ -7,7 +7,7 @@ from typing import overload
 import numpy as np
 
 from lnbench.events import AnyEvent, Turn
-from lnbench.turns import Block, Layout, TurnColumns, add_turn
+from lnbench.turns import TurnBlocks, TurnColumns
 
 
 class EventLog(Sequence[AnyEvent]):
@@ -25,14 +25,14 @@ class EventLog(Sequence[AnyEvent]):
         """Events as a log; one that is a log already stays as it is."""
         if isinstance(events, EventLog):
             return events
-        blocks: dict[Layout, Block] = {}
+        turns = TurnBlocks()
         others: list[AnyEvent] = []
         for place, event in enumerate(events):
             if isinstance(event, Turn):
-                add_turn(blocks, event, place=place)
+                turns.add(event, place=place)
             else:
                 others.append(event)
-        return cls(TurnColumns(blocks), others)
+        return cls(turns.columns(), others)
 
     def __len__(self) -> int:
         return len(self.turns) + len(self.others)

@@ -1,6 +1,6 @@
 """Turns as columns: a million of them do not fit as objects, and no statistic looks at one alone."""
 
-from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, NamedTuple
@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 WHOLE = ("process", "workload", "round", "case", "uncounted")
 """The whole numbers that every turn has."""
 
+_MOST_SINGLE = 4096
+"""So many turns of a layout stay objects until they are made columns."""
+
 _NO_CALLS = -1
 """Stands for a count that a turn does not have."""
 
@@ -30,43 +33,63 @@ class Layout(NamedTuple):
     faults: tuple[str, ...]
 
 
-class Block:
-    """Turns of one layout, row by row. `places`: their numbers among all events."""
+class Block(NamedTuple):
+    """Turns of one layout: a value, or a row of values, for each. `places`: their numbers among all events."""
 
-    __slots__ = ("calls", "device_s", "faults", "places", "started_s", "wall_s", "whole")
+    places: Ints
+    whole: Ints
+    calls: Ints
+    started_s: Floats
+    wall_s: Floats
+    device_s: Floats
+    faults: Floats
+
+
+def block_of(turns: Sequence[tuple[int, Turn]]) -> Block:
+    """Turns of one layout, each with its place, as a block."""
+
+    def rows(values: Iterable[Iterable[float]], dtype: type) -> NDArray[Any]:
+        return np.array([list(row) for row in values], dtype=dtype).reshape(len(turns), -1)
+
+    return Block(
+        places=np.array([place for place, _ in turns], dtype=np.int64),
+        whole=rows(([getattr(turn, name) for name in WHOLE] for _, turn in turns), np.int64),
+        calls=rows((turn.calls.values() for _, turn in turns), np.int64),
+        started_s=np.array([turn.started_s for _, turn in turns], dtype=np.float64),
+        wall_s=rows((turn.wall_s.values() for _, turn in turns), np.float64),
+        device_s=rows((turn.device_s.values() for _, turn in turns), np.float64),
+        faults=rows((turn.faults.values() for _, turn in turns), np.float64),
+    )
+
+
+class TurnBlocks:
+    """Turns on their way into columns."""
 
     def __init__(self) -> None:
-        self.places, self.whole, self.calls = (array("q") for _ in range(3))
-        self.started_s, self.wall_s, self.device_s, self.faults = (array("d") for _ in range(4))
+        self._blocks: dict[Layout, list[Block]] = defaultdict(list)
+        self._single: dict[Layout, list[tuple[int, Turn]]] = defaultdict(list)
 
-    def __len__(self) -> int:
-        return len(self.places)
+    def add(self, turn: Turn, *, place: int) -> None:
+        """Take one turn."""
+        layout = Layout(tuple(turn.calls), tuple(turn.wall_s), tuple(turn.device_s), tuple(turn.faults))
+        self._single[layout].append((place, turn))
+        if len(self._single[layout]) >= _MOST_SINGLE:
+            self._blocks[layout].append(block_of(self._single.pop(layout)))
 
-    def rows(self, part: str) -> NDArray[Any]:
-        """One of the arrays, a row for each turn."""
-        values = getattr(self, part)
-        return np.frombuffer(values, dtype=values.typecode).reshape(len(self), -1)
+    def add_block(self, layout: Layout, block: Block) -> None:
+        """Take many turns of one layout."""
+        self._blocks[layout].append(block)
 
-    def append(self, other: "Block") -> None:
-        """Add the turns of another block of the same layout."""
-        for part in self.__slots__:
-            getattr(self, part).extend(getattr(other, part))
-
-
-Blocks = Mapping[Layout, Block]
-
-
-def add_turn(blocks: dict[Layout, Block], turn: Turn, *, place: int) -> None:
-    """Put a turn into the block of its layout."""
-    layout = Layout(tuple(turn.calls), tuple(turn.wall_s), tuple(turn.device_s), tuple(turn.faults))
-    block = blocks.setdefault(layout, Block())
-    block.places.append(place)
-    block.whole.extend(getattr(turn, name) for name in WHOLE)
-    block.calls.extend(turn.calls.values())
-    block.started_s.append(turn.started_s)
-    block.wall_s.extend(turn.wall_s.values())
-    block.device_s.extend(turn.device_s.values())
-    block.faults.extend(turn.faults.values())
+    def columns(self) -> "TurnColumns":
+        """All that were taken."""
+        for layout, turns in self._single.items():
+            self._blocks[layout].append(block_of(turns))
+        self._single.clear()
+        blocks = {
+            layout: Block(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+            for layout, found in self._blocks.items()
+        }
+        return TurnColumns(blocks)
 
 
 class TurnColumns:
@@ -75,14 +98,14 @@ class TurnColumns:
     `places`: their numbers among all events. In `calls` -1, and in samples and `faults` NaN, where a turn has none.
     """
 
-    def __init__(self, blocks: Blocks) -> None:
-        places = _joined(block.rows("places")[:, 0] for block in blocks.values())
+    def __init__(self, blocks: Mapping[Layout, Block]) -> None:
+        places = _joined(block.places for block in blocks.values())
         order = np.argsort(places, kind="stable")
         self.places = places[order]
         self.process, self.workload, self.round, self.case, self.uncounted = (
-            _joined(block.rows("whole")[:, column] for block in blocks.values())[order] for column in range(len(WHOLE))
+            _joined(block.whole[:, column] for block in blocks.values())[order] for column in range(len(WHOLE))
         )
-        self.started_s: Floats = _joined(block.rows("started_s")[:, 0] for block in blocks.values())[order]
+        self.started_s: Floats = _joined(block.started_s for block in blocks.values())[order]
         self.calls: Mapping[str, Ints] = dict(_columns(blocks, "calls", order, missing=_NO_CALLS))
         self.samples: Mapping[Clock, Mapping[str, Floats]] = {
             Clock.WALL: dict(_columns(blocks, "wall_s", order)),
@@ -137,10 +160,12 @@ def _joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
-def _columns(blocks: Blocks, part: str, order: Ints, *, missing: float = np.nan) -> Iterator[tuple[str, NDArray[Any]]]:
+def _columns(
+    blocks: Mapping[Layout, Block], part: str, order: Ints, *, missing: float = np.nan
+) -> Iterator[tuple[str, NDArray[Any]]]:
     """Each sample of one part of the turns by its name."""
     found: Sequence[tuple[tuple[str, ...], NDArray[Any]]] = [
-        (getattr(layout, part), block.rows(part)) for layout, block in blocks.items()
+        (getattr(layout, part), getattr(block, part)) for layout, block in blocks.items()
     ]
     for name in dict.fromkeys(name for names, _ in found for name in names):
         columns = (

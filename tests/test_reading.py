@@ -14,7 +14,7 @@ from lnbench.errors import JournalError
 from lnbench.events import EVENT, PROBE_CASE, PROBED, SAMPLED
 from lnbench.store import lines
 from lnbench.store.reading import read_run
-from lnbench.store.turn_lines import TURN_START, PlainTurns
+from lnbench.store.turn_lines import PlainTurns
 from lnbench.turns import TurnColumns
 
 MADE = fabricate.every_event()
@@ -136,7 +136,7 @@ def test_a_header_and_a_whole_journal_have_a_bound(tmp_path, monkeypatch):
     with pytest.raises(JournalError, match=r"bomb\.jsonl\.gz:1: the header has more than 1 MiB"):
         read_run(tmp_path / "bomb.jsonl.gz")
     monkeypatch.setattr(lines, "MOST_BYTES", 1000)
-    assert refused(tmp_path, HEADER, *[TURN] * 9).startswith("run.jsonl:6: the journal has more than ")
+    assert refused(tmp_path, HEADER, *[TURN] * 9).startswith("run.jsonl:2: the journal has more than ")
 
 
 def test_events_beside_turns_have_a_bound(tmp_path, monkeypatch):
@@ -213,18 +213,18 @@ any_turns = st.fixed_dictionaries(
 @given(any_turns)
 def test_turns_that_are_read_many_at_a_time_are_those_that_the_model_accepts(fields):
     line = json.dumps(fields).replace(", ", ",").replace(": ", ":").encode()
-    plain = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads))
 
-    taken = line.startswith(TURN_START) and plain.add(line, place=0)
-    blocks = plain.judged()
+    found = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads)).read([(2, line)])
 
-    if taken and blocks is not None:
-        assert TurnColumns(blocks).turn(0) == EVENT.validate_json(line)
+    if found is not None and found[0]:
+        assert TurnColumns(found[0]).turn(0) == EVENT.validate_json(line)
 
 
 @given(st.builds(fabricate.turn, st.integers(0, 6), st.floats(1e-9, 1.0), started_s=st.floats(0, 1e3)))
 def test_turns_as_they_are_written_need_no_second_reading(turn):
-    plain = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads))
+    line = turn.model_dump_json().encode()
 
-    assert plain.add(turn.model_dump_json().encode() + b"\n", place=0)
-    assert plain.judged()
+    blocks, odd = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads)).read([(2, line)])
+
+    assert TurnColumns(blocks).turn(0) == turn
+    assert not odd

@@ -20,7 +20,15 @@ MOST_LINE_BYTES = 1 << 24
 MOST_BYTES = 1 << 32
 """Ten million turns, unpacked: a run of a day has a tenth of them. A file of a megabyte can unpack to a thousand."""
 
+FIRST_EVENT = 2
+"""The line of the first event."""
+
+Line = tuple[int, bytes]
+"""A line with its number."""
+
 Stream = IO[bytes] | gzip.GzipFile
+
+_PIECE_BYTES = 1 << 20
 
 _GLANCE_BYTES = 1 << 12
 """So much of a first line is looked at before all of it is read."""
@@ -61,13 +69,22 @@ def first_line(stream: Stream, file: Path) -> bytes:
     return line
 
 
-def later_lines(stream: Stream, file: Path) -> Iterator[tuple[int, bytes]]:
-    """All lines but the first, with their numbers; only the last may be without its end."""
-    total = 0
-    for number, line in enumerate(iter(lambda: stream.readline(MOST_LINE_BYTES + 1), b""), start=2):
-        total += len(line)
-        if len(line) > MOST_LINE_BYTES:
-            raise JournalError(f"{file}:{number}: the line has more than {MOST_LINE_BYTES >> 20} MiB")
+def later_lines(stream: Stream, file: Path) -> Iterator[tuple[list[Line], bool]]:
+    """All lines but the first without their ends, a few thousand at a time, and whether they had ends.
+
+    Only the last line may have none; it comes alone.
+    """
+    number, total, rest = FIRST_EVENT, 0, b""
+    while piece := stream.read(_PIECE_BYTES):
+        total += len(piece)
         if total > MOST_BYTES:
             raise JournalError(f"{file}:{number}: the journal has more than {MOST_BYTES >> 30} GiB")
-        yield number, line
+        lines = (rest + piece).split(b"\n")
+        rest = lines.pop()
+        yield list(enumerate(lines, start=number)), True
+        number += len(lines)
+        # No line inside a piece is longer than a piece; only one that goes on through several has to be bounded.
+        if len(rest) > MOST_LINE_BYTES:
+            raise JournalError(f"{file}:{number}: the line has more than {MOST_LINE_BYTES >> 20} MiB")
+    if rest:
+        yield [(number, rest)], False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lnbench.errors import UsageError, nearest
+from lnbench.render.outside import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -171,7 +172,7 @@ def progress_console() -> "Console":
 def message(text: str) -> None:
     """Say something to the person, on stderr, unless --quiet."""
     if not settings.quiet:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _console(is_terminal: bool) -> "Console":

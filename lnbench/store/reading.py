@@ -4,16 +4,15 @@ A journal may come from a stranger. It is read line by line within bounds, nothi
 it agrees with itself or is refused, so that whatever reads a run later has nothing to check.
 """
 
-import gc
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from lnbench.collector import collector_at_rest
 from lnbench.consistency import contradiction
 from lnbench.errors import JournalError
 from lnbench.event_log import EventLog
@@ -41,7 +40,7 @@ def read_run(path: Path) -> Run:
     with opened(file) as stream:
         header = read_header(file, first_line(stream, file))
         reading = _Reading(file, header)
-        with _collection_paused():
+        with collector_at_rest():
             for lines, complete in later_lines(stream, file):
                 reading.take(lines, complete=complete)
     return Run.model_construct(header=header, events=reading.log(), torn=reading.torn)  # each part was validated above
@@ -149,18 +148,6 @@ class _Reading:
                 self._others.append(event)
         if len(self._others) > MOST_OTHERS:
             raise JournalError(f"{self._file}:{lines[-1][0]}: more than {MOST_OTHERS} events beside turns")
-
-
-@contextmanager
-def _collection_paused() -> Iterator[None]:
-    """Millions of small objects come and go in no circles: looking for such takes a fifth of the time of reading."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _damaged(file: Path, line: int, error: ValidationError) -> JournalError:

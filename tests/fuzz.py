@@ -17,6 +17,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -142,7 +143,7 @@ def mutate_value(draw: Any, value: Any) -> Any:
     for step in steps:
         node = node[step]
     if not isinstance(node, dict | list):
-        return draw(hostile_values)
+        return deepcopy(draw(hostile_values))
     kind = draw(st.sampled_from(["replace", "replace", "replace", "remove", "double", "swap", "add"]))
     if kind == "remove":
         del node[last]
@@ -151,9 +152,11 @@ def mutate_value(draw: Any, value: Any) -> Any:
     elif kind == "swap" and isinstance(node, list):
         node.reverse()
     elif kind == "add" and isinstance(node, dict):
-        node[draw(hostile_texts)] = draw(hostile_values)
+        node[draw(hostile_texts)] = deepcopy(
+            draw(hostile_values)
+        )  # what is mutated next must not be the strategy's own
     else:
-        node[last] = draw(hostile_values)
+        node[last] = deepcopy(draw(hostile_values))
     return value
 
 

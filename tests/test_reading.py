@@ -165,7 +165,7 @@ def test_a_pipe_that_took_the_place_of_a_file_meanwhile_is_not_waited_for(tmp_pa
     os.mkfifo(tmp_path / "pipe.jsonl")
 
     with (
-        pytest.raises(JournalError, match=r"pipe\.jsonl: is no regular file"),
+        pytest.raises(JournalError, match=r"pipe\.jsonl: can't be read: it is no regular file"),
         lines.opened(tmp_path / "pipe.jsonl") as stream,
     ):
         stream.read()

@@ -1,8 +1,6 @@
 """A journal's lines, one by one and bounded: a file of a stranger may be anything, packed or plain."""
 
 import gzip
-import os
-import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from lnbench.errors import JournalError
+from lnbench.store.regular import open_regular
 
 MOST_HEADER_BYTES = 1 << 28
 """A plan of a million cases takes 250 bytes for each; a check's header holds a baseline beside it."""
@@ -41,11 +40,7 @@ def opened(file: Path) -> Iterator[Stream]:
     Raises JournalError, also from inside, for what is no regular file, can't be read or is damaged.
     """
     try:
-        # Without O_NONBLOCK a named pipe that took the file's place would be waited for.
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with os.fdopen(descriptor, "rb") as raw:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise JournalError(f"{file}: is no regular file")
+        with open_regular(file) as raw:
             if file.suffix != ".gz":
                 yield raw
                 return
@@ -53,8 +48,8 @@ def opened(file: Path) -> Iterator[Stream]:
                 yield unpacked
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise JournalError(f"{file}: the compressed file is damaged or incomplete: {error}") from error
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise JournalError(f"{file}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise JournalError(f"{file}: can't be read: {error.strerror}") from error
 
 
 def first_line(stream: Stream, file: Path) -> bytes:

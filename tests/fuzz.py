@@ -144,7 +144,7 @@ def mutate_value(draw: Any, value: Any) -> Any:
         node = node[step]
     if not isinstance(node, dict | list):
         return deepcopy(draw(hostile_values))
-    kind = draw(st.sampled_from(["replace", "replace", "replace", "remove", "double", "swap", "add"]))
+    kind = draw(st.sampled_from([*["replace"] * 8, "remove", "double", "swap", "add"]))
     if kind == "remove":
         del node[last]
     elif kind == "double" and isinstance(node, list):
@@ -156,8 +156,22 @@ def mutate_value(draw: Any, value: Any) -> Any:
             draw(hostile_values)
         )  # what is mutated next must not be the strategy's own
     else:
-        node[last] = deepcopy(draw(hostile_values))
+        node[last] = replacement(draw, node[last])
     return value
+
+
+def replacement(draw: Any, value: Any) -> Any:
+    """Mostly something of the same kind, which gets further than what the first look refuses."""
+    kind = draw(st.integers(0, 3))
+    if kind and isinstance(value, str):
+        return draw(hostile_texts)
+    if kind and isinstance(value, float):
+        return draw(
+            st.sampled_from([0.0, 1e-15, 1e-12, 1e-9, 1e-3, 0.5, 1.0, 60.0, 1e9, value / 3, value * 1e3, -value])
+        )
+    if kind and isinstance(value, int) and not isinstance(value, bool):
+        return draw(st.sampled_from([0, 1, 2, 3, 5, value + 1, max(value - 1, 0), 2**31 - 1, 2**40, 2**62]))
+    return deepcopy(draw(hostile_values))
 
 
 def mutate_bytes(draw: Any, data: bytes) -> bytes:
@@ -190,7 +204,7 @@ def journals(draw: Any, samples: Sequence[list[bytes]] = tuple(read_samples())) 
     lines = list(draw(st.sampled_from(samples)))
     for _ in range(draw(st.integers(0, 3))):
         number = draw(st.integers(0, len(lines) - 1))
-        kind = draw(st.sampled_from(["value", "value", "value", "bytes", "remove", "double", "move"]))
+        kind = draw(st.sampled_from([*["value"] * 8, "bytes", "remove", "double", "move"]))
         if kind == "value":
             with contextlib.suppress(ValueError):
                 lines[number] = json.dumps(mutate_value(draw, json.loads(lines[number]))).encode()

@@ -26,7 +26,9 @@ MOST_FAULTS = 1e18
 Count = Annotated[int, Field(ge=0, le=MOST)]
 """How many there are, or which one: processes, rounds, cases, calls. Sums of a million of them still fit 64 bits."""
 
-Size = Annotated[int, Field(ge=1, le=2**31)]
+MOST_SIZE = 2**31
+
+Size = Annotated[int, Field(ge=1, le=MOST_SIZE)]
 """One size of a shape, as suites bound it."""
 
 Bytes = Annotated[int, Field(ge=0, le=2**62)]

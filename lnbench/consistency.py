@@ -1,12 +1,10 @@
 """What one line of a journal can't know alone: whether it speaks of the cases and workloads that were planned."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
 from lnbench.events import PROBE_CASE, AnyEvent, Confirming, Noticed, Resumed, RunFinished, Turn, WorkerStarted
 from lnbench.planned import PlannedCase, PlannedWorkload
-
-T = TypeVar("T")
 
 
 class Planned(Protocol):
@@ -23,15 +21,14 @@ class Planned(Protocol):
 
 def plan_contradiction(plan: Planned) -> str:
     """What is wrong with a plan as a whole; empty when nothing is. Keys that stand twice would join runs wrongly."""
-    again = _first_repeat([workload.id for workload in plan.workloads], lambda name: name)
-    if again is not None:
-        return f"workloads.{again}: the id {plan.workloads[again].id[:60]!a} stands twice"
+    seen: set[tuple[str, str, str]] = set()
     for number, case in enumerate(plan.cases):
         if case.workload >= len(plan.workloads):
             return f"cases.{number}: there is no workload {case.workload}"
-    again = _first_repeat(plan.cases, lambda case: (case.workload, case.implementation, case.norm_mode))
-    if again is not None:
-        return f"cases.{again}: {plan.cases[again].title[:60]!a} is planned twice on one workload"
+        key = (plan.workloads[case.workload].id, case.implementation, case.norm_mode)
+        if key in seen:
+            return f"cases.{number}: {case.title[:60]!a} is planned twice on {key[0][:60]!a}"
+        seen.add(key)
     return ""
 
 
@@ -53,14 +50,3 @@ def contradiction(plan: Planned, event: AnyEvent) -> str:
     if isinstance(event, Noticed) and case is not None and workload is not None:
         return "" if plan.cases[case].workload == workload else f"case {case} does not belong to workload {workload}"
     return ""
-
-
-def _first_repeat(values: Sequence[T], key: Callable[[T], object]) -> int | None:
-    """The number of the first value whose key stood before."""
-    seen: set[object] = set()
-    for number, value in enumerate(values):
-        found = key(value)
-        if found in seen:
-            return number
-        seen.add(found)
-    return None

@@ -19,7 +19,7 @@ from pydantic import WithJsonSchema as Described
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from lnbench.amounts import MOST_ELEMENTS
+from lnbench.amounts import MOST_ELEMENTS, MOST_SIZE
 from lnbench.errors import nearest
 from lnbench.suite_text import Step, show
 from lnbench.units import format_shape
@@ -202,7 +202,7 @@ ShapePattern = Annotated[
     Described({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}),
 ]
 
-Count = Annotated[int, Strict(), Field(ge=1, le=2**31)]
+Count = Annotated[int, Strict(), Field(ge=1, le=MOST_SIZE)]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 Margin = Annotated[float, Strict(), Field(gt=0, le=1, allow_inf_nan=False)]
 Sizes = Annotated[tuple[Count, ...], Field(min_length=2, max_length=8), AfterValidator(_sizes)]

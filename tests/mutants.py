@@ -177,16 +177,37 @@ def suites(draw: Any, texts: Sequence[str] = tuple(read_suites())) -> bytes:
     return data if kind == "value" else mutate_bytes(draw, data)
 
 
+WORDS = (
+    "latest run.jsonl other.jsonl mine.yaml quick ci . - -- cpu cuda:0 dtype=float32 fused,eager 0.03 -1 1e999 nan "
+    "terminal markdown csv json junit all time json=out.json csv= = x=y * machine missing eval"
+)
+OPTIONS = (
+    "--only --implementation -i --device --processes --precision --budget --seed --timeout --margin --format -f "
+    "--columns --samples --allow-different --allow --strict --quiet --debug --help --output --version --baseline "
+    "--nonsense --energy"
+)
+COMMANDS = (
+    "report|report run.jsonl|compare|compare run.jsonl|compare run.jsonl run.jsonl|baseline|baseline run.jsonl|"
+    "list|list cases|list suites|schema|nonsense|list implementations|list cases quick|"
+)
+DRY_RUNS = "run --dry-run|run --dry-run quick|run --dry-run mine.yaml"
+"""--dry-run stands first, so that no `--` before it can make it a mere word."""
+
+REPORTS = "|-f markdown|-f csv|-f json|-f csv --samples|--columns all|-f junit|-f github|-f gitlab"
+COMPARISONS = "|-f markdown|-f csv|-f json|--allow-different machine,suite"
+
+
+def one_of(table: str) -> st.SearchStrategy[list[str]]:
+    """The words of one entry of a table."""
+    return st.sampled_from(table.split("|")).map(str.split)
+
+
 words = st.one_of(
-    st.sampled_from(
-        ["latest", "run.jsonl", "other.jsonl", "mine.yaml", "quick", "ci", ".", "-", "--", "cpu", "cuda:0", "dtype=float32", "fused,eager", "0.03", "-1", "1e999", "nan", "terminal", "markdown", "csv", "json", "junit", "all", "time", "json=out.json", "csv=", "=", "x=y", "*", "machine", "missing", "eval"]
-    ),
+    st.sampled_from(WORDS.split()),
     st.sampled_from(["", "1" * 50, "a" * 300, "n\x00l", "\ud800", "\x1b[2J"]),
     hostile_texts.map(lambda text: text.replace("/", "_")),
 )
-options = st.sampled_from(
-    ["--only", "--implementation", "-i", "--device", "--processes", "--precision", "--budget", "--seed", "--timeout", "--margin", "--format", "-f", "--columns", "--samples", "--allow-different", "--allow", "--strict", "--quiet", "--debug", "--help", "--output", "--version", "--baseline", "--nonsense", "--energy"]
-)
+options = st.sampled_from(OPTIONS.split())
 extras = st.lists(st.one_of(words, options, st.tuples(options, words).map("=".join)), max_size=4)
 
 
@@ -200,16 +221,12 @@ class Input:
 
 def _reports(found: tuple[str, bytes]) -> st.SearchStrategy[Input]:
     name, data = found
-    shown = st.sampled_from(
-        ["", "-f markdown", "-f csv", "-f json", "-f csv --samples", "--columns all", "-f junit", "-f github", "-f gitlab"]
-    ).map(str.split)
-    compared = st.sampled_from(["", "-f markdown", "-f csv", "-f json", "--allow-different machine,suite"]).map(str.split)
     sample = (SAMPLES / "schema-4.jsonl").read_bytes()
     files = {name: data, "other.jsonl": sample}
     return st.one_of(
-        shown.map(lambda more: Input(("report", name, *more), files)),
-        compared.map(lambda more: Input(("compare", name, "other.jsonl", *more), files)),
-        compared.map(lambda more: Input(("compare", "other.jsonl", name, *more), files)),
+        one_of(REPORTS).map(lambda more: Input(("report", name, *more), files)),
+        one_of(COMPARISONS).map(lambda more: Input(("compare", name, "other.jsonl", *more), files)),
+        one_of(COMPARISONS).map(lambda more: Input(("compare", "other.jsonl", name, *more), files)),
         st.just(Input(("baseline", name, "-o", "small.jsonl"), files)),
         st.just(Input(("check", "quick", "--baseline", name, "--only", "rows=1024", "--dry-run"), files)),
     )
@@ -229,12 +246,8 @@ def _plans(data: bytes) -> st.SearchStrategy[Input]:
 def _command_lines(more: list[str]) -> st.SearchStrategy[Input]:
     sample = (SAMPLES / "schema-4.jsonl").read_bytes()
     files = {"run.jsonl": sample, "mine.yaml": read_suites()[0].encode()}
-    begun = st.sampled_from(
-        ["report", "report run.jsonl", "compare", "compare run.jsonl", "compare run.jsonl run.jsonl", "baseline", "baseline run.jsonl", "list", "list cases", "list suites", "schema", "nonsense", "list implementations", "list cases quick", ""]
-    ).map(str.split)
-    # --dry-run stands first, so that no `--` before it can make it a mere word.
-    dry = st.sampled_from(["run --dry-run", "run --dry-run quick", "run --dry-run mine.yaml"]).map(str.split)
-    return (begun | dry).map(lambda start: Input((*start, *more), files))
+    starts = one_of(COMMANDS) | one_of(DRY_RUNS)
+    return starts.map(lambda start: Input((*start, *more), files))
 
 
 inputs = st.one_of(

@@ -19,7 +19,8 @@ from pathlib import Path
 from time import perf_counter
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from mutants import SAMPLES, Input, inputs
+from mutants import Input, inputs
+from specimens import SAMPLES
 
 from lnbench.cli.door import run_command_line
 from lnbench.errors import ExitCode

@@ -6,14 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
 from hypothesis import strategies as st
-
-SAMPLES = Path(__file__).parent / "samples"
-SUITES = Path(__file__).parent.parent / "suites"
+from specimens import MATCHING_SUITE, OTHER_RUN, SAMPLES, read_samples, read_suites
 
 HOSTILE_TEXT = (
     *("", " ", "\x1b[2J\x1b]0;title\x07", "a\nb", "\r\n::error::x", "\u202egnp", "\u2028", "=SUM(A1)", "-1+1"),
@@ -46,25 +43,6 @@ hostile_values = st.one_of(
     st.floats(),
     st.integers(-3, 40),
 )
-
-
-def read_samples() -> list[list[bytes]]:
-    """The journals that are mutated, line by line."""
-    return [file.read_bytes().splitlines() for file in sorted(SAMPLES.glob("*.jsonl"))]
-
-
-def read_suites() -> list[str]:
-    """The suites that are mutated: the shipped ones, and one that uses every key."""
-    rich = (
-        "name: rich\ndescription: every key\nreference: fused\nimplementations: [eager, fused, batch_norm, "
-        "{use: group_norm, as: gn4, options: {groups: 4}}]\nthresholds: {eager: 0.05}\nsampling: {processes: 3, "
-        "precision: 0.01, budget_s: 1}\nexclude: [{dtype: bfloat16, implementation: eager}]\nworkloads:\n"
-        "  - shapes: [[8, 128, 768], {shape: [32, 512], label: tiny}]\n    norm_dims: [1, 2]\n    dtypes: [float32, "
-        "bfloat16]\n    devices: [cpu, cuda]\n    threads: [1, 2]\n    cache: [hot, cold]\n    allocators: system\n"
-        "    layouts: contiguous\n    affine: [both, none]\n    eps: [1e-5, 1.0e-6]\n    norm_modes: [train, eval]\n"
-        "    phases: [inference, forward_backward]\n    thresholds: 0.1\n"
-    )
-    return [rich, *(file.read_text(encoding="utf-8") for file in sorted(SUITES.glob("*.yaml")))]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -221,14 +199,13 @@ class Input:
 
 def _reports(found: tuple[str, bytes]) -> st.SearchStrategy[Input]:
     name, data = found
-    sample = (SAMPLES / "schema-4.jsonl").read_bytes()
-    files = {name: data, "other.jsonl": sample}
+    files = {name: data, "other.jsonl": OTHER_RUN, "mine.yaml": MATCHING_SUITE}
     return st.one_of(
         one_of(REPORTS).map(lambda more: Input(("report", name, *more), files)),
         one_of(COMPARISONS).map(lambda more: Input(("compare", name, "other.jsonl", *more), files)),
         one_of(COMPARISONS).map(lambda more: Input(("compare", "other.jsonl", name, *more), files)),
         st.just(Input(("baseline", name, "-o", "small.jsonl"), files)),
-        st.just(Input(("check", "quick", "--baseline", name, "--only", "rows=1024", "--dry-run"), files)),
+        st.just(Input(("check", "mine.yaml", "--baseline", name, "--dry-run"), files)),
     )
 
 

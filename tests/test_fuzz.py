@@ -3,7 +3,8 @@
 import pytest
 from fuzz import try_input
 from hypothesis import HealthCheck, Phase, given, settings
-from mutants import SAMPLES, Input, inputs
+from mutants import Input, inputs
+from specimens import SAMPLES
 
 from lnbench.errors import ExitCode
 

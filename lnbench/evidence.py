@@ -1,7 +1,7 @@
 """The events of a run, sorted by the case that they tell about."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, assert_never
 
@@ -184,6 +184,10 @@ class Evidence:
     def reference_name(self, number: int) -> str:
         """The implementation that a case is compared with: its own reference, or its workload's."""
         return self.case(number).reference or self.planned_workload(number).reference
+
+    def cases_of(self, workload: int) -> Sequence[int]:
+        """The cases of a workload, in plan order."""
+        return self._cases.get(workload, ())
 
     def neighbours(self, number: int) -> list[int]:
         """The other cases of a case's workload."""

@@ -2,7 +2,8 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -116,6 +117,7 @@ class Spread:
 
     def __init__(self) -> None:
         self._rows: dict[Hashable, dict[Hashable, tuple[float, int]]] = {}
+        self._freedom: dict[Hashable, int] = defaultdict(int)
         self._sorted: dict[Hashable, list[float]] = {}
 
     def add(self, kind: Hashable, row: Hashable, locations: ArrayLike) -> None:
@@ -126,12 +128,13 @@ class Spread:
             rows = self._rows.setdefault(kind, {})
             before, freedom = rows.get(row, (0.0, 0))
             rows[row] = (before + squares, freedom + len(found) - 1)
+            self._freedom[kind] += len(found) - 1
             self._sorted.pop(kind, None)
 
     def without(self, kind: Hashable, row: Hashable) -> PooledVariance | None:
         """The typical variance of all other rows of this kind; None when there is none."""
         rows = self._rows.get(kind, {})
-        left = sum(freedom for other, (_, freedom) in rows.items() if other != row)
+        left = self._freedom.get(kind, 0) - rows.get(row, (0.0, 0))[1]
         if not left:
             return None
         if kind not in self._sorted:
@@ -146,14 +149,6 @@ class Spread:
 def _scaled(squares: float, freedom: int) -> float:
     """A sum of squares as the variance of which it would be the median."""
     return squares / float(chdtri(freedom, 0.5))
-
-
-def pooled_variance(groups: Iterable[ArrayLike]) -> PooledVariance | None:
-    """The typical variance within groups, each the process locations of one case; None when no group has two."""
-    spread = Spread()
-    for number, group in enumerate(groups):
-        spread.add(None, number, group)
-    return spread.without(None, None)
 
 
 def combine(processes: Sequence[ArrayLike], *, pooled: PooledVariance | None = None) -> Interval | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from lnbench.events import Condensed, Ended, Event, Noticed, RunFinished, Turn, WorkerStarted, WorkloadFinished
+from lnbench.events import Condensed, Ended, Event, Noticed, RunFinished, WorkerStarted, WorkloadFinished
 from lnbench.evidence import Evidence
 from lnbench.observed import MemoryUse
 from lnbench.planned import Stage, Status
@@ -20,13 +20,13 @@ def condense(run: Run) -> Run:
 
     A run that is condensed already, or a check's own baseline, is not carried along.
     """
-    kept = (event for event in run.events if isinstance(event, KEPT))
+    kept = (event for event in run.log.others if isinstance(event, KEPT))
     header = run.header.model_copy(update={"check": None})
     return Run.model_construct(header=header, events=(*_rows(run), *kept), torn=False)
 
 
 def _rows(run: Run) -> Iterator[Event]:
-    if not any(isinstance(event, Turn) for event in run.events):
+    if not len(run.log.turns):
         return
     evidence = Evidence(run)
     speedups = Speedups(evidence)

@@ -12,7 +12,7 @@ from lnbench.planned import Status
 from lnbench.record import Run
 from lnbench.row_summary import RowSummary
 from lnbench.speedups import Speedups
-from lnbench.summaries import summarize
+from lnbench.summaries import summarize_evidence
 from lnbench.verdict import Finding, Verdict
 from lnbench.view import default_clock
 from lnbench.workload import Clock
@@ -38,7 +38,11 @@ class Side:
         self.run = run
         self.evidence = Evidence(run)
         self._speedups = Speedups(self.evidence)
-        self.rows = {row_key(row): row for row in summarize(run) if row.clock is self._clock(row)}
+        self.rows = {
+            row_key(row): row
+            for row in summarize_evidence(self.evidence, self._speedups)
+            if row.clock is self._clock(row)
+        }
 
     def is_reference(self, row: RowSummary) -> bool:
         """True for a row that others are compared with: it reads 1 on every side."""

@@ -39,9 +39,9 @@ def case_costs(evidence: Evidence, number: int) -> dict[str, Any]:
 def phase_costs(evidence: Evidence, number: int, phase: Phase, *, minimum_bytes: int | None) -> dict[str, Any]:
     """What belongs to one phase of a case: memory, page faults, energy."""
     kind = "inference" if phase is Phase.INFERENCE else "step"
-    faults = [turn.faults[kind] for turn in evidence.turns(number) if kind in turn.faults]
+    faults = evidence.turns(number).faults(kind)
     return {
-        "faults_per_call": float(np.median(faults)) if faults else None,
+        "faults_per_call": float(np.median(faults)) if len(faults) else None,
         **_memory_columns(evidence, number, phase),
         **_energy_columns(evidence, number, phase, minimum_bytes=minimum_bytes),
     }

@@ -54,7 +54,7 @@ class Decision:
 def decide(run: Run) -> Decision:
     """The decision about a check from its journal alone. Raises ValueError for a run that is no check."""
     check = checked(run)
-    confirming = next((event for event in run.events if isinstance(event, Confirming)), None)
+    confirming = next((event for event in run.log.others if isinstance(event, Confirming)), None)
     first = confirming.first_process if confirming else _EVERY_LATER
     screening = run.among(range(first))
     screened = _compare(check, screening)

@@ -1,5 +1,7 @@
 """When the machine held work back so hard that the turns of that moment say nothing: thresholds, and what they drop."""
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from types import MappingProxyType
 
@@ -37,15 +39,16 @@ def disturbance(conditions: Conditions) -> str:
     return next((text for reason, text in HARMFUL.items() if reason in conditions.throttling), "")
 
 
-def spoiled_rounds(looks: Iterable[Conditions]) -> dict[int, dict[int, str]]:
-    """The spoiled rounds of a workload by process, each with what spoiled it first."""
+def spoiled_rounds(looks: Iterable[Conditions], measured: Mapping[int, Set[int]]) -> dict[int, dict[int, str]]:
+    """The spoiled ones among the measured rounds of a workload, by process, each with what spoiled it first."""
+    ordered = {process: sorted(rounds) for process, rounds in measured.items()}
     found: dict[int, dict[int, str]] = {}
     for look in looks:
         why = disturbance(look)
-        if why:
-            rounds = found.setdefault(look.process, {})
-            for number in range(look.first_round, look.last_round + 1):
-                rounds.setdefault(number, why)
+        if why and look.process in ordered:
+            rounds, spoiled = ordered[look.process], found.setdefault(look.process, {})
+            for number in rounds[bisect_left(rounds, look.first_round) : bisect_right(rounds, look.last_round)]:
+                spoiled.setdefault(number, why)
     return found
 
 
@@ -56,8 +59,10 @@ class Spoiling:
     """
 
     def __init__(self, looks: Mapping[int, Iterable[Conditions]], measured: Mapping[tuple[int, int], Set[int]]) -> None:
-        self._measured = measured
-        self._spoiled = {workload: spoiled_rounds(found) for workload, found in looks.items()}
+        self._measured: dict[int, dict[int, Set[int]]] = defaultdict(dict)
+        for (workload, process), rounds in measured.items():
+            self._measured[workload][process] = rounds
+        self._spoiled = {workload: spoiled_rounds(found, self._measured[workload]) for workload, found in looks.items()}
         self._dropped = {
             workload: {process: self._to_drop(workload, process, rounds) for process, rounds in found.items()}
             for workload, found in self._spoiled.items()
@@ -70,13 +75,8 @@ class Spoiling:
 
     def instability(self, workload: int) -> str:
         """Why a workload's times are not to be trusted; empty where they are."""
-        measured = sum(len(rounds) for (of, _), rounds in self._measured.items() if of == workload)
-        reasons = [
-            why
-            for process, rounds in self._spoiled.get(workload, {}).items()
-            for number, why in rounds.items()
-            if number in self._measured.get((workload, process), ())
-        ]
+        measured = sum(map(len, self._measured.get(workload, {}).values()))
+        reasons = [why for rounds in self._spoiled.get(workload, {}).values() for why in rounds.values()]
         if len(reasons) <= MOST_SPOILED * measured:
             return ""
         worst = max(sorted(set(reasons)), key=reasons.count)
@@ -84,6 +84,5 @@ class Spoiling:
 
     def _to_drop(self, workload: int, process: int, spoiled: Mapping[int, str]) -> Set[int]:
         """None where too few clean rounds would remain."""
-        measured = self._measured.get((workload, process), frozenset())
-        hit = measured & spoiled.keys()
-        return hit if len(measured) - len(hit) >= LEAST_CLEAN_ROUNDS else frozenset()
+        clean = len(self._measured[workload][process]) - len(spoiled)
+        return spoiled.keys() if clean >= LEAST_CLEAN_ROUNDS else frozenset()

@@ -5,9 +5,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, field_validator
 
+from lnbench.amounts import MOST, MOST_FAULTS, Count, LogRatio, Seconds, Time
 from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
 from lnbench.planned import Frozen, Notice, Stage, Status
-from lnbench.workload import Clock, Phase
+from lnbench.workload import Clock, Dtype, Phase
+
+SAMPLED = ("inference", "step", *(phase.value for phase in Phase if phase is not Phase.INFERENCE), "disposal")
+"""What a case's turn takes samples of, and the kinds of call that it counts."""
+
+PROBED = ("copy", "step_copy", "launch")
+"""The same of the probe's turns."""
+
+Sampled = Annotated[str, Field(pattern=f"^({'|'.join((*SAMPLED, *PROBED))})$")]
+PageFaults = Annotated[float, Field(ge=0, le=MOST_FAULTS, allow_inf_nan=False)]
+
+PROBE_CASE = -1
+"""The case number of the probe's turns."""
 
 
 class WorkerStarted(Frozen):
@@ -18,13 +31,13 @@ class WorkerStarted(Frozen):
     """
 
     event: Literal["worker_started"] = "worker_started"
-    process: int
-    worker: int
+    process: Count
+    worker: Count
     device: str
     device_name: str
-    import_s: float
+    import_s: Seconds
     versions: Mapping[str, str] = Field(default_factory=dict)
-    fault_s: float | None = None
+    fault_s: Seconds | None = None
     flushes_denormals: bool | None = None
 
 
@@ -35,14 +48,14 @@ class Built(Frozen):
     """
 
     event: Literal["built"] = "built"
-    process: int
-    case: int
-    build_s: float
-    first_call_s: float
+    process: Count
+    case: Count
+    build_s: Seconds
+    first_call_s: Seconds
     compiled_cold: bool | None = None
-    graphs: int | None = None
-    graph_breaks: int | None = None
-    recompilations: int | None = None
+    graphs: Count | None = None
+    graph_breaks: Count | None = None
+    recompilations: Count | None = None
 
 
 class Verified(Frozen):
@@ -54,13 +67,13 @@ class Verified(Frozen):
     """
 
     event: Literal["verified"] = "verified"
-    process: int
-    case: int
+    process: Count
+    case: Count
     moment: Literal["before", "after"]
     max_relative_error: Mapping[str, float]
     share_of_tolerance: Mapping[str, float]
     repeats: bool | None = None
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
 
 class HardInputs(Frozen):
@@ -70,9 +83,9 @@ class HardInputs(Frozen):
     """
 
     event: Literal["hard_inputs"] = "hard_inputs"
-    process: int
-    case: int
-    dtype: str
+    process: Count
+    case: Count
+    dtype: Dtype
     max_relative_error: Mapping[str, Mapping[str, float]]
 
 
@@ -84,16 +97,16 @@ class Turn(Frozen):
     """
 
     event: Literal["turn"] = "turn"
-    process: int
-    workload: int
-    round: int
-    case: int
-    started_s: float
-    calls: Mapping[str, int]
-    uncounted: int = 0
-    wall_s: Mapping[str, float] = Field(default_factory=dict)
-    device_s: Mapping[str, float] = Field(default_factory=dict)
-    faults: Mapping[str, float] = Field(default_factory=dict)
+    process: Count
+    workload: Count
+    round: Count
+    case: Annotated[int, Field(ge=PROBE_CASE, le=MOST)]
+    started_s: Seconds
+    calls: Mapping[Sampled, Count]
+    uncounted: Count = 0
+    wall_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
+    device_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
+    faults: Mapping[Sampled, PageFaults] = Field(default_factory=dict)
 
     @field_validator("faults", mode="before")
     @classmethod
@@ -104,10 +117,6 @@ class Turn(Frozen):
         return found or {}
 
 
-PROBE_CASE = -1
-"""The case number of the probe's turns."""
-
-
 class WorkloadFinished(Frozen):
     """A process is done with a workload, judging and all: why the rounds stopped, and where the time went.
 
@@ -115,21 +124,21 @@ class WorkloadFinished(Frozen):
     """
 
     event: Literal["workload_finished"] = "workload_finished"
-    process: int
-    workload: int
-    rounds: int
+    process: Count
+    workload: Count
+    rounds: Count
     stopped_by: Literal["precision", "budget", "nothing left"]
-    rounds_s: float
-    setup_s: float = 0.0
-    compiling_s: float = 0.0
+    rounds_s: Seconds
+    setup_s: Seconds = 0.0
+    compiling_s: Seconds = 0.0
 
 
 class Ended(Frozen):
     """A case ended otherwise than ok, at a stage, for a reason; later processes leave it out."""
 
     event: Literal["ended"] = "ended"
-    process: int
-    case: int
+    process: Count
+    case: Count
     status: Status
     stage: Stage
     reason: str
@@ -141,8 +150,8 @@ class Noticed(Frozen):
 
     event: Literal["noticed"] = "noticed"
     notice: Notice
-    workload: int | None = None
-    case: int | None = None
+    workload: Count | None = None
+    case: Count | None = None
 
 
 class Condensed(Frozen):
@@ -153,22 +162,22 @@ class Condensed(Frozen):
     """
 
     event: Literal["condensed"] = "condensed"
-    process: int
-    case: int
+    process: Count
+    case: Count
     phase: Phase
     clock: Clock
-    rounds: int
-    median_s: float
-    log_speedup: float | None = None
-    log_copy: float | None = None
+    rounds: Count
+    median_s: Time
+    log_speedup: LogRatio | None = None
+    log_copy: LogRatio | None = None
 
 
 class Confirming(Frozen):
     """From this process on, only rows that looked slower are measured again, to be judged by that alone."""
 
     event: Literal["confirming"] = "confirming"
-    first_process: int
-    cases: tuple[int, ...]
+    first_process: Count
+    cases: tuple[Count, ...]
 
 
 class Resumed(Frozen):
@@ -183,7 +192,7 @@ class RunFinished(Frozen):
     """The last line of a run that was not killed; of one that was resumed, the last line of each part."""
 
     event: Literal["run_finished"] = "run_finished"
-    wall_s: float
+    wall_s: Seconds
     interrupted: bool = False
 
 

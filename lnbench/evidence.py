@@ -1,11 +1,11 @@
 """The events of a run, sorted by the case that they tell about."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple, assert_never
 
+from lnbench.case_turns import NO_NUMBERS, CaseTurns, Series
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
     PROBE_CASE,
@@ -27,9 +27,6 @@ from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
 from lnbench.workload import Clock, Phase
-
-Series = Mapping[int, Turns]
-"""The turns of one case, phase and clock, by process."""
 
 INTERRUPTED = "the run ended before this case was measured"
 """The reason of a case that was planned and has no times, though nothing was said against it."""
@@ -60,17 +57,24 @@ class Evidence:
         self.energy: dict[int, list[EnergyUse]] = defaultdict(list)
         self.conditions: dict[int, list[Conditions]] = defaultdict(list)
         self.noticed: list[Noticed] = []
+        self._notices: dict[tuple[int | None, int | None], list[Notice]] = defaultdict(list)
         self.confirming: Confirming | None = None
         self._condensed: dict[tuple[int, Phase, Clock], dict[int, Condensed]] = defaultdict(dict)
+        self._condensed_cases: set[int] = set()
         self._ended: dict[int, list[Ended]] = defaultdict(list)
-        self._turns: dict[tuple[int, int], list[Turn]] = defaultdict(list)
         self._cases: dict[int, list[int]] = defaultdict(list)
+        self._named: dict[tuple[int, str], list[int]] = defaultdict(list)
         for number, case in enumerate(run.header.cases):
             self._cases[case.workload].append(number)
-        for event in run.events:
+            self._named[case.workload, case.implementation].append(number)
+        log = run.log
+        self._turns = {key: CaseTurns(log.turns, numbers) for key, numbers in log.turns.by_case().items()}
+        self._no_turns = CaseTurns(log.turns, NO_NUMBERS)
+        self._kept_turns: dict[tuple[int, int], CaseTurns] = {}
+        for event in log.others:
             match event:
                 case Turn():
-                    self._turns[event.workload, event.case].append(event)
+                    raise AssertionError("turns are no others")
                 case WorkerStarted():
                     self.workers.append(event)
                 case Built():
@@ -83,6 +87,8 @@ class Evidence:
                     self._ended[event.case].append(event)
                 case Noticed():
                     self.noticed.append(event)
+                    key = (None, event.case) if event.case is not None else (event.workload, None)
+                    self._notices[key].append(event.notice)
                 case HardInputs():
                     self.hard_inputs[event.case].append(event)
                 case MemoryUse():
@@ -95,6 +101,7 @@ class Evidence:
                     self.conditions[event.workload].append(event)
                 case Condensed():
                     self._condensed[event.case, event.phase, event.clock][event.process] = event
+                    self._condensed_cases.add(event.case)
                 case Confirming():
                     self.confirming = event
                 case Resumed():
@@ -112,10 +119,9 @@ class Evidence:
         """The workload of a case."""
         return self.run.header.workloads[self.case(number).workload]
 
-    def turns(self, number: int) -> Sequence[Turn]:
+    def turns(self, number: int) -> CaseTurns:
         """The turns of a case, those of dropped rounds left out."""
-        workload = self.case(number).workload
-        return self._kept(workload, self._turns.get((workload, number), ()))
+        return self._kept(self.case(number).workload, number)
 
     def dropped_rounds(self, number: int) -> int:
         """How many rounds were left out of a case's workload."""
@@ -126,14 +132,17 @@ class Evidence:
         measured: dict[tuple[int, int], set[int]] = defaultdict(set)
         for (workload, case), turns in self._turns.items():
             if case != PROBE_CASE and workload in self.conditions:
-                for turn in turns:
-                    measured[workload, turn.process].add(turn.round)
+                for process, rounds in turns.rounds().items():
+                    measured[workload, process] |= rounds
         return Spoiling(self.conditions, measured)
 
-    def _kept(self, workload: int, turns: Sequence[Turn]) -> Sequence[Turn]:
-        """Turns without those of dropped rounds."""
-        dropped = self._spoiling.dropped(workload)
-        return [turn for turn in turns if turn.round not in dropped.get(turn.process, ())] if dropped else turns
+    def _kept(self, workload: int, case: int) -> CaseTurns:
+        """The turns of a case, or of the probe, without those of dropped rounds."""
+        key = workload, case
+        if key not in self._kept_turns:
+            turns = self._turns.get(key, self._no_turns)
+            self._kept_turns[key] = turns.without(self._spoiling.dropped(workload))
+        return self._kept_turns[key]
 
     def status(self, number: int) -> tuple[Status, str]:
         """How a case ended, and why where it is not ok; a failure counts before instability."""
@@ -144,7 +153,7 @@ class Evidence:
         if ended:
             worst = next((event for event in ended if not event.status.has_times), ended[0])
             return worst.status, worst.reason
-        if not self.turns(number) and not any(case == number for case, _, _ in self._condensed):
+        if not self.turns(number) and number not in self._condensed_cases:
             return Status.SKIPPED, INTERRUPTED
         instability = self._spoiling.instability(planned.workload)
         return (Status.UNSTABLE, instability) if instability else (Status.OK, "")
@@ -168,9 +177,7 @@ class Evidence:
     def reference(self, number: int) -> int | None:
         """The case that a case is compared with: its reference in the same norm mode, else in the first one."""
         planned, name = self.case(number), self.reference_name(number)
-        candidates = [
-            candidate for candidate in self._cases[planned.workload] if self.case(candidate).implementation == name
-        ]
+        candidates = self._named.get((planned.workload, name), ())
         same_mode = (candidate for candidate in candidates if self.case(candidate).norm_mode == planned.norm_mode)
         return next(same_mode, next(iter(candidates), None))
 
@@ -178,13 +185,17 @@ class Evidence:
         """The implementation that a case is compared with: its own reference, or its workload's."""
         return self.case(number).reference or self.planned_workload(number).reference
 
+    def cases_of(self, workload: int) -> Sequence[int]:
+        """The cases of a workload, in plan order."""
+        return self._cases.get(workload, ())
+
     def neighbours(self, number: int) -> list[int]:
         """The other cases of a case's workload."""
         return [other for other in self._cases[self.case(number).workload] if other != number]
 
     def series(self, number: int, name: str, *, clock: Clock) -> Series:
         """The samples of a case under a phase's name, or `disposal`."""
-        return _series(self.turns(number), name, clock=clock)
+        return self.turns(number).series(name, clock=clock)
 
     def condensed(self, number: int, phase: Phase, *, clock: Clock) -> Mapping[int, Condensed]:
         """What each process found out about a row, where the turns themselves were not kept."""
@@ -192,23 +203,21 @@ class Evidence:
 
     def probe(self, workload: int, phase: Phase, *, clock: Clock) -> Series:
         """What a copy of x took in the working set of a phase: of x alone for inference, else of x and dy."""
-        turns = self._kept(workload, self._turns.get((workload, PROBE_CASE), ()))
-        copies = _series(turns, "step_copy", clock=clock, share=0.5) if phase is not Phase.INFERENCE else {}
-        return copies or _series(turns, "copy", clock=clock)  # before version 3 there was this one only
+        turns = self._kept(workload, PROBE_CASE)
+        copies = turns.series("step_copy", clock=clock, share=0.5) if phase is not Phase.INFERENCE else {}
+        return copies or turns.series("copy", clock=clock)  # before version 3 there was this one only
 
     def launches(self, workload: int, *, clock: Clock) -> Series:
         """What a copy of one element took."""
-        return _series(self._kept(workload, self._turns.get((workload, PROBE_CASE), ())), "launch", clock=clock)
+        return self._kept(workload, PROBE_CASE).series("launch", clock=clock)
 
     def case_notices(self, number: int) -> list[Notice]:
         """What was noticed about a case; each once."""
-        return _unique(noticed.notice for noticed in self.noticed if noticed.case == number)
+        return _unique(self._notices.get((None, number), ()))
 
     def workload_notices(self, workload: int | None) -> list[Notice]:
         """What was noticed about a workload as a whole, or about the run (None); each once."""
-        return _unique(
-            noticed.notice for noticed in self.noticed if noticed.case is None and noticed.workload == workload
-        )
+        return _unique(self._notices.get((workload, None), ()))
 
 
 def _unique(notices: Iterable[Notice]) -> list[Notice]:
@@ -218,16 +227,3 @@ def _unique(notices: Iterable[Notice]) -> list[Notice]:
 def _medians(condensed: Mapping[int, Condensed]) -> Series:
     """One sample per process, in place of those that were not kept."""
     return {process: Turns([0], [0.0], [found.median_s]) for process, found in sorted(condensed.items())}
-
-
-def _series(turns: Sequence[Turn], name: str, *, clock: Clock, share: float = 1.0) -> Series:
-    """Samples times `share`; those that are no time (a clock's correction can reach zero) count as not taken."""
-    columns: dict[int, tuple[list[int], list[float], list[float]]] = defaultdict(lambda: ([], [], []))
-    for turn in turns:
-        seconds = (turn.wall_s if clock is Clock.WALL else turn.device_s).get(name)
-        if seconds is not None and 0 < seconds < math.inf:
-            rounds, started_s, sample_s = columns[turn.process]
-            rounds.append(turn.round)
-            started_s.append(turn.started_s)
-            sample_s.append(share * seconds)
-    return {process: Turns(*columns[process]) for process in sorted(columns)}

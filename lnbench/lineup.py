@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from lnbench.amounts import MOST_SIZE
 from lnbench.errors import SuiteError, UsageError, nearest
 from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, Function
 from lnbench.planned import BASE_SUFFIX, DEFAULT_MARGIN
@@ -169,6 +170,9 @@ def _entrants(suite: Suite, number: int, declared: _Declared, *, known: Mapping[
         groups = int(options.pop("groups", DEFAULT_GROUPS))
         if groups < 1:
             raise SuiteError(f"{suite.place(*declared.path, 'options', 'groups')}: must be at least 1, found {groups}")
+        if groups > MOST_SIZE:
+            place = suite.place(*declared.path, "options", "groups")
+            raise SuiteError(f"{place}: must be at most {MOST_SIZE}, found {groups}")
     margin = _margin(suite, number, entry.name)
     for mode in suite.workloads[number].norm_modes if function.norm_modes else ("",):
         yield Entrant(entry.name, entry.use, function, mode, options, groups, margin)

@@ -1,10 +1,11 @@
 """What a worker observes beside time: memory, energy, and the conditions under which it measured."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from lnbench.amounts import ByteDifference, Bytes, Count, Finite, Seconds
 from lnbench.planned import Frozen
 from lnbench.workload import Phase
 
@@ -17,9 +18,9 @@ class PhaseMemory(Frozen):
     where single allocations can't be told apart.
     """
 
-    peak_b: int
-    output_b: int
-    temporary_b: int | None = None
+    peak_b: Bytes
+    output_b: Bytes
+    temporary_b: Bytes | None = None
 
 
 class MemoryUse(Frozen):
@@ -30,21 +31,21 @@ class MemoryUse(Frozen):
     """
 
     event: Literal["memory_use"] = "memory_use"
-    process: int
-    case: int
+    process: Count
+    case: Count
     phases: Mapping[Phase, PhaseMemory]
-    saved_b: int | None = None
-    kept_b: int | None = None
+    saved_b: Bytes | None = None
+    kept_b: ByteDifference | None = None
 
 
 class DeviceMemory(Frozen):
     """NVML's figures while a case's tensors were alive; None where NVML does not tell."""
 
     event: Literal["device_memory"] = "device_memory"
-    process: int
-    case: int
-    nvml_process_bytes: int | None
-    nvml_device_bytes: int | None
+    process: Count
+    case: Count
+    nvml_process_bytes: Bytes | None
+    nvml_device_bytes: Bytes | None
 
 
 class EnergyUse(Frozen):
@@ -55,15 +56,15 @@ class EnergyUse(Frozen):
     """
 
     event: Literal["energy_use"] = "energy_use"
-    process: int
-    case: int
+    process: Count
+    case: Count
     kind: Literal["inference", "step"]
     source: str
-    calls: int
-    window_s: float
-    joules: float
-    idle_before_w: float
-    idle_after_w: float
+    calls: Count
+    window_s: Seconds
+    joules: Finite
+    idle_before_w: Finite
+    idle_after_w: Finite
     unusable: str = ""
 
 
@@ -76,10 +77,16 @@ class Conditions(Frozen):
     """
 
     event: Literal["conditions"] = "conditions"
-    process: int
-    workload: int
-    first_round: int
-    last_round: int
-    seconds: float
-    readings: Mapping[str, float] = Field(default_factory=dict)
+    process: Count
+    workload: Count
+    first_round: Count
+    last_round: Count
+    seconds: Seconds
+    readings: Mapping[str, Finite] = Field(default_factory=dict)
     throttling: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.last_round < self.first_round:
+            raise ValueError(f"rounds {self.first_round} to {self.last_round} are none")
+        return self

@@ -1,13 +1,12 @@
 """From a suite to the list of what is to be measured: every combination, and why some can't be measured here."""
 
-import gc
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from lnbench.axes import Machine, SetAside, count_workloads, find_obstacle, multiply_out, rotation_buffers, settle_cache
+from lnbench.collector import collector_at_rest
 from lnbench.errors import SuiteError, Unsupported
 from lnbench.functions import geometry
 from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides
@@ -102,7 +101,7 @@ def make_plan(
     expansion = _Expansion(
         suite, machine, check_filter(only or {}), forgives_repeats=bool(implementations or devices or against)
     )
-    with _collector_at_rest():
+    with collector_at_rest():
         for number, entry in enumerate(suite.workloads):
             if against:
                 reference, entrants = line_up_sides(suite, number, known=known, names=against)
@@ -227,18 +226,6 @@ class _Expansion:
             except Unsupported as error:
                 self.refusals[key] = Status.UNSUPPORTED, str(error)
         return self.refusals[key]
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Garbage collection paused: a plan keeps all it makes, and walking that over and over took a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _matching(columns: Filter, entrants: Sequence[Entrant]) -> frozenset[int]:

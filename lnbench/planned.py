@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Literal
+from math import prod
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from lnbench.workload import Clock, Phase, Workload
+from lnbench.amounts import MOST_ELEMENTS, Bytes, Count, Integer, Seconds, Share, Size
+from lnbench.functions import FUNCTIONS
+from lnbench.units import format_shape
+from lnbench.workload import Clock, NormMode, Phase, Workload, one_of
 
 DEFAULT_MARGIN = 0.03
 """The slowdown that a verdict lets pass unless the suite or the command line says otherwise (design, section 5)."""
@@ -66,16 +70,16 @@ class Notice(Frozen):
 class CacheSizes(Frozen):
     """Bytes of the caches; None where the system does not say."""
 
-    l2_b: int | None = None
-    last_level_b: int | None = None
+    l2_b: Bytes | None = None
+    last_level_b: Bytes | None = None
 
 
 class Gpu(Frozen):
     """One NVIDIA GPU as the driver describes it."""
 
-    index: int
+    index: Count
     name: str
-    memory_b: int | None = None
+    memory_b: Bytes | None = None
 
 
 class Environment(Frozen):
@@ -87,10 +91,10 @@ class Environment(Frozen):
     system: str
     machine: str
     cpu: str
-    physical_cores: int
-    logical_cores: int
+    physical_cores: Count
+    logical_cores: Count
     caches: CacheSizes
-    memory_b: int
+    memory_b: Bytes
     gpus: tuple[Gpu, ...] = ()
     gpu_driver: str | None = None
     libc: str = ""
@@ -108,8 +112,21 @@ class PlannedWorkload(Frozen):
     id: str
     workload: Workload
     reference: str
-    phases: tuple[Phase, ...]
-    clocks: tuple[Clock, ...]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=len(Phase))]
+    clocks: Annotated[tuple[Clock, ...], Field(min_length=1, max_length=len(Clock))]
+
+    @model_validator(mode="after")
+    def _is_planned(self) -> Self:
+        """Shapes as plans make them, and nothing named twice."""
+        shape, normalized = self.workload.shape, self.workload.normalized_shape
+        if prod(shape) > MOST_ELEMENTS:
+            raise ValueError(f"shape {format_shape(shape)} has more than {MOST_ELEMENTS} elements")
+        dims = len(normalized)
+        if normalized != (1,) * (dims - len(shape)) + shape[-dims:]:
+            raise ValueError(f"{format_shape(normalized)} is not the end of shape {format_shape(shape)}")
+        if len(set(self.phases)) < len(self.phases) or len(set(self.clocks)) < len(self.clocks):
+            raise ValueError("a phase or a clock stands twice")
+        return self
 
 
 class PlannedCase(Frozen):
@@ -120,17 +137,17 @@ class PlannedCase(Frozen):
     slowdown that a verdict about it lets pass.
     """
 
-    workload: int
+    workload: Count
     implementation: str
     use: str
-    function: str
-    norm_mode: str = ""
-    options: Mapping[str, bool | int | float | str] = Field(default_factory=dict)
-    groups: int | None = None
+    function: Annotated[str, AfterValidator(one_of("function", FUNCTIONS))]
+    norm_mode: NormMode = ""
+    options: Mapping[str, bool | Integer | float | str] = Field(default_factory=dict)
+    groups: Size | None = None
     status: Literal[Status.UNSUPPORTED, Status.SKIPPED] | None = None
     reason: str = ""
     reference: str = ""
-    margin: float = DEFAULT_MARGIN
+    margin: Share = DEFAULT_MARGIN
 
     @property
     def title(self) -> str:
@@ -156,6 +173,6 @@ class PluginSource(Frozen):
 class SamplingRecord(Frozen):
     """How long and how often the run samples."""
 
-    processes: int
-    precision: float
-    budget_s: float
+    processes: Count
+    precision: Share
+    budget_s: Seconds

@@ -1,11 +1,13 @@
 """What a run leaves behind: one header, then one event per thing that happened. A journal is these as JSON lines."""
 
-from collections.abc import Container, Iterator, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
-from lnbench.events import Confirming, Event, Noticed, Resumed, RunFinished, Turn
+from lnbench.consistency import contradiction, plan_contradiction
+from lnbench.event_log import EventLog
+from lnbench.events import AnyEvent, Confirming, Event, Noticed, Resumed, RunFinished, Turn
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
 
 SCHEMA_VERSION = 4
@@ -28,7 +30,7 @@ class Header(Frozen):
     suite: str
     description: str = ""
     suite_text: str
-    seed: int
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     sampling: SamplingRecord
     options: Mapping[str, str] = Field(default_factory=dict)
     plugins: Mapping[str, str] = Field(default_factory=dict)
@@ -36,6 +38,13 @@ class Header(Frozen):
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
     check: "Check | None" = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        found = plan_contradiction(self)
+        if found:
+            raise ValueError(found)
+        return self
 
 
 class Baseline(Frozen):
@@ -47,6 +56,16 @@ class Baseline(Frozen):
     digest: str
     header: Header
     events: tuple[Event, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if self.header.check is not None:
+            raise ValueError("a baseline is a run, and no check of its own")
+        for number, event in enumerate(self.events):
+            found = contradiction(self.header, event)
+            if found:
+                raise ValueError(f"events.{number}: {found}")
+        return self
 
 
 class Check(Frozen):
@@ -81,15 +100,21 @@ class CaseKey(NamedTuple):
 class Run(BaseModel):
     """A whole run as read from its journal; `torn` tells that the last line was incomplete.
 
-    `beside`: the last turns of a run that was killed, which were found beside its journal; they are among the events.
+    `events`: an EventLog where it was read from a file. `beside`: the last turns of a run that was killed, which were
+    found beside its journal; they are among the events.
     """
 
     model_config = ConfigDict(frozen=True)
 
     header: Header
-    events: tuple[Event, ...]
+    events: SkipValidation[Sequence[AnyEvent]]
     torn: bool = False
     beside: tuple[Turn, ...] = ()
+
+    @property
+    def log(self) -> EventLog:
+        """The events with the turns as columns; made anew at each call where they are objects."""
+        return EventLog.of(self.events)
 
     def key(self, case: PlannedCase) -> CaseKey:
         """The key that joins a case between runs."""
@@ -97,12 +122,11 @@ class Run(BaseModel):
 
     def among(self, processes: Container[int]) -> "Run":
         """The run as if only these processes had been; what belongs to no process stays."""
-        kept = tuple(
-            event
-            for event in self.events
-            if isinstance(event, Noticed | Confirming | Resumed | RunFinished) or event.process in processes
-        )
-        return self.model_copy(update={"events": kept})
+
+        def is_kept(event: AnyEvent) -> bool:
+            return isinstance(event, Noticed | Confirming | Resumed | RunFinished) or event.process in processes
+
+        return self.model_copy(update={"events": self.log.chosen(processes, keep=is_kept)})
 
     def cases_of(self, workload: int) -> Iterator[tuple[int, PlannedCase]]:
         """The cases of a workload with their numbers, in plan order."""

@@ -5,8 +5,9 @@ from types import MappingProxyType
 
 import numpy as np
 
+from lnbench.case_turns import Series
 from lnbench.costs import LIMIT_SHARE
-from lnbench.evidence import Evidence, Series
+from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase
 from lnbench.traffic import Traffic
 from lnbench.units import format_percent, format_significant

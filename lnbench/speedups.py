@@ -5,7 +5,8 @@ from functools import cache
 import numpy as np
 
 from lnbench import across, stats
-from lnbench.evidence import Evidence, Series
+from lnbench.case_turns import Series
+from lnbench.evidence import Evidence
 from lnbench.pairing import pair_nearest
 from lnbench.workload import Clock, Phase
 
@@ -22,6 +23,7 @@ class Speedups:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._ratios = cache(self._find_ratios)
+        self._spread = cache(self._find_spread)
 
     def interval(self, number: int, phase: Phase, *, clock: Clock) -> stats.Interval | None:
         """The speedup of a case with its interval; None where there is nothing to compare.
@@ -32,12 +34,8 @@ class Speedups:
         own = list(self._ratios(number, phase, clock).values())
         if len(own) < 2:
             return across.combine(own)
-        others = [
-            list(self.locations(other, phase, clock=clock).values())
-            for other in self._evidence.neighbours(number)
-            if other != self._evidence.reference(other)
-        ]
-        return across.combine(own, pooled=across.pooled_variance(others))
+        spread = self._spread(self._evidence.case(number).workload, phase, clock)
+        return across.combine(own, pooled=spread.without(None, number))
 
     def locations(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, float]:
         """The median log speedup of a row in each process."""
@@ -51,6 +49,14 @@ class Speedups:
         row = self._evidence.row(number, phase, clock=clock).series
         probe = self._evidence.probe(self._evidence.case(number).workload, phase, clock=clock)
         return {process: float(np.median(ratios)) for process, ratios in paired(row, probe).items()}
+
+    def _find_spread(self, workload: int, phase: Phase, clock: Clock) -> across.Spread:
+        """How far processes lie apart in each case of a workload, the references left out."""
+        found = across.Spread()
+        for number in self._evidence.cases_of(workload):
+            if number != self._evidence.reference(number):
+                found.add(None, number, list(self.locations(number, phase, clock=clock).values()))
+        return found
 
     def _find_ratios(self, number: int, phase: Phase, clock: Clock) -> dict[int, stats.FloatArray]:
         reference = self._evidence.reference(number)

@@ -19,13 +19,11 @@ from pydantic import WithJsonSchema as Described
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from lnbench.amounts import MOST_ELEMENTS, MOST_SIZE
 from lnbench.errors import nearest
 from lnbench.suite_text import Step, show
 from lnbench.units import format_shape
-from lnbench.workload import DTYPE_BYTES, Affine, Allocator, Cache, Layout, Phase
-
-MAX_ELEMENTS = 2**40
-"""More elements than any device holds (1 TiB in the smallest dtype and up)."""
+from lnbench.workload import DEVICE_PATTERN, DTYPE_BYTES, Affine, Allocator, Cache, Layout, Phase
 
 OptionValue = bool | int | float | str
 """What an option of an implementation may be."""
@@ -151,7 +149,7 @@ def _option(value: object) -> OptionValue:
 
 
 def _device(value: object) -> str:
-    if isinstance(value, str) and re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]{0,2}))?", value):
+    if isinstance(value, str) and re.fullmatch(DEVICE_PATTERN, value):
         return value
     word = value.lower() if isinstance(value, str) else ""
     raise problem(f"unknown device {show(value)}", hint=nearest({"gpu": "cuda"}.get(word, word), DEVICES))
@@ -166,8 +164,8 @@ def _shape_pattern(value: object) -> str:
 
 
 def _sizes(value: tuple[int, ...]) -> tuple[int, ...]:
-    if math.prod(value) > MAX_ELEMENTS:
-        raise problem(f"{format_shape(value)} has more than {MAX_ELEMENTS} elements")
+    if math.prod(value) > MOST_ELEMENTS:
+        raise problem(f"{format_shape(value)} has more than {MOST_ELEMENTS} elements")
     return value
 
 
@@ -195,7 +193,7 @@ Option = Annotated[OptionValue, PlainValidator(_option), Described({"type": ["bo
 Device = Annotated[
     str,
     PlainValidator(_device),
-    Described({"type": "string", "pattern": "^(cpu|cuda(:(0|[1-9][0-9]{0,2}))?)$", "examples": list(DEVICES)}),
+    Described({"type": "string", "pattern": DEVICE_PATTERN, "examples": list(DEVICES)}),
 ]
 
 ShapePattern = Annotated[
@@ -204,7 +202,7 @@ ShapePattern = Annotated[
     Described({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "integer"}}]}),
 ]
 
-Count = Annotated[int, Strict(), Field(ge=1, le=2**31)]
+Count = Annotated[int, Strict(), Field(ge=1, le=MOST_SIZE)]
 Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 Margin = Annotated[float, Strict(), Field(gt=0, le=1, allow_inf_nan=False)]
 Sizes = Annotated[tuple[Count, ...], Field(min_length=2, max_length=8), AfterValidator(_sizes)]

@@ -9,9 +9,10 @@ import numpy as np
 
 from lnbench import across, row_notices, stats
 from lnbench.break_even import break_even_columns
+from lnbench.case_turns import Series
 from lnbench.costs import case_costs, fault_share, limited_by, phase_costs
 from lnbench.errors import Unsupported
-from lnbench.evidence import Evidence, Series
+from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload
 from lnbench.record import Header, Run
 from lnbench.row_summary import RowSummary
@@ -24,11 +25,16 @@ from lnbench.workload import Clock, Phase
 def summarize(run: Run) -> tuple[RowSummary, ...]:
     """A summary for every case, phase and clock of the plan, in plan order, also for cases that failed."""
     evidence = Evidence(run)
-    speedups = Speedups(evidence)
+    return summarize_evidence(evidence, Speedups(evidence))
+
+
+def summarize_evidence(evidence: Evidence, speedups: Speedups) -> tuple[RowSummary, ...]:
+    """The same where a run's evidence is at hand."""
+    header = evidence.run.header
     of_run = _run_columns(evidence)
     found = []
-    for number, case in enumerate(run.header.cases):
-        planned = run.header.workloads[case.workload]
+    for number, case in enumerate(header.cases):
+        planned = header.workloads[case.workload]
         shared = {
             "case": number,
             **of_run,

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from lnbench.events import PROBE_CASE, Turn
 from lnbench.record import Run
 from lnbench.row_summary import RowSummary
@@ -150,8 +152,9 @@ def results_table(run: Run) -> Table:
 
 def samples_table(run: Run) -> Table:
     """Every raw sample of a run in long form, the probe's left out, in the order in which they were taken."""
-    turns = (event for event in run.events if isinstance(event, Turn) and event.case != PROBE_CASE)
-    return Table(SAMPLE_COLUMNS, tuple(row for turn in turns for row in _sample_rows(run, turn)))
+    turns = run.log.turns
+    numbers = np.flatnonzero(turns.case != PROBE_CASE).tolist()
+    return Table(SAMPLE_COLUMNS, tuple(row for number in numbers for row in _sample_rows(run, turns.turn(number))))
 
 
 def _result_row(summary: RowSummary) -> tuple[Value, ...]:

@@ -11,7 +11,8 @@ from lnbench.planned import Notice, PlannedWorkload, Status
 from lnbench.record import Header, Run
 from lnbench.row_notices import BYTES_CODES
 from lnbench.row_summary import RowSummary
-from lnbench.summaries import summarize
+from lnbench.speedups import Speedups
+from lnbench.summaries import summarize_evidence
 from lnbench.units import format_percent, format_significant
 from lnbench.workload import Allocator, Clock, Phase, Workload
 
@@ -68,7 +69,7 @@ def view_run(run: Run) -> RunView:
     evidence = Evidence(run)
     by_heap: dict[Workload, dict[str, Sequence[RowSummary]]] = defaultdict(dict)
     by_workload: dict[int, list[RowSummary]] = {number: [] for number in range(len(run.header.workloads))}
-    for summary in summarize(run):
+    for summary in summarize_evidence(evidence, Speedups(evidence)):
         by_workload[run.header.cases[summary.case].workload].append(summary)
     for number, rows in by_workload.items():
         planned = run.header.workloads[number]

@@ -1,11 +1,15 @@
 """The words of the house: what is normalized (workload), by what (case), in which part of a training step (phase)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import prod
 from types import MappingProxyType
+from typing import Annotated
 
+from pydantic import AfterValidator, Field
+
+from lnbench.amounts import Size
 from lnbench.units import format_shape
 
 DTYPE_BYTES: Mapping[str, int] = MappingProxyType({"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8})
@@ -66,28 +70,48 @@ class Clock(StrEnum):
     DEVICE = "device"
 
 
+def one_of(what: str, known: Collection[str]) -> Callable[[str], str]:
+    """A check that text from outside is one of the known words; it raises ValueError."""
+
+    def check(word: str) -> str:
+        if word not in known:
+            raise ValueError(f"unknown {what} {word[:60]!a}; known: {', '.join(known)}")
+        return word
+
+    return check
+
+
+DEVICE_PATTERN = r"^(cpu|cuda(:(0|[1-9][0-9]{0,2}))?)$"
+"""How a device is named."""
+
+Dtype = Annotated[str, AfterValidator(one_of("dtype", DTYPE_BYTES))]
+Device = Annotated[str, Field(pattern=DEVICE_PATTERN)]
+NormMode = Annotated[str, AfterValidator(one_of("norm mode", ("", "train", "eval")))]
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What is normalized. Plug-ins read it: every field is a plain value.
 
     `norm_mode` ("train", "eval" or "") and `groups` are set where a case's function has them.
-    `threads` is the number of CPU threads; `eps` is added to the variance (or mean square) under the root.
+    `threads` is the number of CPU threads; `eps` is added to the variance (or mean square) under the root. Bounds and
+    known words hold where one is read from outside.
     """
 
-    shape: tuple[int, ...]
-    normalized_shape: tuple[int, ...]
-    dtype: str = "float32"
-    param_dtype: str = "float32"
-    device: str = "cpu"
-    layout: str = "contiguous"
-    threads: int = 1
-    cache: str = "hot"
-    allocator: str = "retained"
-    affine: str = "both"
-    eps: float = 1e-5
+    shape: Annotated[tuple[Size, ...], Field(min_length=1, max_length=8)]
+    normalized_shape: Annotated[tuple[Size, ...], Field(min_length=1, max_length=8)]
+    dtype: Dtype = "float32"
+    param_dtype: Dtype = "float32"
+    device: Device = "cpu"
+    layout: Annotated[str, AfterValidator(one_of("layout", tuple(Layout)))] = "contiguous"
+    threads: Size = 1
+    cache: Annotated[str, AfterValidator(one_of("cache", tuple(Cache)))] = "hot"
+    allocator: Annotated[str, AfterValidator(one_of("allocator", tuple(Allocator)))] = "retained"
+    affine: Annotated[str, AfterValidator(one_of("affine", tuple(Affine)))] = "both"
+    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
     label: str = ""
-    norm_mode: str = ""
-    groups: int | None = None
+    norm_mode: NormMode = ""
+    groups: Size | None = None
 
     @property
     def features(self) -> int:

@@ -8,10 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from lnbench.across import Mean, PooledVariance, Spread, mean_of, pooled_variance
+from lnbench.across import Mean, PooledVariance, Spread, mean_of
 from lnbench.stats import TooFewError
 
 values = st.lists(st.floats(-1, 1, allow_subnormal=False), min_size=2, max_size=8)
+
+
+def pooled_variance(groups):
+    """The typical variance within groups, each the process locations of one case; None when no group has two."""
+    spread = Spread()
+    for number, group in enumerate(groups):
+        spread.add(None, number, group)
+    return spread.without(None, None)
 
 
 @given(values)

@@ -127,7 +127,7 @@ def test_no_text_from_outside_is_a_formula_in_a_spreadsheet():
     texts = [value for name in frame.columns for value in frame[name].dropna() if isinstance(value, str)]
 
     assert not [text for text in texts if text.startswith(("=", "+", "-", "@"))]
-    assert set(frame["implementation"]) == {"fused", HOSTILE, "'-1+1"}
+    assert set(frame["implementation"]) == {"fused", outside.plain(HOSTILE), "'-1+1"}
 
 
 def test_tables_still_join_by_their_keys_when_names_look_like_formulas():

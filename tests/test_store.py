@@ -12,25 +12,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lnbench.errors import JournalError, OutputError
-from lnbench.events import Built, Ended, Event, Noticed, RunFinished, Turn, Verified, WorkloadFinished
+from lnbench.events import PROBE_CASE, Built, Ended, Event, Noticed, RunFinished, Turn, Verified, WorkloadFinished
 from lnbench.planned import Notice, Stage, Status
 from lnbench.record import READABLE_VERSIONS, SCHEMA_VERSION, Header, Run
 from lnbench.store.folder import find_run, new_run_id, write_atomically
 from lnbench.store.journal import Journal
 from lnbench.store.reading import read_run
 
-HEADER = fabricate.header([fabricate.workload()], [fabricate.case("fused")])
+HEADER = fabricate.header(
+    [fabricate.workload((64, width)) for width in (8, 16, 32)],
+    [fabricate.case(name, of=of) for name in ("fused", "eager") for of in range(3)],
+)
 NOW = datetime(2026, 11, 22, 15, 45)
 
 numbers = st.integers(0, 1000)
+planned = st.integers(0, len(HEADER.cases) - 1)
+workloads = st.integers(0, len(HEADER.workloads) - 1)
 seconds = st.floats(0, 1e6)
 samples = st.dictionaries(st.sampled_from(["inference", "forward", "backward", "copy"]), seconds)
 turns = st.builds(
-    Turn,
+    lambda case, workload, **fields: Turn(
+        case=case, workload=workload if case == PROBE_CASE else HEADER.cases[case].workload, **fields
+    ),
     process=numbers,
-    workload=numbers,
+    workload=workloads,
     round=numbers,
-    case=st.integers(-1, 1000),
+    case=st.just(PROBE_CASE) | planned,
     started_s=seconds,
     calls=st.dictionaries(st.sampled_from(["inference", "step"]), numbers),
     wall_s=samples,
@@ -39,10 +46,10 @@ turns = st.builds(
 )
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 others = st.one_of(
-    st.builds(Ended, process=numbers, case=numbers, status=st.sampled_from(Status), stage=st.sampled_from(Stage),
+    st.builds(Ended, process=numbers, case=planned, status=st.sampled_from(Status), stage=st.sampled_from(Stage),
               reason=texts, detail=texts),
-    st.builds(Noticed, notice=st.builds(Notice, code=texts, text=texts), workload=st.none() | numbers),
-    st.builds(Built, process=numbers, case=numbers, build_s=seconds, first_call_s=seconds,
+    st.builds(Noticed, notice=st.builds(Notice, code=texts, text=texts), workload=st.none() | workloads),
+    st.builds(Built, process=numbers, case=planned, build_s=seconds, first_call_s=seconds,
               compiled_cold=st.none() | st.booleans()),
 )  # fmt: skip
 events = st.lists(turns | others, max_size=5)

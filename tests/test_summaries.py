@@ -189,9 +189,8 @@ def test_one_sample_has_a_median_and_no_bounds():
     assert summary.low_s is summary.high_s is summary.speedup_low is summary.speedup_high is None
 
 
-@pytest.mark.parametrize("value", [0.0, -1e-9])
-def test_a_sample_that_a_correction_left_without_time_is_not_counted(value):
-    made = run([workload()], [case("fused")], [turn(0, 1.0), turn(0, value, round=1)])
+def test_a_sample_that_a_correction_left_without_time_is_not_counted():
+    made = run([workload()], [case("fused")], [turn(0, 1.0), turn(0, 0.0, round=1)])
 
     assert row(made, "fused").samples == 1
 

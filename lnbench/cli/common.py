@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lnbench.errors import UsageError, nearest
+from lnbench.render.outside import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -193,7 +194,7 @@ def alone(what: str, *, no_wait: bool) -> Iterator[None]:
 def message(text: str) -> None:
     """Say something to the person, on stderr, unless --quiet."""
     if not settings.quiet:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _console(is_terminal: bool) -> "Console":

@@ -15,6 +15,7 @@ from lnbench import __version__
 from lnbench.cli import baseline, check, compare, doctor, listing, report, run, schema, selftest
 from lnbench.cli.common import Debug, Quiet, settings
 from lnbench.errors import ExitCode, LnbenchError, nearest
+from lnbench.render.outside import plain
 
 HELP = """Measure what a normalization layer costs: verified results, and ratios of things that took turns.
 
@@ -138,11 +139,13 @@ def _usage(error: Exception) -> int:
 
 
 def _say(message: str, hint: str, error: Exception | None = None) -> None:
+    """Print what is wrong; messages quote files and command lines, so nothing in them may steer a terminal."""
     if settings.debug and error is not None:
-        traceback.print_exception(error)
-    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        print("\n".join(map(plain, lines)), file=sys.stderr)  # noqa: T201
+    print(f"error: {plain(message)}", file=sys.stderr)  # noqa: T201
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)  # noqa: T201
+        print(f"hint: {plain(hint)}", file=sys.stderr)  # noqa: T201
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from lnbench.conductor.processes import call_worker
 from lnbench.conductor.revision import both_sides, parse_against
 from lnbench.conductor.runner import Loaded
@@ -16,6 +18,7 @@ from lnbench.measure.environment import absent_devices, read_environment
 from lnbench.measure.nvml import Nvml
 from lnbench.plan import Known, Machine, Plan, make_plan, parse_only
 from lnbench.planned import BASE_SUFFIX, Environment, PluginSource
+from lnbench.store.regular import open_regular
 from lnbench.suite import Suite, read_suite
 from lnbench.worker.description import Described, Description
 
@@ -23,6 +26,9 @@ PLUGIN_TIMEOUT_S = 120.0
 """A plug-in file is imported within this time; importing torch on a slow disk takes half a minute."""
 
 _MOST_SUITE_BYTES = 1 << 20
+
+_MOST_PLUGIN_BYTES = 1 << 24
+"""Python needs some hundred times a source file's size to compile it: 16 MiB of code is a mistake or an attack."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +191,11 @@ def describe_plugins(sources: Sequence[PluginSource]) -> tuple[Described, ...]:
     if failure:
         names = ", ".join(source.path for source in sources)
         raise PluginError(f"{names}: loading it ended the process: {failure}")
-    description = Description.model_validate_json(answer)
+    try:
+        description = Description.model_validate_json(answer)
+    except ValidationError:
+        names = ", ".join(source.path for source in sources)
+        raise PluginError(f"{names}: loading it wrote something else where its names were to stand") from None
     if description.error:
         raise PluginError(description.error, hint=description.hint)
     return description.found
@@ -210,7 +220,7 @@ def read_suite_text(suite: str) -> tuple[str, str]:
     shipped = shipped_suites()
     if suite not in shipped:
         hint = nearest(suite, shipped)
-        if Path(f"{suite}.yaml").is_file():
+        if os.path.isfile(f"{suite}.yaml"):
             hint = f"to run the file write {suite}.yaml; {hint}"
         raise UsageError(f'there is no shipped suite "{suite}"', hint=hint)
     return f"{suite}.yaml", shipped[suite].read_text(encoding="utf-8")
@@ -218,9 +228,9 @@ def read_suite_text(suite: str) -> tuple[str, str]:
 
 def _read_text(path: Path) -> str:
     try:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise SuiteError(f"{path}: is a folder, not a suite file")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_MOST_SUITE_BYTES + 1)
     except FileNotFoundError:
         near = nearest(path.name, (other.name for other in path.parent.glob("*.y*ml"))) if path.parent.is_dir() else ""
@@ -237,7 +247,14 @@ def _read_text(path: Path) -> str:
 
 
 def _check_plugin(path: Path) -> None:
-    if not path.is_file():
+    if not os.path.exists(path):  # pathlib's own raises for names that are too long
         raise PluginError(f"{path}: there is no such file")
     if path.suffix != ".py":
         raise PluginError(f"{path}: a plug-in is a Python file (.py)")
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise PluginError(f"{path}: can't be read: {error.strerror}") from None
+    if size > _MOST_PLUGIN_BYTES:
+        raise PluginError(f"{path}: a plug-in file has at most {_MOST_PLUGIN_BYTES >> 20} MiB")

@@ -10,6 +10,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from threading import Thread
 from time import monotonic, sleep
 from types import TracebackType
 from typing import IO, Any, Self
@@ -38,6 +39,9 @@ _GRACE_S = 5.0
 _TELL_S = 1.0
 _LONGEST_END_S = 30.0
 _TAIL_BYTES = 4000
+
+_MOST_ANSWER_BYTES = 1 << 26
+"""Ten thousand implementations with a kilobyte about each are a sixth of it."""
 
 
 class WorkerDiedError(Exception):
@@ -211,30 +215,53 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> tuple[bytes, s
     """Run a worker that answers once, on a descriptor appended to its first argument; gives answer and how it ended.
 
     The second part is empty when it answered. The descriptor is a file's: a pipe that nobody empties yet would stop a
-    worker with a long answer.
+    worker with a long answer. Of what it prints only the end is kept, so that one that prints forever fills no disk.
     """
-    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as answer:
         process = subprocess.Popen(
             worker_command(arguments[0], str(answer.fileno()), *arguments[1:]),
             pass_fds=(answer.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=errors,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        assert process.stderr is not None  # it was asked for
+        tail = bytearray()
+        reading = Thread(target=_keep_tail, args=(process.stderr, tail), daemon=True)
+        reading.start()
         try:
             code = process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             return b"", f"it did not finish within {timeout_s:g} s"
         finally:
             _end_group(process)
+        reading.join(_TICK_S)  # what left the process group may hold the pipe open for ever
+        if code < 0:
+            return b"", f"it was ended by {_signal_name(-code)}"
         answer.seek(0)
-        found = answer.read()
+        found = answer.read(_MOST_ANSWER_BYTES + 1)
+        if len(found) > _MOST_ANSWER_BYTES:
+            return b"", f"its answer has more than {_MOST_ANSWER_BYTES >> 20} MiB"
         if found:
             return found, ""
-        errors.seek(0)
-        last = errors.read().decode(errors="replace").strip().splitlines()
+    last = bytes(tail).decode(errors="replace").strip().splitlines()
     return b"", last[-1] if last else f"it exited with {code}"
+
+
+def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:
+    """Read a stream to its end and keep the last of it."""
+    with stream:
+        while data := os.read(stream.fileno(), _READ_BYTES):
+            tail += data
+            del tail[:-_TAIL_BYTES]
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -22,7 +22,7 @@ def read_baseline(path: Path) -> Baseline:
     """
     file = journal_file(path)
     run = compact(read_run(file), name=str(path))
-    return Baseline(digest=hashlib.sha256(file.read_bytes()).hexdigest(), header=run.header, events=run.events)
+    return Baseline(digest=hashlib.sha256(file.read_bytes()).hexdigest(), header=run.header, events=tuple(run.events))
 
 
 def held_against(text: str, reports: Path) -> Baseline:
@@ -59,7 +59,7 @@ def compact(run: Run, *, name: str) -> Run:
 
     Raises JournalError when fewer than three processes measured something.
     """
-    confirming = next((event for event in run.events if isinstance(event, Confirming)), None)
+    confirming = next((event for event in run.log.others if isinstance(event, Confirming)), None)
     if confirming is not None:
         run = run.among(range(confirming.first_process))
     found = condense(run)

@@ -15,6 +15,13 @@ from lnbench.errors import PluginError, nearest
 from lnbench.functions import FUNCTIONS
 from lnbench.workload import Workload
 
+MOST_NAME = 64
+"""Characters of a name: as many as a suite may write."""
+
+MOST_SUMMARY = 200
+MOST_REGISTRATIONS = 10_000
+"""Of one file; a table of more is read by nobody."""
+
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
@@ -89,16 +96,24 @@ def implementation(name: str, *, function: str, summary: str = "") -> Callable[[
     set. Raises PluginError for an unknown function or a name that can't be typed on a command line.
     """
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
+        shown = repr(name[:MOST_NAME] if isinstance(name, str) else name)
         raise PluginError(
-            f"implementation name {name!r} is not usable", hint="write a name of letters, digits, '_', '-' and '.'"
+            f"implementation name {shown} is not usable", hint="write a name of letters, digits, '_', '-' and '.'"
         )
-    if function not in FUNCTIONS:
+    if len(name) > MOST_NAME:
+        raise PluginError(
+            f"implementation name {name[:16]!r}...: {len(name)} characters, at most {MOST_NAME} are shown"
+        )
+    if not isinstance(function, str) or function not in FUNCTIONS:
         raise PluginError(f'implementation "{name}": unknown function "{function}"', hint=nearest(function, FUNCTIONS))
 
     def register(builder: Builder) -> Builder:
         if not callable(builder):
             raise PluginError(f'implementation "{name}": the decorator stands on a function that takes a workload')
-        text = summary or (inspect.getdoc(builder) or "").partition("\n")[0]
+        if len(_collected) >= MOST_REGISTRATIONS:
+            raise PluginError(f"a plug-in file registers at most {MOST_REGISTRATIONS} implementations")
+        told = str(summary) or (inspect.getdoc(builder) or "").partition("\n")[0]
+        text = " ".join(told[: 2 * MOST_SUMMARY].split())[:MOST_SUMMARY]
         _collected.append(Registration(name, function, text, builder, builder_options(builder)))
         return builder
 

@@ -2,12 +2,16 @@
 
 import json
 import math
+import re
 from typing import Any
 
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import groups_table, rows_table
 from lnbench.decision import Decision
+from lnbench.render.outside import steers
 from lnbench.tables import Table, Value
+
+_UNUSUAL = re.compile(r"[^\n -~]")
 
 
 def render_comparison(comparison: Comparison, decision: Decision | None = None) -> str:
@@ -41,4 +45,11 @@ def _finite(value: Value) -> Value:
 
 
 def _text(found: dict[str, Any]) -> str:
-    return json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False)
+    # Whoever prints it must not be steered by it; json itself escapes only the oldest control characters.
+    return _UNUSUAL.sub(lambda letter: _escaped(letter[0]) if steers(letter[0]) else letter[0], text) + "\n"
+
+
+def _escaped(letter: str) -> str:
+    """`\\u202e`, and two of them for what lies beyond 16 bits."""
+    return "\\u007f" if letter == "\x7f" else json.dumps(letter)[1:-1]

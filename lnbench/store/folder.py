@@ -1,17 +1,14 @@
 """Where runs lie: their ids, how the words RUN and `latest` are resolved, and how a file is replaced whole."""
 
-import gzip
-import json
 import os
 import re
-import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from lnbench.errors import JournalError, OutputError, nearest
-from lnbench.store.reading import journal_file
+from lnbench.store.reading import journal_file, read_name
 
 LATEST = "latest"
 
@@ -33,7 +30,7 @@ def find_run(text: str, reports: Path) -> Path:
     RUN is `latest` (the newest run directly under `reports`), a folder, a journal file, or the id of a run in
     `reports`. Raises JournalError with the nearest ids when there is no such run.
     """
-    if text != LATEST and Path(text).exists():
+    if text != LATEST and os.path.exists(text):  # pathlib's own raises for names that are too long
         journal_file(Path(text))
         return Path(text)
     runs = list(_runs(reports))
@@ -86,8 +83,6 @@ def _runs(reports: Path) -> Iterator[_Found]:
         except JournalError:
             continue
         try:
-            with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
-                header = json.loads(lines.readline())
-            yield _Found(header["created"], header["run_id"], folder)
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
+            yield _Found(*read_name(file), folder)
+        except JournalError:
             yield _Found("", folder.name, folder)

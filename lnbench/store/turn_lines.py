@@ -1,0 +1,114 @@
+"""Turns from lines as a worker writes them, many at a time; whatever looks otherwise is left to the model itself."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from lnbench.amounts import LONGEST_S, MOST, MOST_FAULTS
+from lnbench.events import PROBE_CASE, PROBED, SAMPLED, Turn
+from lnbench.planned import PlannedCase
+from lnbench.store.lines import FIRST_EVENT, Line
+from lnbench.turns import WHOLE, Block, Layout
+
+TURN_START = b'{"event":"turn",'
+"""How the line of a turn begins."""
+
+_KNOWN = frozenset((*SAMPLED, *PROBED))
+_MAPS = Layout._fields
+_FIELDS = ("event", "started_s", *WHOLE, *_MAPS)
+_values = itemgetter(*_FIELDS)
+assert set(_FIELDS) == set(Turn.model_fields)
+
+
+class PlainTurns:
+    """Reads turns by the chunk. The same is refused as by the model: names at once, numbers when a chunk is judged.
+
+    One by one through the model they take three times as long as parsing them, which a million of them make felt.
+    """
+
+    def __init__(self, cases: Sequence[PlannedCase], *, workloads: int) -> None:
+        # The last entry stands for the probe, whose case is -1.
+        self._workloads_of = np.array([*(case.workload for case in cases), PROBE_CASE], dtype=np.int64)
+        self._workloads = workloads
+
+    def read(self, lines: Iterable[Line]) -> tuple[dict[Layout, Block], list[Line]] | None:
+        """The turns among so many lines in blocks, at their lines' numbers, and the lines that are read otherwise.
+
+        None where a number is not what it must be.
+        """
+        chunk: dict[tuple[str, ...], tuple[list[int], list[tuple[Any, ...]]]] = {}
+        odd: list[Line] = []
+        for number, line in lines:
+            if line.startswith(TURN_START):
+                try:
+                    turn = from_json(line)
+                    values = _values(turn)
+                    event, _, _, _, _, _, _, calls, wall_s, device_s, faults = values
+                    key = (*calls, "", *wall_s, "", *device_s, "", *faults)
+                    rows = chunk.get(key)
+                    if rows is None and _KNOWN.issuperset(chain(calls, wall_s, device_s, faults)):
+                        rows = chunk[key] = [], []
+                    # A key that stands twice could have made it another event, or hidden that one is missing.
+                    if rows is not None and event == "turn" and len(turn) == len(_FIELDS):
+                        rows[0].append(number - FIRST_EVENT)
+                        rows[1].append(values)
+                        continue
+                except (ValueError, KeyError, TypeError):
+                    pass
+            odd.append((number, line))
+        try:
+            blocks = {_layout(rows[0]): _block(places, rows) for places, rows in chunk.values() if rows}
+        except TypeError:
+            return None
+        return (blocks, odd) if all(map(self._is_sound, blocks.values())) else None
+
+    def _is_sound(self, block: Block) -> bool:
+        columns = dict(zip(WHOLE, block.whole.T, strict=True))
+        case, workload = columns.pop("case"), columns.pop("workload")
+        if not all(_within(column, 0, MOST) for column in (*columns.values(), block.calls)):
+            return False
+        if not (_within(workload, 0, self._workloads - 1) and _within(case, PROBE_CASE, len(self._workloads_of) - 2)):
+            return False
+        if not np.all((case == PROBE_CASE) | (self._workloads_of[case] == workload)):
+            return False
+        times = (block.started_s, block.wall_s, block.device_s)
+        return all(_within(found, 0.0, LONGEST_S) for found in times) and _within(block.faults, 0.0, MOST_FAULTS)
+
+
+def _layout(row: tuple[Any, ...]) -> Layout:
+    return Layout(*(tuple(part) for part in row[-len(_MAPS) :]))
+
+
+def _block(places: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> Block:
+    """Turns of one layout. Raises TypeError for what is no number of its kind, or too large for one."""
+    _, started_s, *others = zip(*rows, strict=True)
+    whole, maps = others[: len(WHOLE)], others[len(WHOLE) :]
+    calls, *real = (
+        np.array(list(chain.from_iterable(map(dict.values, found)))).reshape(len(rows), -1) for found in maps
+    )
+    return Block(
+        places=np.array(places),
+        whole=_checked(np.array(whole).T, "i"),
+        calls=_checked(calls, "i"),
+        started_s=_checked(np.array(started_s), "if"),
+        wall_s=_checked(real[0], "if"),
+        device_s=_checked(real[1], "if"),
+        faults=_checked(real[2], "if"),
+    )
+
+
+def _checked(values: NDArray[Any], kinds: str) -> NDArray[Any]:
+    """The values, if numpy found them to be of one of these kinds. It makes text of a mixture of numbers and text."""
+    if values.size and values.dtype.kind not in kinds:
+        raise TypeError(f"{values.dtype} is none of {kinds}")
+    return values.astype(np.int64 if kinds == "i" else np.float64, copy=False)
+
+
+def _within(values: Any, low: float, high: float) -> bool:
+    """True when all lie between the bounds, which no NaN does."""
+    return bool(np.all((values >= low) & (values <= high)))

@@ -18,6 +18,7 @@ from lnbench.errors import JournalError
 from lnbench.event_log import EventLog
 from lnbench.events import EVENT, AnyEvent, Turn
 from lnbench.record import READABLE_VERSIONS, Header, Run
+from lnbench.store.beside import turns_beside
 from lnbench.store.journal import JOURNAL_NAME, PACKED_NAME
 from lnbench.store.lines import FIRST_EVENT, Line, first_line, later_lines, opened
 from lnbench.store.turn_lines import PlainTurns
@@ -32,7 +33,8 @@ _DAMAGED = "the journal was changed or damaged; only an incomplete last line is 
 def read_run(path: Path) -> Run:
     """A run from its folder or its journal file (`.jsonl`, `.jsonl.gz`).
 
-    An incomplete last line, as a killed run leaves it, is dropped and `torn` is set.
+    An incomplete last line, as a killed run leaves it, is dropped and `torn` is set; turns that its last worker had
+    written beside the journal are read with it.
     Raises JournalError, naming file and line, when there is no journal, its schema version is unknown, or any other
     line can't be read, says something impossible or speaks of what was never planned.
     """
@@ -43,7 +45,12 @@ def read_run(path: Path) -> Run:
         with collector_at_rest():
             for lines, complete in later_lines(stream, file):
                 reading.take(lines, complete=complete)
-    return Run.model_construct(header=header, events=reading.log(), torn=reading.torn)  # each part was validated above
+        log = reading.log()
+    beside = turns_beside(file, header, log)
+    if beside:
+        log = reading.log(beside)
+    # Each part was validated above.
+    return Run.model_construct(header=header, events=log, torn=reading.torn, beside=beside)
 
 
 def journal_file(path: Path) -> Path:
@@ -126,9 +133,15 @@ class _Reading:
             self._turns.add_block(layout, block)
         self._take_one_by_one(odd, complete=complete)
 
-    def log(self) -> EventLog:
-        """All that was read."""
-        return EventLog(self._turns.columns(), self._others)
+    def log(self, beside: Sequence[Turn] = ()) -> EventLog:
+        """All that was read, and turns from elsewhere after it."""
+        turns = self._turns.columns()
+        if beside:
+            first = len(turns) + len(self._others)
+            for place, turn in enumerate(beside, start=first):
+                self._turns.add(turn, place=place)
+            turns = self._turns.columns()
+        return EventLog(turns, self._others)
 
     def _take_one_by_one(self, lines: Sequence[Line], *, complete: bool) -> None:
         for number, line in lines:

@@ -1,0 +1,54 @@
+"""Turns beside a journal: what a worker had taken when whoever writes the journal was killed."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lnbench.consistency import contradiction
+from lnbench.errors import JournalError
+from lnbench.event_log import EventLog
+from lnbench.events import EVENT, Turn
+from lnbench.record import Header
+from lnbench.store.journal import JOURNAL_NAME, TURNS_NAME
+from lnbench.store.lines import Line, later_lines, opened
+
+
+def turns_beside(file: Path, header: Header, log: EventLog) -> tuple[Turn, ...]:
+    """The turns that stand in the file beside a journal and not in the journal itself, in order.
+
+    That file may end anywhere, so it is read as far as it makes sense.
+    """
+    beside = file.with_name(TURNS_NAME)
+    if file.name != JOURNAL_NAME or not beside.is_file():
+        return ()
+    found: dict[tuple[int, int, int, int, float], Turn] = {}
+    for _, line in _lines(beside):
+        try:
+            event = EVENT.validate_json(line)
+        except ValidationError:
+            break
+        if not isinstance(event, Turn) or contradiction(header, event):
+            break
+        found[event.process, event.workload, event.round, event.case, event.started_s] = event
+    for known in _known(log, {(turn.process, turn.workload) for turn in found.values()}):
+        found.pop(known, None)
+    return tuple(found.values())
+
+
+def _lines(file: Path) -> list[Line]:
+    try:
+        with opened(file) as stream:
+            return [line for lines, complete in later_lines(stream, file) if complete for line in lines]
+    except JournalError:
+        return []
+
+
+def _known(log: EventLog, wanted: set[tuple[int, int]]) -> list[tuple[int, int, int, int, float]]:
+    """What tells the turns of these processes and workloads apart that stand in the journal."""
+    turns = log.turns
+    found: list[tuple[int, int, int, int, float]] = []
+    for process, workload in wanted:
+        chosen = (turns.process == process) & (turns.workload == workload)
+        columns = (turns.round[chosen].tolist(), turns.case[chosen].tolist(), turns.started_s[chosen].tolist())
+        found += [(process, workload, *row) for row in zip(*columns, strict=True)]
+    return found

@@ -123,7 +123,7 @@ def journals(draw: Any, samples: Sequence[list[bytes]] = tuple(read_samples())) 
         number = draw(st.integers(0, len(lines) - 1))
         kind = draw(st.sampled_from([*["value"] * 8, "bytes", "remove", "double", "move"]))
         if kind == "value":
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 lines[number] = json.dumps(mutate_value(draw, json.loads(lines[number]))).encode()
         elif kind == "bytes":
             lines[number] = mutate_bytes(draw, lines[number])

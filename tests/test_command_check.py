@@ -304,7 +304,7 @@ def test_compare_never_exits_1(kept):
         (["--against", "other.py", "--plugin", "old.py"], "no implementation in common"),
         (["--against", "git:main:old.py"], "not a git repository"),
         (["--baseline", "nowhere"], 'there is no run "nowhere"'),
-        (["--baseline", "gate.yaml"], "not a complete header"),
+        (["--baseline", "gate.yaml"], "not a journal of lnbench"),
         (["--baseline", "x", "--processes", "2"], "a verdict takes at least 3"),
         (["--baseline", "x", "--margin", "0"], "must be above 0"),
         (["--baseline", "x", "--allow", "anything"], 'unknown verdict "anything"'),

@@ -194,14 +194,6 @@ def test_a_file_in_the_folders_place_is_one_clear_error(tmp_path):
         Journal.create(tmp_path / "taken" / "below", HEADER)
 
 
-def test_the_home_folder_never_reaches_the_journal(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/somebody")
-    reason = "no file /home/somebody/norms.py; /home/somebody-else stays"
-    folder = written(tmp_path / "run", [fabricate.ended(0, Status.ERROR, reason)])
-
-    assert read_run(folder).events[0].reason == "no file ~/norms.py; /home/somebody-else stays"
-
-
 def test_run_ids_sort_by_time_read_well_and_are_unique(tmp_path):
     first = new_run_id("quick", NOW, reports=tmp_path)
     (tmp_path / first).mkdir()

@@ -1,0 +1,97 @@
+"""What cases share beside their buffers is set back after each, and told."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import zoo
+from stage import cases, workload
+
+from lnbench.planned import Status
+from lnbench.worker.guard import Guard
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CHANGES = {
+    "default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "default device": lambda: torch.set_default_device("meta"),
+    "gradient mode": lambda: torch.set_grad_enabled(False),
+    "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True),
+    "deterministic algorithms": lambda: torch.use_deterministic_algorithms(True),
+    "autocast on the CPU": lambda: torch.set_autocast_enabled("cpu", True),
+    "current folder": lambda: os.chdir("/"),
+}
+CLOSING = """
+import os
+from lnbench.worker.guard import Guard
+guard = Guard()
+os.close(0), os.close(2)
+told = guard.set_back()
+os.write(2, b"into nowhere")
+print(told, os.read(0, 1), guard.set_back())
+"""
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_setting_that_was_changed_is_set_back_and_told(name):
+    guard = Guard()
+
+    CHANGES[name]()
+    harmless, harmful = guard.set_back()
+
+    assert [change.startswith(f"the {name} to ") for change in harmless] == [True]
+    assert harmful == []
+    assert guard.set_back() == ([], [])
+
+
+def test_the_number_of_threads_changes_the_speed_of_all_others_and_is_told_apart():
+    guard = Guard()
+
+    torch.set_num_threads(2)
+    harmless, harmful = guard.set_back()
+
+    assert (harmless, harmful) == ([], ["the number of threads to 2"])
+    assert torch.get_num_threads() == 1
+
+
+def test_closed_standard_streams_lead_nowhere_before_a_file_gets_their_number():
+    done = subprocess.run([sys.executable, "-c", CLOSING], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+    assert done.stdout == "(['standard streams (0, 2) to closed'], []) b'' ([], [])\n"
+    assert done.stderr == ""
+
+
+def test_a_case_that_leaves_gradients_off_does_not_make_the_next_one_wrong():
+    def careless(on):
+        norm = zoo.honest(on)
+
+        def forward(x, weight, bias):
+            y = norm(x, weight, bias)
+            torch.set_grad_enabled(False)
+            return y
+
+        return forward
+
+    made, heard = cases({"careless": careless, "honest": zoo.honest}, workload(8, 16))
+    made.build_all()
+
+    assert 1 in made.live
+    assert torch.is_grad_enabled()
+    assert "changed-settings" in heard.notices(0) or heard.ends()[0].status is Status.WRONG
+    assert heard.notices(1) == {}
+
+
+def test_seeds_are_a_case_s_own_affair():
+    def seeding(on):
+        torch.manual_seed(0)
+        return zoo.honest(on)
+
+    made, heard = cases({"seeding": seeding}, workload(8, 16))
+    drawn = made.arrays.x[0].clone()
+    made.build_all()
+    made.arrays.restore()
+
+    assert torch.equal(made.arrays.x[0], drawn)
+    assert heard.ends() == {}

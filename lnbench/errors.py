@@ -72,10 +72,12 @@ class NothingMeasuredError(LnbenchError):
     exit_code = ExitCode.NOTHING_MEASURED
 
 
-class StoppedAtOnceError(LnbenchError):
-    """The user would not wait for the turn under way; what was measured before is kept."""
+class StoppedAtOnce(KeyboardInterrupt):  # noqa: N818  (an interrupt that knows what to say, and no error)
+    """The user would not wait for the turn under way; the text says what is kept, the hint how to go on with it."""
 
-    exit_code = ExitCode.INTERRUPTED
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Unsupported(Exception):  # noqa: N818  (the name is part of the plug-in contract)

@@ -96,8 +96,8 @@ def run_command_line(arguments: list[str]) -> int:
     except LnbenchError as error:
         _say(error.message, error.hint, error)
         return int(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted", "")
+    except (KeyboardInterrupt, typer.Abort) as interrupt:
+        _say(str(interrupt) or "interrupted", getattr(interrupt, "hint", ""))
         return int(ExitCode.INTERRUPTED)
     except (BrokenPipeError, SystemExit) as leaving:
         # The reader of our output has gone, as with `| head`; there is nobody left to tell. typer and rich leave with

@@ -1,6 +1,7 @@
 """`lnbench run`: measure a suite, show its tables, and leave a run folder; or finish a run that was interrupted."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -192,31 +193,30 @@ def _resume(
     from lnbench.store.folder import find_run
 
     folder = find_run(text, REPORTS)
-    found = prepare_resume(folder, plugins=plugins, suite=suite, force=force)
-    header = found.run.header
-    if found.is_complete:
-        message(f"run {header.run_id} is complete: nothing to resume")
-        if not dry_run and not (found.journal.parent / "report.md").exists():
-            write_outputs(found.run, found.journal.parent)
-        return exit_code_of(found.run, interrupted=False)
-    total = len({case.workload for case in header.cases if case.status is None}) * header.sampling.processes
-    message(f"run {header.run_id}: {found.left} of {total} workloads are left to measure, counted in every process")
-    if dry_run:
-        return ExitCode.FINE
-    options = RunOptions(
-        reports=REPORTS,
-        folder=None,
-        seed=None,
-        timeout_s=timeout_s or DEFAULT_TIMEOUT_S,
-        verbose=settings.debug,
-        energy="energy" in header.options,
-        cold_compile="cold_compile" in header.options,
-    )
-    with (
-        alone(f"lnbench run --resume {header.run_id}", no_wait=no_wait),
-        make_observer(found.plan, quiet=settings.quiet, units=found.left) as observer,
-    ):
-        outcome = resume(found, options, observer)
+    # Read only when nobody else measures: the run may be one that is still going on.
+    with nullcontext() if dry_run else alone(f"lnbench run --resume {text}", no_wait=no_wait):
+        found = prepare_resume(folder, plugins=plugins, suite=suite, force=force)
+        header = found.run.header
+        if found.is_complete:
+            message(f"run {header.run_id} is complete: nothing to resume")
+            if not dry_run and not (found.journal.parent / "report.md").exists():
+                write_outputs(found.run, found.journal.parent)
+            return exit_code_of(found.run, interrupted=False)
+        total = len({case.workload for case in header.cases if case.status is None}) * header.sampling.processes
+        message(f"run {header.run_id}: {found.left} of {total} workloads are left to measure, counted in every process")
+        if dry_run:
+            return ExitCode.FINE
+        options = RunOptions(
+            reports=REPORTS,
+            folder=None,
+            seed=None,
+            timeout_s=timeout_s or DEFAULT_TIMEOUT_S,
+            verbose=settings.debug,
+            energy="energy" in header.options,
+            cold_compile="cold_compile" in header.options,
+        )
+        with make_observer(found.plan, quiet=settings.quiet, units=found.left) as observer:
+            outcome = resume(found, options, observer)
     return _show_outcome(outcome, groups)
 
 

@@ -15,7 +15,7 @@ from lnbench.conductor.outputs import write_outputs
 from lnbench.conductor.preparation import Prepared
 from lnbench.conductor.resuming import Resumable, how_to_resume
 from lnbench.conductor.runner import Habits, Loaded, Runner
-from lnbench.errors import ExitCode, NothingMeasuredError, OutputError, StoppedAtOnceError, most_telling
+from lnbench.errors import ExitCode, NothingMeasuredError, OutputError, StoppedAtOnce, most_telling
 from lnbench.events import Resumed
 from lnbench.plan import Plan
 from lnbench.planned import Environment, Status
@@ -73,6 +73,7 @@ class _Course:
     seed: int
     standing: Standing
     missing_nvml: str
+    is_check: bool = False
     again: Callable[[Run], frozenset[int]] = lambda _: frozenset()
 
 
@@ -89,7 +90,7 @@ def measure(
     `check`: what the run is held against, for its journal. `again`: the cases to measure once more in fresh processes,
     chosen when everything was measured.
     Raises NothingMeasuredError when no case can be measured here, OutputError when the folder can't be used or takes no
-    more, StoppedAtOnceError when the user interrupts twice.
+    more, StoppedAtOnce when the user interrupts twice.
     """
     plan = prepared.plan
     if not plan.measurable:
@@ -122,6 +123,7 @@ def measure(
         seed,
         Standing(plan.workloads, plan.cases),
         prepared.missing_nvml,
+        check is not None,
         again,
     )
     with Journal.create(folder, header) as journal:
@@ -148,7 +150,7 @@ def resume(resumable: Resumable, options: RunOptions, observer: Observer) -> Out
 def _carry_out(course: _Course, journal: Journal, options: RunOptions, observer: Observer) -> Outcome:
     """Measure, and write what stands beside the journal."""
     plan, folder = course.plan, journal.path.parent
-    to_resume = how_to_resume(folder, course.plugins.sources)
+    to_resume = "" if course.is_check else how_to_resume(folder, course.plugins.sources)
     try:
         with Interrupts() as interrupts, _compile_cache(options) as cache:
             runner = Runner(
@@ -170,9 +172,8 @@ def _carry_out(course: _Course, journal: Journal, options: RunOptions, observer:
                 finished = runner.confirm(cases)
             runner.finish(interrupted=not finished)
     except KeyboardInterrupt:
-        raise StoppedAtOnceError(
-            f"stopped at once; {journal.path} holds what was measured", hint=f"to go on: {to_resume}"
-        ) from None
+        hint = f"to go on: {to_resume}" if to_resume else ""
+        raise StoppedAtOnce(f"stopped at once; {journal.path} holds what was measured", hint=hint) from None
     run = read_run(folder)
     code = exit_code_of(run, interrupted=not finished)
     to_resume = "" if finished else to_resume

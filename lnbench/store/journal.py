@@ -1,5 +1,6 @@
 """Writing a journal: one header, then one JSON line per event, handed to the operating system as it happens."""
 
+import fcntl
 import os
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -33,6 +34,12 @@ class Journal:
         self.turns_fd = turns_fd
         self._file = file
         self._end = os.fstat(file).st_size
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"{path}: another run is writing it", hint="wait until it has ended") from None
+        except OSError:  # a file system without locks
+            return
 
     @classmethod
     def create(cls, folder: Path, header: Header) -> Self:
@@ -59,8 +66,13 @@ class Journal:
                 f"{folder}: can't write a run here: {error.strerror}", hint="name a folder you may write with --output"
             ) from error
         journal = cls(path, file, turns_fd)
-        journal._write(header)
-        journal.sync()
+        try:
+            journal._write(header)
+            journal.sync()
+        except OutputError:
+            journal.close()
+            path.unlink()
+            raise
         _sync_folder(folder)
         return journal
 
@@ -68,7 +80,7 @@ class Journal:
     def reopen(cls, path: Path, run: Run) -> Self:
         """Go on with a journal that was read as `run`: an incomplete last line is cut off, turns beside it are added.
 
-        Raises OutputError when it can't be written.
+        Raises OutputError when it can't be written, or another process is writing it.
         """
         try:
             file = os.open(path, (_APPENDING & ~os.O_WRONLY) | os.O_RDWR)

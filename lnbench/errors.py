@@ -72,7 +72,7 @@ class NothingMeasuredError(LnbenchError):
     exit_code = ExitCode.NOTHING_MEASURED
 
 
-class StoppedAtOnce(KeyboardInterrupt):  # noqa: N818  (an interrupt that knows what to say, and no error)
+class StoppedAtOnce(KeyboardInterrupt):
     """The user would not wait for the turn under way; the text says what is kept, the hint how to go on with it."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:

@@ -24,6 +24,7 @@ class CaseTurns:
         self._columns = columns
         self._numbers = numbers
         self._series = cache(self._find_series)
+        self.median_s = cache(self._find_median_s)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -56,6 +57,13 @@ class CaseTurns:
             for process, found in self._by_process(self._numbers).items()
         ]
         return CaseTurns(self._columns, np.sort(np.concatenate(kept)))
+
+    def _find_median_s(self, name: str, clock: Clock) -> float | None:
+        """The median of all samples of a name; None without any. Asked for again by every row of a workload."""
+        series = self.series(name, clock=clock)
+        if not series:
+            return None
+        return float(np.median(np.concatenate([np.asarray(turns.seconds) for turns in series.values()])))
 
     def _find_series(self, name: str, clock: Clock, share: float) -> Series:
         column = self._columns.samples[clock].get(name)

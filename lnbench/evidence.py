@@ -201,15 +201,25 @@ class Evidence:
         """What each process found out about a row, where the turns themselves were not kept."""
         return self._condensed.get((number, phase, clock), {})
 
+    def median_s(self, number: int, name: str, *, clock: Clock) -> float | None:
+        """The median of such samples of a case; None without any."""
+        return self.turns(number).median_s(name, clock)
+
     def probe(self, workload: int, phase: Phase, *, clock: Clock) -> Series:
         """What a copy of x took in the working set of a phase: of x alone for inference, else of x and dy."""
         turns = self._kept(workload, PROBE_CASE)
         copies = turns.series("step_copy", clock=clock, share=0.5) if phase is not Phase.INFERENCE else {}
         return copies or turns.series("copy", clock=clock)  # before version 3 there was this one only
 
-    def launches(self, workload: int, *, clock: Clock) -> Series:
-        """What a copy of one element took."""
-        return self._kept(workload, PROBE_CASE).series("launch", clock=clock)
+    def copy_s(self, workload: int, phase: Phase, *, clock: Clock) -> float | None:
+        """The median of the probe's copies, as `probe` gives them."""
+        probe = self._kept(workload, PROBE_CASE)
+        step_copy_s = probe.median_s("step_copy", clock) if phase is not Phase.INFERENCE else None
+        return probe.median_s("copy", clock) if step_copy_s is None else 0.5 * step_copy_s
+
+    def launch_s(self, workload: int, *, clock: Clock) -> float | None:
+        """The median of what a copy of one element took."""
+        return self._kept(workload, PROBE_CASE).median_s("launch", clock)
 
     def case_notices(self, number: int) -> list[Notice]:
         """What was noticed about a case; each once."""

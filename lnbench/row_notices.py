@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import numpy as np
-
-from lnbench.case_turns import Series
 from lnbench.costs import LIMIT_SHARE
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase
@@ -69,8 +66,8 @@ def copy_notices(percent_of_copy: float | None, *, cache: str) -> list[Notice]:
 
 def disposal_notices(evidence: Evidence, case: int) -> list[Notice]:
     """That releasing a step's results costs a good part of the step, though no phase contains it."""
-    disposal = _median_s(evidence.series(case, "disposal", clock=Clock.WALL))
-    step = _median_s(evidence.series(case, Phase.FORWARD_BACKWARD, clock=Clock.WALL))
+    disposal = evidence.median_s(case, "disposal", clock=Clock.WALL)
+    step = evidence.median_s(case, Phase.FORWARD_BACKWARD, clock=Clock.WALL)
     if disposal is None or step is None or disposal <= DISPOSAL_SHOWN * step:
         return []
     text = (
@@ -82,8 +79,8 @@ def disposal_notices(evidence: Evidence, case: int) -> list[Notice]:
 
 def launch_notices(evidence: Evidence, case: int, phase: Phase) -> list[Notice]:
     """That the host takes far longer than the device, on a workload that has both clocks."""
-    wall = _median_s(evidence.series(case, phase, clock=Clock.WALL))
-    device = _median_s(evidence.series(case, phase, clock=Clock.DEVICE))
+    wall = evidence.median_s(case, phase, clock=Clock.WALL)
+    device = evidence.median_s(case, phase, clock=Clock.DEVICE)
     if wall is None or device is None or wall < LAUNCH_BOUND * device:
         return []
     text = (
@@ -101,12 +98,12 @@ def launch_share(evidence: Evidence, case: int, phase: Phase, *, clock: Clock) -
     """
     workload = evidence.planned_workload(case)
     if workload.workload.is_cuda:
-        wall = _median_s(evidence.series(case, phase, clock=Clock.WALL))
-        device = _median_s(evidence.series(case, phase, clock=Clock.DEVICE))
+        wall = evidence.median_s(case, phase, clock=Clock.WALL)
+        device = evidence.median_s(case, phase, clock=Clock.DEVICE)
         return 0.0 if wall is None or device is None else max(1 - device / wall, 0.0)
     number = evidence.case(case).workload
-    launch = _median_s(evidence.launches(number, clock=clock))
-    copy = _median_s(evidence.probe(number, phase, clock=clock))
+    launch = evidence.launch_s(number, clock=clock)
+    copy = evidence.copy_s(number, phase, clock=clock)
     return 0.0 if launch is None or copy is None else min(launch / copy, 1.0)
 
 
@@ -141,9 +138,3 @@ def energy_notices(evidence: Evidence, case: int) -> list[Notice]:
     """Why a case's energy is not shown, though it was measured."""
     why = next((event.unusable for event in evidence.energy[case] if event.unusable), "")
     return [Notice(code="no-energy", text=f"no energy: {why}")] if why else []
-
-
-def _median_s(series: Series) -> float | None:
-    if not series:
-        return None
-    return float(np.median(np.concatenate([np.asarray(turns.seconds, dtype=np.float64) for turns in series.values()])))

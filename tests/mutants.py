@@ -205,6 +205,7 @@ def _reports(found: tuple[str, bytes]) -> st.SearchStrategy[Input]:
         one_of(COMPARISONS).map(lambda more: Input(("compare", name, "other.jsonl", *more), files)),
         one_of(COMPARISONS).map(lambda more: Input(("compare", "other.jsonl", name, *more), files)),
         st.just(Input(("baseline", name, "-o", "small.jsonl"), files)),
+        st.just(Input(("run", "--dry-run", "--resume", name, "--force"), {**files, "run.jsonl.turns": OTHER_RUN})),
         st.just(Input(("check", "mine.yaml", "--baseline", name, "--dry-run"), files)),
     )
 

@@ -16,6 +16,7 @@ class Begun:
     rounds: int = 0
     _before_s: float = 0.0
     _latest_s: float = 0.0
+    _turns: set[tuple[int, int, float]] = field(default_factory=set)
 
     @property
     def spent_s(self) -> float:
@@ -28,6 +29,11 @@ class Begun:
         if turn.started_s < self._latest_s:
             self._before_s += self._latest_s
         self._latest_s = turn.started_s
+        self._turns.add((turn.round, turn.case, turn.started_s))
+
+    def has(self, turn: Turn) -> bool:
+        """True for a turn that was taken into account."""
+        return (turn.round, turn.case, turn.started_s) in self._turns
 
 
 @dataclass
@@ -39,6 +45,8 @@ class Standing:
     workers: int = 0
     over: set[int] = field(default_factory=set)
     finished: set[tuple[int, int]] = field(default_factory=set)
+    left_out: set[tuple[int, int]] = field(default_factory=set)
+    _measured: set[int] = field(default_factory=set)
     _begun: dict[tuple[int, int], Begun] = field(default_factory=dict)
     _out_of_memory: list[int] = field(default_factory=list)
     _said: set[tuple[int | None, int | None, str]] = field(default_factory=set)
@@ -51,16 +59,19 @@ class Standing:
         match event:
             case Turn():
                 self._begun.setdefault((event.process, event.workload), Begun()).note(event)
+                self._measured.add(event.case)
             case WorkerStarted():
                 self.workers = max(self.workers, event.worker + 1)
             case WorkloadFinished():
                 self.finished.add((event.process, event.workload))
+                self._begun.pop((event.process, event.workload), None)
             case Ended():
                 self.over.add(event.case)
                 if event.status is Status.OOM:
                     self._out_of_memory.append(event.case)
             case Noticed(notice=notice, workload=workload, case=case):
-                said = (workload, case, notice.code)
+                # Of the whole run there may be several of a kind; of a case, each is told once, whatever its numbers.
+                said = (workload, case, notice.code if workload is not None else notice.text)
                 if said in self._said:
                     return False
                 self._said.add(said)
@@ -78,7 +89,19 @@ class Standing:
         """The cases of a workload that a process still has to measure."""
         if (process, workload) in self.finished:
             return []
-        return [n for n, case in enumerate(self.cases) if case.workload == workload and n not in self.over]
+        return [
+            number
+            for number, case in enumerate(self.cases)
+            if case.workload == workload and number not in self.over and (process, number) not in self.left_out
+        ]
+
+    def is_measured(self, case: int) -> bool:
+        """True when some process has timed a case."""
+        return case in self._measured
+
+    def knows(self, turn: Turn) -> bool:
+        """True for a turn that was noted: of one round of a process those are few that start at the same time."""
+        return self._begun.get((turn.process, turn.workload), Begun()).has(turn)
 
     def left(self, processes: Iterable[int]) -> Iterator[tuple[int, int]]:
         """Every process and workload with a case that is still to be measured."""

@@ -6,7 +6,9 @@ import threading
 
 import pytest
 
-from lnbench.measure.stillness import BUSY_SHARE, WINDOW_S, busy_cores, others_s
+from lnbench.measure.stillness import BUSY_SHARE, WINDOW_S, Task, busy_tasks, tasks_s
+
+SPINNING = Task(1, 2)
 
 
 class Machine:
@@ -14,7 +16,7 @@ class Machine:
 
     def __init__(self, *shares):
         self.now_s = 0.0
-        self.used = {0: 0.0}
+        self.used = {SPINNING: 0.0}
         self.asked = 0
         self._shares = list(shares)
 
@@ -23,16 +25,18 @@ class Machine:
 
     def sleep(self, seconds):
         self.now_s += seconds
-        self.used[0] += seconds * (self._shares.pop(0) if len(self._shares) > 1 else self._shares[0])
+        self.used[SPINNING] += seconds * (self._shares.pop(0) if len(self._shares) > 1 else self._shares[0])
 
-    def busy(self, patience_s=1.0):
-        return busy_cores(
+    def busy(self, patience_s=1.0, ignored=()):
+        found = busy_tasks(
+            ignored=ignored,
             patience_s=patience_s,
             while_waiting=self._count,
             used_s=lambda: dict(self.used),
             now=self.now,
             sleep=self.sleep,
         )
+        return sum(found.values())
 
     def _count(self):
         self.asked += 1
@@ -67,11 +71,11 @@ def test_what_goes_on_past_the_patience_is_told_with_the_cores_that_it_uses():
 
 def test_a_process_that_ends_between_two_looks_does_not_hide_one_that_spins():
     machine = Machine(1.0)
-    machine.used[7] = 100.0
+    machine.used[Task(7, 7)] = 100.0
     sleep = machine.sleep
 
     def ending(seconds):
-        machine.used.pop(7, None)
+        machine.used.pop(Task(7, 7), None)
         sleep(seconds)
 
     machine.sleep = ending
@@ -84,19 +88,25 @@ def test_a_thread_that_spins_and_a_child_that_spins_are_seen():
     spinning = threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True)])
     spinning.start()
     try:
-        thread = busy_cores(patience_s=0.2)
+        thread = busy_tasks(patience_s=0.2)
     finally:
         stop.set()
         spinning.join()
     child = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
     try:
         child.stdout.readline()
-        process = busy_cores(patience_s=0.2)
-        listed = set(others_s())
+        process = busy_tasks(patience_s=0.2)
     finally:
         child.kill()
         child.communicate()
 
-    assert thread > BUSY_SHARE
-    assert child.pid in listed
-    assert process > BUSY_SHARE or sys.platform != "linux"
+    assert max(thread.values()) > BUSY_SHARE
+    assert child.pid in {task.process for task in process} or sys.platform != "linux"
+    assert not any(task.thread == threading.get_native_id() for task in tasks_s())
+
+
+def test_what_is_known_to_spin_by_itself_is_not_waited_for():
+    machine = Machine(1.0)
+
+    assert machine.busy(ignored=[SPINNING]) == 0.0
+    assert machine.now_s == pytest.approx(2 * WINDOW_S)

@@ -1,5 +1,6 @@
 """What cases share beside their buffers is set back after each, and told."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import zoo
 from stage import cases, workload
 
 from lnbench.planned import Status
-from lnbench.worker.guard import Guard
+from lnbench.worker.guard import Changed, Guard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,6 +22,8 @@ CHANGES = {
     "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True),
     "deterministic algorithms": lambda: torch.use_deterministic_algorithms(True),
     "autocast on the CPU": lambda: torch.set_autocast_enabled("cpu", True),
+    "precision of matmul": lambda: torch.set_float32_matmul_precision("medium"),
+    "garbage collector": gc.disable,
     "current folder": lambda: os.chdir("/"),
 }
 CLOSING = """
@@ -30,7 +33,7 @@ guard = Guard()
 os.close(0), os.close(2)
 told = guard.set_back()
 os.write(2, b"into nowhere")
-print(told, os.read(0, 1), guard.set_back())
+print(told.harmless, os.read(0, 1), guard.set_back().harmless)
 """
 
 
@@ -39,27 +42,37 @@ def test_a_setting_that_was_changed_is_set_back_and_told(name):
     guard = Guard()
 
     CHANGES[name]()
-    harmless, harmful = guard.set_back()
+    changed = guard.set_back()
 
-    assert [change.startswith(f"the {name} to ") for change in harmless] == [True]
-    assert harmful == []
-    assert guard.set_back() == ([], [])
+    assert [change.startswith(f"the {name} to ") for change in changed.harmless] == [True]
+    assert changed.harmful == ()
+    assert guard.set_back() == Changed()
 
 
 def test_the_number_of_threads_changes_the_speed_of_all_others_and_is_told_apart():
     guard = Guard()
 
     torch.set_num_threads(2)
-    harmless, harmful = guard.set_back()
+    torch.set_flush_denormal(True)
 
-    assert (harmless, harmful) == ([], ["the number of threads to 2"])
+    assert guard.set_back() == Changed((), ("the number of threads to 2", "the treatment of denormals to True"))
     assert torch.get_num_threads() == 1
+    assert guard.set_back() == Changed()
+
+
+def test_what_can_not_be_set_back_is_known(monkeypatch):
+    guard = Guard()
+    monkeypatch.setattr("os.getpriority", lambda *_: 19)
+    monkeypatch.setattr("os.setpriority", _refuse)
+
+    assert guard.set_back().harmful == ("the priority to 19",)
+    assert guard.is_beyond_repair
 
 
 def test_closed_standard_streams_lead_nowhere_before_a_file_gets_their_number():
     done = subprocess.run([sys.executable, "-c", CLOSING], capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
-    assert done.stdout == "(['standard streams (0, 2) to closed'], []) b'' ([], [])\n"
+    assert done.stdout == "('standard streams (0, 2) to closed',) b'' ()\n"
     assert done.stderr == ""
 
 
@@ -95,3 +108,7 @@ def test_seeds_are_a_case_s_own_affair():
 
     assert torch.equal(made.arrays.x[0], drawn)
     assert heard.ends() == {}
+
+
+def _refuse(*_):
+    raise PermissionError

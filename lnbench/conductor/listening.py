@@ -6,9 +6,9 @@ from typing import Any, Protocol
 
 from lnbench.conductor.interrupts import Interrupts, StoppedError
 from lnbench.conductor.processes import WorkerProcess
-from lnbench.events import AnyEvent, Event
+from lnbench.events import PROBE_CASE, AnyEvent, Event
 from lnbench.planned import Stage
-from lnbench.worker.protocol import Announce, Idle, ImportFailed, Importing, Progress
+from lnbench.worker.protocol import Announce, Idle, ImportFailed, Importing, Leaving, Progress
 
 LEAST_START_S = 120.0
 """A worker may take this long to start and to fill its buffers, however short the time limit of a case is; importing
@@ -35,11 +35,15 @@ class Observer(Protocol):
 
 @dataclass
 class AtWork:
-    """Who is at work in a worker, as far as it said so: a plug-in that is imported, or a case at a stage."""
+    """Who is at work in a worker, as far as it said so: a plug-in that is imported, or a case at a stage.
+
+    `is_leaving`: the worker has said that it ends itself.
+    """
 
     plugin: int | None = None
     case: int | None = None
     stage: Stage = Stage.START
+    is_leaving: bool = False
 
     @property
     def is_anybody(self) -> bool:
@@ -74,10 +78,17 @@ class Listener:
                     return
                 case Importing(plugin=plugin):
                     self.at_work = AtWork(plugin=plugin, stage=Stage.IMPORT)
+                case Leaving():
+                    self.at_work = AtWork(is_leaving=True)
                 case Announce(case=case, stage=stage):
                     self._stop_if_asked()
-                    self.at_work = AtWork(case=case, stage=stage)
-                    self._observer.announced(case, stage)
+                    is_probe = case == PROBE_CASE
+                    self.at_work = AtWork(case=None if is_probe else case, stage=stage)
+                    if not is_probe:
+                        self._observer.announced(case, stage)
+                case ImportFailed():
+                    self.at_work = AtWork()
+                    take(message)
                 case Progress(share=share):
                     self._observer.progressed(share)
                 case _:

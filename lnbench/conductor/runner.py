@@ -13,6 +13,7 @@ from lnbench.measure.host_memory import kernel_kills
 from lnbench.plan import Plan, rotation_buffers
 from lnbench.planned import Environment, Notice, PluginSource, Stage, Status
 from lnbench.standing import Standing
+from lnbench.store.beside import read_turns
 from lnbench.store.journal import Journal
 from lnbench.worker.protocol import ImportFailed, Measure, Setup
 
@@ -101,7 +102,6 @@ class Runner:
         """Write the last line."""
         self._note(RunFinished(wall_s=perf_counter() - self._started, interrupted=interrupted))
         self._journal.sync()
-        self._journal.turns_are_kept()
 
     def notice(self, code: str, text: str) -> None:
         """Record a notice about the whole run."""
@@ -138,12 +138,10 @@ class Runner:
                 self._worker.kill()
             raise
         finally:
-            if self._worker is not None:
-                self._worker.close()
-            self._worker = None
+            self._part_with_worker()
 
     def _measure_workload(self, group: _Group, number: int) -> None:
-        bare_deaths = 0
+        bare_deaths = departures = 0
         while self._remaining(number):
             kills = kernel_kills()
             try:
@@ -154,13 +152,28 @@ class Runner:
                         return
                 self._worker.send(self._order(number))
                 self._listener.until_idle(self._worker, self._take)
-                self._journal.turns_are_kept()
+                self._journal.forget_turns_beside()
                 return
             except (WorkerDiedError, WorkerHungError) as death:
+                if self._listener.at_work.is_leaving and departures < len(self._plan.cases):
+                    departures += 1
+                    self._part_with_worker()
+                    continue
                 if not self._listener.at_work.is_anybody:
                     bare_deaths += 1
                 give_up = bare_deaths >= MOST_BARE_DEATHS
                 self._bury(number, death, give_up=give_up, out_of_memory=kernel_kills() > kills)
+
+    def _part_with_worker(self) -> None:
+        """Let the worker end, and keep the turns that it had taken and that were not heard of."""
+        if self._worker is None:
+            return
+        worker, self._worker = self._worker, None
+        worker.close()
+        for turn in read_turns(self._journal.path, self._standing):
+            if not self._standing.knows(turn):
+                self._note(turn)
+        self._journal.forget_turns_beside()
 
     def _start(self, group: _Group) -> WorkerProcess:
         setup = Setup(
@@ -210,13 +223,11 @@ class Runner:
         The first end from outside while a case is at work is nobody's.
         """
         assert self._worker is not None  # it has just died
-        worker, self._worker = self._worker, None
         at_work = self._listener.at_work
-        stacks = worker.stacks()
-        worker.kill()
-        detail = "\n".join(filter(None, (worker.printed_tail(), stacks)))
-        worker.close()
-        self._journal.turns_are_kept()
+        stacks = self._worker.stacks()
+        self._worker.kill()
+        detail = "\n".join(filter(None, (self._worker.printed_tail(), stacks)))
+        self._part_with_worker()
         if at_work.plugin is not None:
             guilty = self._cases_of_plugin(at_work.plugin)
         elif at_work.case is not None:
@@ -226,17 +237,20 @@ class Runner:
         if guilty and is_from_outside(death, out_of_memory=out_of_memory) and at_work.case not in self._forgiven:
             self._forgiven.add(at_work.case)
             text = f"a worker was ended by {death} from outside at {at_work.stage}; a fresh one went on"
-            self._note(Noticed(notice=Notice(code="worker-ended", text=text), workload=workload))
+            self._note(Noticed(notice=Notice(code="worker-ended", text=text), workload=workload, case=at_work.case))
             return
         reason = reason_of(death, stage=at_work.stage, stacks=stacks, out_of_memory=out_of_memory)
         if not at_work.is_anybody:
             reason = f"{death} before any case was at work"
         if at_work.plugin is not None:
-            del self._plugins[at_work.plugin]
+            self._plugins.pop(at_work.plugin, None)
         status = status_of(death, out_of_memory=out_of_memory)
         self._end(guilty, status, at_work.stage, reason, detail=detail)
 
     def _take(self, message: AnyEvent | ImportFailed) -> None:
+        if isinstance(message, Ended) and message.status is Status.SKIPPED:
+            self._end([message.case], message.status, message.stage, message.reason)
+            return
         if not isinstance(message, ImportFailed):
             self._note(message)
             return
@@ -253,8 +267,18 @@ class Runner:
 
     def _end(self, cases: Iterable[int], status: Status, stage: Stage, reason: str, *, detail: str = "") -> None:
         for case in cases:
+            if status is Status.SKIPPED and self._standing.is_measured(case):
+                self._leave_out(case, reason)
+                continue
             ended = Ended(process=self._process, case=case, status=status, stage=stage, reason=reason, detail=detail)
             self._note(ended)
+
+    def _leave_out(self, case: int, reason: str) -> None:
+        """What an earlier process measured stays, where this one can't."""
+        self._standing.left_out.add((self._process, case))
+        text = f"process {self._process} left it out: {reason}"
+        workload = self._plan.cases[case].workload
+        self._note(Noticed(notice=Notice(code="left-out", text=text), workload=workload, case=case))
 
     def _note(self, event: AnyEvent) -> None:
         if self._standing.note(event):

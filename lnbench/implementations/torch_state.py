@@ -22,10 +22,20 @@ def _set_default_device(found: torch.device) -> None:
     torch.set_default_device(None if found.type == "cpu" else found)
 
 
+_TINY = torch.full((1,), 1e-38)
+
+
+def _flushes_denormals() -> bool:
+    """True when numbers below the normal range are taken for zero; there is no other way to ask."""
+    return _TINY.mul(1e-4).item() == 0.0
+
+
 TORCH_SETTINGS = (
     Setting("number of threads", torch.get_num_threads, torch.set_num_threads, changes_speed=True),
     Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype),
     Setting("default device", torch.get_default_device, _set_default_device),
+    Setting("treatment of denormals", _flushes_denormals, torch.set_flush_denormal, changes_speed=True),
+    Setting("precision of matmul", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     Setting("gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
     Setting("anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     Setting(

@@ -1,10 +1,11 @@
 """Turns beside a journal: what a worker had taken when whoever writes the journal was killed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from lnbench.consistency import contradiction
+from lnbench.consistency import Planned, contradiction
 from lnbench.errors import JournalError
 from lnbench.event_log import EventLog
 from lnbench.events import EVENT, Turn
@@ -14,25 +15,28 @@ from lnbench.store.lines import Line, later_lines, opened
 
 
 def turns_beside(file: Path, header: Header, log: EventLog) -> tuple[Turn, ...]:
-    """The turns that stand in the file beside a journal and not in the journal itself, in order.
-
-    That file may end anywhere, so it is read as far as it makes sense.
-    """
-    beside = file.with_name(TURNS_NAME)
-    if file.name != JOURNAL_NAME or not beside.is_file():
+    """The turns that stand in the file beside a journal and not in the journal itself, in order."""
+    if file.name != JOURNAL_NAME:
         return ()
     found: dict[tuple[int, int, int, int, float], Turn] = {}
-    for _, line in _lines(beside):
-        try:
-            event = EVENT.validate_json(line)
-        except ValidationError:
-            break
-        if not isinstance(event, Turn) or contradiction(header, event):
-            break
-        found[event.process, event.workload, event.round, event.case, event.started_s] = event
+    for turn in read_turns(file, header):
+        found[turn.process, turn.workload, turn.round, turn.case, turn.started_s] = turn
     for known in _known(log, {(turn.process, turn.workload) for turn in found.values()}):
         found.pop(known, None)
     return tuple(found.values())
+
+
+def read_turns(journal: Path, plan: Planned) -> Iterator[Turn]:
+    """All turns in the file beside a journal. It may end anywhere, so it is read as far as it makes sense."""
+    beside = journal.with_name(TURNS_NAME)
+    for _, line in _lines(beside) if beside.is_file() else ():
+        try:
+            event = EVENT.validate_json(line)
+        except ValidationError:
+            return
+        if not isinstance(event, Turn) or contradiction(plan, event):
+            return
+        yield event
 
 
 def _lines(file: Path) -> list[Line]:

@@ -54,7 +54,7 @@ class Journal:
             if held:
                 raise _already_held(folder, held[0])
             file = os.open(path, _APPENDING | os.O_CREAT | os.O_EXCL, 0o666)
-            turns_fd = _open_turns(folder)
+            turns_fd = _open_turns(folder, os.O_TRUNC)
         except FileExistsError as error:
             if folder.is_dir():  # another run was a moment faster
                 raise _already_held(folder, JOURNAL_NAME) from error
@@ -69,7 +69,7 @@ class Journal:
         try:
             journal._write(header)
             journal.sync()
-        except OutputError:
+        except BaseException:
             journal.close()
             path.unlink()
             raise
@@ -94,15 +94,15 @@ class Journal:
         for turn in run.beside:
             journal.append(turn)
         journal.sync()
-        journal.turns_are_kept()
+        journal.forget_turns_beside()
         return journal
 
     def append(self, event: Event) -> None:
         """Write one event; raises OutputError when the file can't take it, as on a full disk."""
         self._write(event)
 
-    def turns_are_kept(self) -> None:
-        """Empty the file of turns: no worker is writing to it, and all that it holds stands in the journal."""
+    def forget_turns_beside(self) -> None:
+        """Empty the file of turns, when all that it holds stands in the journal."""
         os.ftruncate(self.turns_fd, 0)
 
     def sync(self) -> None:
@@ -162,8 +162,8 @@ def journal_lines(run: Run) -> str:
     return "".join(f"{anonymous(line.model_dump_json())}\n" for line in (run.header, *run.events))
 
 
-def _open_turns(folder: Path) -> int:
-    return os.open(folder / TURNS_NAME, _APPENDING | os.O_CREAT, 0o666)
+def _open_turns(folder: Path, flags: int = 0) -> int:
+    return os.open(folder / TURNS_NAME, _APPENDING | os.O_CREAT | flags, 0o666)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,8 +19,9 @@ from lnbench.implementations.torch_adapter import (
 )
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import begin_compiling_afresh, counted_compiling
-from lnbench.measure.stillness import PATIENCE_S, busy_cores
+from lnbench.measure.stillness import PATIENCE_S
 from lnbench.planned import Notice, PlannedCase, Stage, Status
+from lnbench.worker.company import Company, Left
 from lnbench.worker.guard import Guard
 from lnbench.worker.protocol import WorkerChannel
 from lnbench.workload import Workload
@@ -59,6 +60,7 @@ class Cases:
         planned: Mapping[int, PlannedCase],
         seed: int,
         pairs: int,
+        company: Company | None = None,
     ) -> None:
         self._channel = channel
         self._registry = registry
@@ -68,6 +70,7 @@ class Cases:
         self._planned = planned
         self.seed = seed
         self._guard = Guard()
+        self._company = company or Company()
         self._python_threads = threading.active_count()
         begin_compiling_afresh()
         self.arrays = TorchArrays(workload, seed=seed, pairs=pairs)
@@ -145,12 +148,12 @@ class Cases:
             try:
                 yield
             finally:
-                harmless, harmful = self._guard.set_back()
-            if harmless:
-                text = f"it set {', '.join(harmless)} and left that so, for all others; it was set back"
-                self.notice(number, "changed-settings", text)
-            if harmful:
-                raise RuntimeError(f"it set {', '.join(harmful)}, which all cases share")
+                changed = self._guard.set_back()
+                if changed.harmless:
+                    text = f"it set {', '.join(changed.harmless)} and left that so, for all others; it was set back"
+                    self.notice(number, "changed-settings", text)
+            if changed.harmful:
+                raise RuntimeError(f"it set {', '.join(changed.harmful)}, which all cases share")
             if threading.active_count() > self._python_threads:
                 self._refuse_left_running(number, stage, patience_s=SHORT_PATIENCE_S)
                 self._python_threads = threading.active_count()
@@ -164,16 +167,39 @@ class Cases:
         except BaseException as error:
             status = Status.OOM if is_out_of_memory(error) else Status.ERROR
             self.end(number, status, stage, describe(error))
+            if self._guard.is_beyond_repair:
+                raise SpoiledProcessError(describe(error)) from error
             if self.workload.is_cuda and poisons_device(error):
                 raise SpoiledProcessError(describe(error)) from error
 
+    def keep_settings(self) -> None:
+        """From now on settings are set back to what they are now."""
+        self._guard = Guard()
+
+    def end_who_left_running(self, *, stage: Stage) -> bool:
+        """Look once more, after all cases were timed; True where something goes on that one of them brought."""
+        left = self._company.left_running(patience_s=SHORT_PATIENCE_S)
+        if left is not None:
+            self._end_owner(left, stage)
+            text = f"{left.owner} left something running while others were timed; their times may hold that"
+            self.notice(None, "left-running", text)
+        return left is not None
+
     def _refuse_left_running(self, number: int, stage: Stage, *, patience_s: float) -> None:
-        """End a case after which threads or processes go on using the cores that the others are measured on."""
-        cores = busy_cores(patience_s=patience_s, while_waiting=lambda: self._channel.announce(number, stage))
-        if cores:
-            reason = f"it leaves something running that uses {cores:.1f} cores while nothing is called"
-            self.end(number, Status.ERROR, stage, reason)
-            raise SpoiledProcessError(reason)
+        """End the case whose threads or processes go on using the cores that the others are measured on."""
+        self._company.put_down_to(self._planned[number].implementation)
+        left = self._company.left_running(
+            patience_s=patience_s, while_waiting=lambda: self._channel.announce(number, stage)
+        )
+        if left is not None:
+            self._end_owner(left, stage)
+            raise SpoiledProcessError(str(left))
+
+    def _end_owner(self, left: Left, stage: Stage) -> None:
+        """It may have brought that at another workload, and not take part in this one."""
+        for number, planned in self._planned.items():
+            if planned.implementation == left.owner and number not in self.ended:
+                self.end(number, Status.ERROR, stage, str(left))
 
     def bind(self, number: int, planned: PlannedCase, workload: Workload, arrays: TorchArrays) -> LiveCase:
         """Build a case on a workload, with the case's own norm mode and groups."""

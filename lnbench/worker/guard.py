@@ -1,35 +1,47 @@
 """What the cases of a worker share beside its buffers, set back after each of them."""
 
+import gc
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lnbench.implementations.torch_state import TORCH_SETTINGS, Setting
 
 _STANDARD_STREAMS = range(3)
 
 
+class Changed(NamedTuple):
+    """What was found changed, in words: what was merely set back, and what makes the work of others another one."""
+
+    harmless: tuple[str, ...] = ()
+    harmful: tuple[str, ...] = ()
+
+
 class Guard:
-    """Remembers the state of this process, and sets it back."""
+    """Remembers the state of this process, and sets it back. `is_beyond_repair`: something could not be set back."""
 
     def __init__(self) -> None:
+        self.is_beyond_repair = False
         self._settings = (*TORCH_SETTINGS, *_PROCESS_SETTINGS)
         self._kept: dict[str, Any] = {setting.name: setting.read() for setting in self._settings}
 
-    def set_back(self) -> tuple[list[str], list[str]]:
-        """Set back what has changed; gives what that was, in words, and in a list of its own what changes speed."""
+    def set_back(self) -> Changed:
+        """Set back what has changed."""
         harmless: list[str] = []
         harmful: list[str] = []
         for setting in self._settings:
             wanted, found = self._kept[setting.name], setting.read()
             if found != wanted:
-                setting.write(wanted)
+                with suppress(OSError):  # this user may not set it back
+                    setting.write(wanted)
+                self.is_beyond_repair |= setting.read() != wanted
                 (harmful if setting.changes_speed else harmless).append(f"the {setting.name} to {found}")
         closed = [descriptor for descriptor in _STANDARD_STREAMS if not _is_open(descriptor)]
         if closed:
             _reopen(closed)
             harmless.append(f"standard streams ({', '.join(map(str, closed))}) to closed")
-        return harmless, harmful
+        return Changed(tuple(harmless), tuple(harmful))
 
 
 def _affinity() -> tuple[int, ...]:
@@ -39,6 +51,18 @@ def _affinity() -> tuple[int, ...]:
 def _set_affinity(cores: tuple[int, ...]) -> None:
     if cores:
         os.sched_setaffinity(0, cores)
+
+
+def _priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _set_priority(niceness: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+
+
+def _set_collector(enabled: bool) -> None:
+    (gc.enable if enabled else gc.disable)()
 
 
 def _folder() -> str:
@@ -55,6 +79,8 @@ def _set_folder(folder: str) -> None:
 
 _PROCESS_SETTINGS = (
     Setting("cores that it runs on", _affinity, _set_affinity, changes_speed=True),
+    Setting("priority", _priority, _set_priority, changes_speed=True),
+    Setting("garbage collector", gc.isenabled, _set_collector),
     Setting("current folder", _folder, _set_folder),
 )
 

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from lnbench.events import AnyEvent, Turn
 from lnbench.planned import PlannedCase, PlannedWorkload, PluginSource, Stage
+
+LEFT_EXIT = 3
+"""The exit status of a worker that has said that it leaves."""
 
 
 class _Frozen(BaseModel):
@@ -69,8 +72,14 @@ class ImportFailed(_Frozen):
     reason: str
 
 
+class Leaving(_Frozen):
+    """This process ends itself, since nothing can be measured in it any more; that is nobody's death."""
+
+    event: Literal["leaving"] = "leaving"
+
+
 class Announce(_Frozen):
-    """Who is about to run, at which stage: what a death or a hang is put down to."""
+    """Who is about to run, at which stage: what a death or a hang is put down to. The probe's number means nobody."""
 
     event: Literal["announce"] = "announce"
     case: int
@@ -91,7 +100,7 @@ class Idle(_Frozen):
 
 
 MESSAGE: TypeAdapter[Any] = TypeAdapter(
-    Annotated[AnyEvent | Importing | ImportFailed | Announce | Progress | Idle, Field(discriminator="event")]
+    Annotated[AnyEvent | Importing | ImportFailed | Leaving | Announce | Progress | Idle, Field(discriminator="event")]
 )
 """Reads one line from a worker: an event for the journal, or an announcement."""
 
@@ -143,6 +152,12 @@ class WorkerChannel:
         """Say that the next order may come."""
         self.send(Idle())
         self.flush()
+
+    def leave(self) -> NoReturn:
+        """Hand everything over, and end this process."""
+        self.send(Leaving())
+        self.flush()
+        os._exit(LEFT_EXIT)
 
     def flush(self) -> None:
         """Hand everything over."""

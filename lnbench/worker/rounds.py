@@ -115,6 +115,7 @@ class Rounds:
         gc.collect()
         gc.freeze()
         gc.disable()
+        self._cases.keep_settings()
         first, started, told, looks = self._round, perf_counter(), 0.0, 0
         stopped_by: Literal["precision", "budget", "nothing left"] = "nothing left"
         try:
@@ -136,6 +137,7 @@ class Rounds:
         finally:
             gc.enable()
             gc.unfreeze()
+            self._cases.keep_settings()
         self._watch.finish(self._round - 1)
         finished = WorkloadFinished(
             process=self._process,
@@ -155,6 +157,7 @@ class Rounds:
             self._forget_rounds(self._watch.before_turn(self._round))
             if number == PROBE_CASE:
                 if self._round % PROBE_EVERY_ROUNDS == 0:
+                    self._channel.announce(PROBE_CASE, Stage.TIMING)
                     self._channel.send(self._probe.take(self._round, started=started))
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)

@@ -1,6 +1,5 @@
 """What a worker process does with its orders: fix threads and heap, load plug-ins, measure workload after workload."""
 
-import os
 from pathlib import Path
 from time import perf_counter
 
@@ -18,10 +17,10 @@ from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
-from lnbench.measure.stillness import busy_cores
 from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
 from lnbench.worker.cases import SHORT_PATIENCE_S, Cases, SpoiledProcessError, describe
+from lnbench.worker.company import Company
 from lnbench.worker.costs import measure_energy_of, measure_memory
 from lnbench.worker.guard import Guard
 from lnbench.worker.judging import Judge, Judged
@@ -32,8 +31,8 @@ from lnbench.worker.rounds import Rounds
 from lnbench.worker.watching import Watch
 from lnbench.workload import Allocator, Cache
 
-SPOILED_EXIT = 3
-"""The exit status of a worker in which nothing can be measured any more."""
+_PARALLEL_ELEMENTS = 1 << 20
+"""PyTorch takes several threads for so many."""
 
 
 class Session:
@@ -46,6 +45,8 @@ class Session:
         if setup.device.startswith("cuda") and not missing_device(setup.device):
             torch.cuda.set_device(setup.device)  # what a builder allocates without naming a device belongs there too
         torch.set_num_threads(setup.threads)
+        torch.ones(_PARALLEL_ELEMENTS).add_(1)  # makes the pool of threads, which is nobody's
+        self._company = Company()
         self._registry = Registry(self._load_plugins())
         channel.send(
             WorkerStarted(
@@ -83,6 +84,11 @@ class Session:
             except BaseException as error:
                 self._channel.send(ImportFailed(plugin=number, reason=describe(error)))
             changed = [change for changes in guard.set_back() for change in changes]
+            self._company.put_down_to(source.path)
+            left = self._company.left_running(patience_s=SHORT_PATIENCE_S)
+            if left is not None:
+                self._channel.send(ImportFailed(plugin=number, reason=str(left)))
+                self._channel.leave()
             if changed:
                 text = f"{Path(source.path).name} set {', '.join(changed)} when it was imported; it was set back"
                 self._channel.send(Noticed(notice=Notice(code="changed-settings", text=text)))
@@ -109,6 +115,7 @@ class Session:
                 planned=order.cases,
                 seed=order.seed,
                 pairs=order.pairs,
+                company=self._company,
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -122,6 +129,7 @@ class Session:
             judge = Judge(cases, judged=self._judged)
             judge.before()
             finished = self._take_turns(order, cases, setup_s=perf_counter() - started)
+            is_disturbed = cases.end_who_left_running(stage=Stage.TIMING)
             judge.after()
             if self._setup.process == 0:  # it is the same every time
                 measure_memory(cases)
@@ -129,9 +137,10 @@ class Session:
                 measure_energy_of(cases, planned=order.workload)
             if finished is not None:
                 self._channel.send(finished)
+            if is_disturbed:
+                self._channel.leave()
         except SpoiledProcessError:
-            self._channel.flush()
-            os._exit(SPOILED_EXIT)
+            self._channel.leave()
         except (RuntimeError, MemoryError) as error:
             # Checking keeps several float64 copies of x; where those do not fit it is nobody's crash.
             if not is_out_of_memory(error):
@@ -161,7 +170,7 @@ class Session:
         planned, workload = order.workload, order.workload.workload
         sampler = self._sampler(order)
         process = self._setup.process
-        finished = Rounds(
+        return Rounds(
             self._channel,
             cases,
             sampler,
@@ -179,10 +188,6 @@ class Session:
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             on_device=workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
-        if busy_cores(patience_s=SHORT_PATIENCE_S):
-            text = "after the rounds something went on using the cores although nothing was called; times may hold that"
-            cases.notice(None, "left-running", text)
-        return finished
 
     def _sampler(self, order: Measure) -> Sampler:
         workload = order.workload.workload

@@ -1,5 +1,6 @@
 """What commands share: the options that stand everywhere, where output goes, and how it looks."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,8 +172,17 @@ def split_commas(values: list[str] | None) -> tuple[str, ...]:
 
 
 def show(renderable: "RenderableType") -> None:
-    """Print a result to stdout, as wide as the terminal; 120 columns where there is none."""
-    _console(sys.stdout.isatty()).print(renderable)
+    """Print a result to stdout, as wide as the terminal; 120 columns where there is none.
+
+    A terminal that was closed meanwhile costs nothing but the showing.
+    """
+    try:
+        _console(sys.stdout.isatty()).print(renderable)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 def progress_console() -> "Console":

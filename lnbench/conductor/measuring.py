@@ -13,6 +13,7 @@ from lnbench.conductor.interrupts import Interrupts
 from lnbench.conductor.listening import Observer
 from lnbench.conductor.outputs import write_outputs
 from lnbench.conductor.preparation import Prepared
+from lnbench.conductor.processes import adopt_orphans
 from lnbench.conductor.resuming import Resumable, how_to_resume
 from lnbench.conductor.runner import Habits, Loaded, Runner
 from lnbench.errors import ExitCode, NothingMeasuredError, OutputError, StoppedAtOnce, most_telling
@@ -149,6 +150,7 @@ def resume(resumable: Resumable, options: RunOptions, observer: Observer) -> Out
 
 def _carry_out(course: _Course, journal: Journal, options: RunOptions, observer: Observer) -> Outcome:
     """Measure, and write what stands beside the journal."""
+    adopt_orphans()
     plan, folder = course.plan, journal.path.parent
     to_resume = "" if course.is_check else how_to_resume(folder, course.plugins.sources)
     try:

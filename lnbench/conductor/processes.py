@@ -1,5 +1,6 @@
 """A worker process as the conductor sees it: orders go in, messages come out, and it may die or hang at any time."""
 
+import ctypes
 import fcntl
 import os
 import select
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from threading import Thread
 from time import monotonic, sleep
@@ -38,6 +39,9 @@ _TICK_S = 0.25
 _GRACE_S = 5.0
 _TELL_S = 1.0
 _LONGEST_END_S = 30.0
+_LOOK_S = 0.01
+_PR_SET_CHILD_SUBREAPER = 36
+"""From Linux's prctl.h."""
 _TAIL_BYTES = 4000
 
 _MOST_ANSWER_BYTES = 1 << 26
@@ -68,6 +72,7 @@ class WorkerProcess:
         messages_read, messages_write = os.pipe()
         self._printed, self._faults = _appended_file(), _appended_file()
         output: Any = sys.stderr if verbose else self._printed
+        self._beside = _children()
         descriptors = (orders_read, messages_write, turns, self._faults.fileno())
         self._process = subprocess.Popen(
             worker_command(*map(str, (os.getpid(), *descriptors))),
@@ -108,7 +113,7 @@ class WorkerProcess:
             # Messages wait in the system's pipe meanwhile.
             sleep(max(self._last_read + READ_EVERY_S - monotonic(), 0.0))
             left_s = max(deadline - monotonic(), 0.0)
-            has_ended = self._process.poll() is not None  # asked first: what it said before is in the pipe by now
+            has_ended = _has_ended(self._process)  # asked first: what it said before is in the pipe by now
             ready, _, _ = select.select([self._messages_fd], [], [], min(left_s, _TICK_S))
             self._bound_what_is_printed()
             if not ready:
@@ -141,7 +146,7 @@ class WorkerProcess:
 
     def stacks(self) -> str:
         """Where the worker's threads were when it died, or are now where it hangs; "" where it could not tell."""
-        if self._process.poll() is None:
+        if not _has_ended(self._process):
             before, ends = os.fstat(self._faults.fileno()).st_size, monotonic() + _TELL_S
             self._process.send_signal(TELL_SIGNAL)
             while os.fstat(self._faults.fileno()).st_size == before and monotonic() < ends:
@@ -149,15 +154,14 @@ class WorkerProcess:
         return _tail(self._faults)
 
     def kill(self) -> None:
-        """End the worker and everything in its process group, at once."""
-        _end_group(self._process)
+        """End the worker and everything that it started, at once."""
+        _end_group(self._process, beside=self._beside)
 
     def close(self) -> None:
         """Let the worker end by itself; end it after a grace time."""
         with suppress(BrokenPipeError):
             self._orders.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=_GRACE_S)
+        _wait_for_end(self._process, timeout_s=_GRACE_S)
         self.kill()
         os.close(self._messages_fd)
         self._printed.close()
@@ -176,10 +180,10 @@ class WorkerProcess:
             os.ftruncate(self._printed.fileno(), 0)
 
     def _death(self) -> WorkerDiedError:
-        try:
-            code = self._process.wait(timeout=_GRACE_S)
-        except subprocess.TimeoutExpired:
+        if not _wait_for_end(self._process, timeout_s=_GRACE_S):
             return WorkerDiedError("it closed its pipe and went on")
+        self.kill()
+        code = self._process.wait()
         if code >= 0:
             return WorkerDiedError(f"the process exited with {code}")
         try:
@@ -217,6 +221,7 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> tuple[bytes, s
     The second part is empty when it answered. The descriptor is a file's: a pipe that nobody empties yet would stop a
     worker with a long answer. Of what it prints only the end is kept, so that one that prints forever fills no disk.
     """
+    beside = _children()
     with tempfile.TemporaryFile() as answer:
         process = subprocess.Popen(
             worker_command(arguments[0], str(answer.fileno()), *arguments[1:]),
@@ -235,7 +240,7 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> tuple[bytes, s
         except subprocess.TimeoutExpired:
             return b"", f"it did not finish within {timeout_s:g} s"
         finally:
-            _end_group(process)
+            _end_group(process, beside=beside)
         reading.join(_TICK_S)  # what left the process group may hold the pipe open for ever
         if code < 0:
             return b"", f"it was ended by {_signal_name(-code)}"
@@ -264,20 +269,63 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started, at once; also what has moved to a group of its own."""
-    descendants: list[psutil.Process] = []
-    with suppress(psutil.Error):
-        descendants = psutil.Process(process.pid).children(recursive=True)
-    # macOS forbids, rather than misses, a group in which only ended processes are left.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for descendant in descendants:
+def adopt_orphans() -> None:
+    """Become the parent of what a dead worker leaves behind, so that it can be found and ended; on Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _end_group(process: subprocess.Popen[bytes], *, beside: Collection[psutil.Process]) -> None:
+    """End a process and all that it started, at once; also what has moved to a group of its own.
+
+    `beside`: children of ours from before, which have nothing to do with it. What it started and left behind, when it
+    died, is a child of ours by now, if we adopt orphans.
+    """
+    if process.returncode is None:  # once it is reaped, its number may be another's
+        # macOS forbids, rather than misses, a group in which only ended processes are left.
+        descendants = _children(process.pid)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _kill(descendants)
+        # One that a driver holds up can't be waited for; it ends when the driver lets it.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_LONGEST_END_S)
+    _kill([child for child in _children() if child not in beside and child.pid != process.pid])
+
+
+def _children(process: int | None = None) -> list[psutil.Process]:
+    """All that a process, or this one, has started, and what that has."""
+    try:
+        return psutil.Process(process).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
         with suppress(psutil.Error):
-            descendant.kill()
-    # One that a driver holds up can't be waited for; it ends when the driver lets it.
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=_LONGEST_END_S)
+            process.kill()
+    psutil.wait_procs(processes, timeout=_GRACE_S)  # those that were adopted have to be reaped
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """True when it has. It is not reaped where that can be helped: until then its number, and its group's, stay its."""
+    if process.returncode is not None or not hasattr(os, "waitid"):
+        return process.poll() is not None
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return process.poll() is not None
+
+
+def _wait_for_end(process: subprocess.Popen[bytes], *, timeout_s: float) -> bool:
+    """Wait until it has ended, without reaping it; False when it had not within the time."""
+    ends = monotonic() + timeout_s
+    while not _has_ended(process):
+        if monotonic() >= ends:
+            return False
+        sleep(_LOOK_S)
+    return True
 
 
 def _appended_file() -> IO[bytes]:

@@ -24,6 +24,7 @@ from lnbench.planned import Environment, PluginSource
 from lnbench.record import SCHEMA_VERSION, Header, Run
 from lnbench.standing import Standing
 from lnbench.store.anonymous import anonymous
+from lnbench.store.journal import JOURNAL_NAME
 from lnbench.store.reading import journal_file, read_run
 
 
@@ -111,6 +112,8 @@ def _refuse_what_does_not_go_on(file: Path, run: Run) -> None:
         raise UsageError(f"{file}: a baseline holds a whole run, made small; there is nothing to resume")
     if file.suffix == ".gz":
         raise UsageError(f"{file}: a packed journal can't be gone on with", hint=f"unpack it first: gunzip {file}")
+    if file.name != JOURNAL_NAME:
+        raise UsageError(f"{file}: a run goes on in its own folder", hint=f"name it {JOURNAL_NAME}, in a folder")
     if header.schema_version != SCHEMA_VERSION:
         raise UsageError(
             f"{file}: written by lnbench {header.lnbench_version} in schema version {header.schema_version}; this one "

@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def _replaced(here: Path, home: Path) -> tuple[tuple[re.Pattern[str], str], ...]
     folders = {
         str(Path(sys.prefix)): "<python>",
         str(Path(sys.base_prefix)): "<python>",
-        tempfile.gettempdir(): "<tmp>",
+        os.environ.get("TMPDIR", "/tmp"): "<tmp>",
         **({} if _PACKAGE.is_relative_to(sys.prefix) else {str(_PACKAGE): "<lnbench>"}),
         str(home): "~",
         str(here): ".",

@@ -84,6 +84,15 @@ class Unsupported(Exception):  # noqa: N818  (the name is part of the plug-in co
     """Raised by a builder for a workload that it can't do; its text is shown as the reason."""
 
 
+def text_of(error: BaseException) -> str:
+    """An exception's text as text that can be written down, whatever its author made of it."""
+    try:
+        text = str(error)
+    except BaseException:  # an author may raise anything there, too
+        return "its text can't be told"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the closest known word, if one is close, and all of them when they are few."""
     names = sorted(set(known))

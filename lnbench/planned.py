@@ -162,12 +162,14 @@ BASE_SUFFIX = "@base"
 class PluginSource(Frozen):
     """A plug-in file. `tree`: the folder up to which modules beside and above it are its own; "" for the file's folder.
 
-    `is_base`: it is the old side of a comparison, and what it registers is called NAME@base.
+    `is_base`: it is the old side of a comparison, and what it registers is called NAME@base. `digest`: SHA-256 of what
+    must stand in the file when it is run; "" for whatever does.
     """
 
     path: str
     tree: str = ""
     is_base: bool = False
+    digest: str = ""
 
 
 class SamplingRecord(Frozen):

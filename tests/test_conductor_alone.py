@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import datetime
 
+import psutil
 import pytest
 
 from lnbench.conductor.alone import alone_on_machine
@@ -19,6 +20,9 @@ with alone_on_machine("lnbench run theirs", wait=True, say=print, lock=Path(sys.
     print("held", flush=True)
     sys.stdin.read()
 """
+OTHERS = '{"process": 1, "started": 5.0, "what": "theirs", "since": "11:00"}'
+"""The number of a process that lives, from a time when it was another's."""
+
 NOON = datetime(2026, 11, 22, 12, 0)
 
 
@@ -61,7 +65,12 @@ def test_the_second_waits_says_for_whom_and_goes_on_when_the_first_is_done(holde
 
     who = f"process {process.pid}, `lnbench run theirs` since "
     assert said[0].startswith(f"waiting for another lnbench on this machine: {who}")
-    assert told == {"process": os.getpid(), "what": "ours", "since": "12:00"}
+    assert told == {
+        "process": os.getpid(),
+        "started": psutil.Process().create_time(),
+        "what": "ours",
+        "since": "12:00",
+    }
 
 
 def test_the_lock_of_a_process_that_was_killed_is_taken_over_without_a_word(holder):
@@ -76,7 +85,9 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over_without_a_word(hold
     assert said == []
 
 
-@pytest.mark.parametrize("note", ["", "[]", '{"process": "x"}', '{"process": 1e99, "what": 2, "since": 3}', "\x00" * 9])
+@pytest.mark.parametrize(
+    "note", ["", "[]", '{"process": "x"}', OTHERS, '{"process": 1e99, "started": 0, "what": 2, "since": 3}', "\x00" * 9]
+)
 def test_a_note_that_makes_no_sense_is_left_out_of_the_message(holder, note):
     _, lock = holder
     lock.with_suffix(".json").write_text(note)

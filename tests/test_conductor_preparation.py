@@ -68,7 +68,7 @@ def test_a_plugin_that_does_not_finish_loading_is_refused(tmp_path, monkeypatch)
     monkeypatch.setattr("lnbench.conductor.preparation.PLUGIN_TIMEOUT_S", 1.0)
     file = plugin(tmp_path, "import threading\nthreading.Event().wait()")
 
-    with pytest.raises(PluginError, match=r"plug\.py: loading it ended the process: it did not finish within 1 s"):
+    with pytest.raises(PluginError, match=r"plug\.py: loading it failed: it did not finish within 1 s"):
         describe_plugins([PluginSource(path=str(file))])
 
 

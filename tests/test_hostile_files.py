@@ -108,7 +108,7 @@ def test_a_plugin_file_has_a_bound(refused, tmp_path, monkeypatch):
         (b"raise OSError('\\ud800' + 'a' * 10**8)\n", "mine.py:1: OSError: \\ud800aaa"),
         (
             b"import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
-            "mine.py: loading it ended the process: it was ended by S",
+            "mine.py: loading it failed: it was ended by S",
         ),
         (
             b"import os, sys\nos.write(int(sys.argv[2]), b'{]')\nos._exit(0)\n",

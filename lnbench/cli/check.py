@@ -114,10 +114,11 @@ def check(
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions
     from lnbench.conductor.outputs import CHECK_FORMATS, ShownRun
-    from lnbench.conductor.preparation import Request, prepare, prepare_sides
+    from lnbench.conductor.preparation import Request, check_suite, prepare, prepare_sides
     from lnbench.gate.baseline import held_against, writable_baseline, write_baseline
     from lnbench.gate.check import run_check
     from lnbench.record import Check
+    from lnbench.store.folder import refuse_unusable_folder
     from lnbench.verdict import LEAST_PROCESSES
 
     if bool(against) == bool(baseline):
@@ -135,13 +136,20 @@ def check(
         processes=processes,
         precision=precision,
         budget_s=budget,
+        timeout_s=timeout,
         least_processes=LEAST_PROCESSES,
         margin=check_margin(margin),
     )
     if update_baseline is not None:
         writable_baseline(update_baseline)
     base = held_against(baseline, REPORTS) if baseline else None
-    with prepare_sides(request, against) if against else nullcontext(prepare(request)) as prepared:
+    if output is not None:
+        refuse_unusable_folder(output, reports=REPORTS)
+    check_suite(request)
+    # Loading plug-ins takes a core, and so is left until nobody else measures; a dry run against a baseline measures
+    # nothing.
+    waits = nullcontext() if dry_run and base is not None else alone(f"lnbench check {suite}", no_wait=no_wait)
+    with waits, prepare_sides(request, against) if against else nullcontext(prepare(request)) as prepared:
         asked = Check(
             source=against or baseline,
             revision=prepared.commit,
@@ -152,16 +160,13 @@ def check(
             different=different,
             baseline=base,
         )
-        work = f"lnbench check {suite}"
         options = RunOptions(
             reports=REPORTS, folder=output, seed=seed, timeout_s=timeout or DEFAULT_TIMEOUT_S, verbose=settings.debug
         )
         if dry_run:
-            # Without a baseline a pilot is measured.
-            with alone(work, no_wait=no_wait) if base is None else nullcontext():
-                return _dry_run(prepared, asked, options)
+            return _dry_run(prepared, asked, options)
         message(str(plan_line(prepared.plan)))
-        with alone(work, no_wait=no_wait), make_observer(prepared.plan, quiet=settings.quiet) as observer:
+        with make_observer(prepared.plan, quiet=settings.quiet) as observer:
             outcome = run_check(prepared, asked, options, observer)
     shown = ShownRun(outcome.run)
     if chosen.shown == TERMINAL:

@@ -1,16 +1,15 @@
 """What commands share: the options that stand everywhere, where output goes, and how it looks."""
 
-import errno
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
-from lnbench.errors import UsageError, nearest
+from lnbench.errors import OutputError, UsageError, nearest
 from lnbench.render.outside import plain
 
 if TYPE_CHECKING:
@@ -174,22 +173,22 @@ def split_commas(values: list[str] | None) -> tuple[str, ...]:
 def show(renderable: "RenderableType") -> None:
     """Print a result to stdout, as wide as the terminal; 120 columns where there is none.
 
-    A terminal that was closed meanwhile costs nothing but the showing.
+    Raises OutputError when nothing can be written there.
     """
     try:
         _console(sys.stdout.isatty()).print(renderable)
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        if error.errno != errno.EIO:
-            raise
+        raise OutputError(f"the output can't be written: {error.strerror}") from error
 
 
 def progress_console() -> "Console":
-    """The console for progress and messages, on stderr."""
+    """The console for progress and messages, on stderr; where that was closed, they are lost, and nothing else."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(file=cast("IO[str]", _Forgiving(sys.stderr)), highlight=False)
 
 
 @contextmanager
@@ -201,10 +200,30 @@ def alone(what: str, *, no_wait: bool) -> Iterator[None]:
         yield
 
 
+class _Forgiving:
+    """A stream that can be written to although nobody reads it any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def message(text: str) -> None:
     """Say something to the person, on stderr, unless --quiet."""
     if not settings.quiet:
-        print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
+        with suppress(OSError):  # nobody reads it any more
+            print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _console(is_terminal: bool) -> "Console":

@@ -1,13 +1,14 @@
 """The one place where commands are collected and errors become messages and exit codes."""
 
+import io
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -81,7 +82,13 @@ app.command(name="schema")(schema.schema)
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(int(run_command_line(sys.argv[1:])))
+    _open_standard_streams()
+    code = int(run_command_line(sys.argv[1:]))
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _lead_nowhere(sys.stderr)
+    sys.exit(code)
 
 
 def run_command_line(arguments: list[str]) -> int:
@@ -90,6 +97,7 @@ def run_command_line(arguments: list[str]) -> int:
     try:
         with _sigterm_interrupts():
             code = app(arguments, standalone_mode=False)
+            sys.stdout.flush()
         return int(code or ExitCode.FINE)
     except typer.Exit as leaving:
         return int(leaving.exit_code)
@@ -104,17 +112,48 @@ def run_command_line(arguments: list[str]) -> int:
         # code 1 then, which here would say that something became slower.
         if isinstance(leaving, SystemExit) and not isinstance(leaving.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _lead_nowhere(sys.stdout)
         return int(ExitCode.FINE)
+    except OSError as error:
+        if error.filename is not None:
+            return _bug(error)
+        _lead_nowhere(sys.stdout)
+        _say(f"the output can't be written: {error.strerror}", "", error)
+        return int(ExitCode.USAGE)
     except Exception as error:
         if _is_usage_error(error):
             return _usage(error)
-        _say(
-            f"a bug in lnbench: {type(error).__name__}: {error}",
-            "run the same command with --debug and report what it prints, with the versions from `lnbench --version`",
-            error,
-        )
-        return int(ExitCode.BUG)
+        return _bug(error)
+
+
+def _bug(error: Exception) -> int:
+    """Say that it is ours, and how to report it."""
+    _say(
+        f"a bug in lnbench: {type(error).__name__}: {error}",
+        "run the same command with --debug and report what it prints, with the versions from `lnbench --version`",
+        error,
+    )
+    return int(ExitCode.BUG)
+
+
+def _open_standard_streams() -> None:
+    """Lead closed streams nowhere, before a file gets their number; what an encoding lacks is shown as `?`."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (lives as long as the process)
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """What still waits to be written can't be; Python would try again at the end, and change the exit code."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_usage_error(error: Exception) -> bool:
@@ -141,11 +180,12 @@ def _usage(error: Exception) -> int:
 def _say(message: str, hint: str, error: Exception | None = None) -> None:
     """Print what is wrong; messages quote files and command lines, so nothing in them may steer a terminal."""
     if settings.debug and error is not None:
-        lines = "".join(traceback.format_exception(error)).splitlines()
-        print("\n".join(map(plain, lines)), file=sys.stderr)  # noqa: T201
-    print(f"error: {plain(message)}", file=sys.stderr)  # noqa: T201
-    if hint:
-        print(f"hint: {plain(hint)}", file=sys.stderr)  # noqa: T201
+        told = list(map(plain, "".join(traceback.format_exception(error)).splitlines()))
+    else:
+        told = []
+    told += [f"error: {plain(message)}", *([f"hint: {plain(hint)}"] if hint else [])]
+    with suppress(OSError):  # where nobody can be told, the exit code tells
+        print("\n".join(told), file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager

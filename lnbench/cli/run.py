@@ -31,7 +31,8 @@ from lnbench.cli.common import (
     show,
     split_commas,
 )
-from lnbench.errors import ExitCode, UsageError
+from lnbench.errors import ExitCode, OutputError, UsageError
+from lnbench.render.outside import plain
 
 if TYPE_CHECKING:
     from lnbench.conductor.measuring import Outcome
@@ -131,28 +132,32 @@ def run(
 
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
-    from lnbench.conductor.preparation import Request, prepare
+    from lnbench.conductor.preparation import Request, check_suite, prepare
+    from lnbench.store.folder import refuse_unusable_folder
 
-    prepared = prepare(
-        Request(
-            suite=suite,
-            only=tuple(only or ()),
-            implementations=split_commas(implementation),
-            devices=split_commas(device),
-            plugins=tuple(plugin or ()),
-            processes=processes,
-            precision=precision,
-            budget_s=budget,
-        )
+    request = Request(
+        suite=suite,
+        only=tuple(only or ()),
+        implementations=split_commas(implementation),
+        devices=split_commas(device),
+        plugins=tuple(plugin or ()),
+        processes=processes,
+        precision=precision,
+        budget_s=budget,
+        timeout_s=timeout,
     )
+    if output is not None:
+        refuse_unusable_folder(output, reports=REPORTS)
     if dry_run:
-        show(dry_run_text(prepared.plan))
+        show(dry_run_text(prepare(request).plan))
         return ExitCode.FINE
+    # Loading plug-ins takes a core, and so is left until nobody else measures.
+    early = None if request.plugins else prepare(request)
+    check_suite(request)
 
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions, measure
 
-    message(str(plan_line(prepared.plan, energy=energy)))
     options = RunOptions(
         reports=REPORTS,
         folder=output,
@@ -162,8 +167,11 @@ def run(
         energy=energy,
         cold_compile=cold_compile,
     )
-    with alone(f"lnbench run {suite}", no_wait=no_wait), make_observer(prepared.plan, quiet=settings.quiet) as observer:
-        outcome = measure(prepared, options, observer)
+    with alone(f"lnbench run {suite}", no_wait=no_wait):
+        prepared = early or prepare(request)
+        message(str(plan_line(prepared.plan, energy=energy)))
+        with make_observer(prepared.plan, quiet=settings.quiet) as observer:
+            outcome = measure(prepared, options, observer)
     return _show_outcome(outcome, groups)
 
 
@@ -180,7 +188,7 @@ def _resume(
     groups: Sequence[str],
 ) -> int:
     """Finish an interrupted run. `fixed`: options that the run has settled, and whether they were given again."""
-    given = [name for name, value in fixed.items() if value]
+    given = [name for name, value in fixed.items() if value is not None and value is not False]
     if given:
         raise UsageError(
             f"{given[0]} can't be changed on the way", hint="--resume goes on with the plan that the run began with"
@@ -188,18 +196,19 @@ def _resume(
 
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions, exit_code_of, resume
-    from lnbench.conductor.outputs import write_outputs
-    from lnbench.conductor.resuming import prepare_resume
+    from lnbench.conductor.outputs import are_current, write_outputs
+    from lnbench.conductor.resuming import prepare_resume, refuse_at_once
     from lnbench.store.folder import find_run
 
     folder = find_run(text, REPORTS)
+    refuse_at_once(folder, plugins)
     # Read only when nobody else measures: the run may be one that is still going on.
     with nullcontext() if dry_run else alone(f"lnbench run --resume {text}", no_wait=no_wait):
         found = prepare_resume(folder, plugins=plugins, suite=suite, force=force)
         header = found.run.header
         if found.is_complete:
             message(f"run {header.run_id} is complete: nothing to resume")
-            if not dry_run and not (found.journal.parent / "report.md").exists():
+            if not dry_run and not are_current(found.journal.parent):
                 write_outputs(found.run, found.journal.parent)
             return exit_code_of(found.run, interrupted=False)
         total = len({case.workload for case in header.cases if case.status is None}) * header.sampling.processes
@@ -210,7 +219,7 @@ def _resume(
             reports=REPORTS,
             folder=None,
             seed=None,
-            timeout_s=timeout_s or DEFAULT_TIMEOUT_S,
+            timeout_s=timeout_s or float(header.options.get("timeout_s", DEFAULT_TIMEOUT_S)),
             verbose=settings.debug,
             energy="energy" in header.options,
             cold_compile="cold_compile" in header.options,
@@ -224,11 +233,16 @@ def _show_outcome(outcome: "Outcome", groups: Sequence[str]) -> int:
     """Show the tables, then where the files are, and how an interrupted run goes on."""
     from lnbench.conductor.outputs import ShownRun
 
-    show(ShownRun(outcome.run, groups=groups).renderable())
+    unshown = None
+    try:
+        show(ShownRun(outcome.run, groups=groups).renderable())
+    except OutputError as error:
+        unshown = error
     for path in outcome.files:
-        message(f"written: {path}")
+        message(f"written: {plain(str(path))}")
     if outcome.to_resume:
         message(f"interrupted; to go on: {outcome.to_resume}")
-    if outcome.unwritten is not None:
-        raise outcome.unwritten
+    problem = outcome.unwritten or unshown
+    if problem is not None and outcome.exit_code is not ExitCode.INTERRUPTED:
+        raise problem
     return outcome.exit_code

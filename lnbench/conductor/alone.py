@@ -23,9 +23,10 @@ _MOST_TOLD_B = 4096
 
 
 class Holder(NamedTuple):
-    """Who measures now: the process, what it was started as, and since when."""
+    """Who measures now: the process with the time of its start, what it was started as, and since when it measures."""
 
     process: int
+    started: float
     what: str
     since: str
 
@@ -56,7 +57,7 @@ def alone_on_machine(
                 ) from None
             say(f"waiting for another lnbench on this machine: {holder or 'it does not say which'}")
             held.acquire(poll_interval=LOOK_EVERY_S)
-        _write_holder(lock, Holder(os.getpid(), what, f"{now():%H:%M}"))
+        _write_holder(lock, Holder(os.getpid(), psutil.Process().create_time(), what, f"{now():%H:%M}"))
     except OSError as error:
         say(f"note: no other run on this machine would be noticed: {lock}: {error.strerror or error}")
     try:
@@ -80,7 +81,9 @@ def _read_holder(lock: Path) -> Holder | None:
     try:
         with _note(lock).open("rb") as file:
             found = json.loads(file.read(_MOST_TOLD_B))
-        holder = Holder(int(found["process"]), plain(str(found["what"])), plain(str(found["since"])))
-        return holder if psutil.pid_exists(holder.process) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        what, since = (plain(str(found[name])) for name in ("what", "since"))
+        holder = Holder(int(found["process"]), float(found["started"]), what, since)
+        # A note that nobody could replace may speak of a process that is long gone, whose number another one has.
+        return holder if psutil.Process(holder.process).create_time() == holder.started else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError, psutil.Error):
         return None

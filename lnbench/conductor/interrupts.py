@@ -34,7 +34,10 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked = True
+        elif number != signal.SIGHUP:  # a terminal that is closed may send it several times
+            for other in self._before:
+                signal.signal(other, signal.SIG_IGN)  # what is left to do is short, and says how to go on
             raise KeyboardInterrupt
-        self.asked = True

@@ -22,6 +22,7 @@ from lnbench.render.csv import render_csv
 from lnbench.render.markdown import render_report
 from lnbench.render.terminal import render_run
 from lnbench.store.folder import write_atomically
+from lnbench.store.journal import JOURNAL_NAME
 from lnbench.tables import results_table, samples_table
 from lnbench.view import view_run
 
@@ -131,6 +132,13 @@ def write_outputs(run: Run, folder: Path) -> list[Path]:
     for name, text in made.items():
         write_atomically(folder / name, text)
     return [folder / name for name in made]
+
+
+def are_current(folder: Path) -> bool:
+    """True when what stands beside a journal was made after its last line."""
+    made = [folder / name for name in ("results.csv", "report.md")]
+    written = (folder / JOURNAL_NAME).stat().st_mtime
+    return all(file.is_file() and file.stat().st_mtime >= written for file in made)
 
 
 def plain_text(renderable: RenderableType) -> str:

@@ -25,6 +25,9 @@ from lnbench.worker.description import Described, Description
 PLUGIN_TIMEOUT_S = 120.0
 """A plug-in file is imported within this time; importing torch on a slow disk takes half a minute."""
 
+LEAST_IMPORT_S = 30.0
+"""However short the time limit of a case is, for the same reason."""
+
 _MOST_SUITE_BYTES = 1 << 20
 
 _MOST_PLUGIN_BYTES = 1 << 24
@@ -45,6 +48,7 @@ class Request:
     budget_s: float | None = None
     least_processes: int = 1
     margin: float | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,12 @@ class Prepared:
     missing_nvml: str = ""
     commit: str = ""
     gone: tuple[str, ...] = ()
+
+
+def check_suite(request: Request) -> Suite:
+    """Read the suite alone, for what can be told of it at once. Raises SuiteError or UsageError."""
+    source, text = read_suite_text(request.suite)
+    return read_suite(text, source=source)
 
 
 def prepare(request: Request) -> Prepared:
@@ -88,7 +98,7 @@ def prepare_sides(request: Request, against: str) -> Iterator[Prepared]:
 def _prepare(request: Request, sources: tuple[PluginSource, ...], *, only_name: str = "") -> Prepared:
     source, text = read_suite_text(request.suite)
     suite = read_suite(text, source=source)
-    described = describe_plugins(sources)
+    described = describe_plugins(sources, timeout_s=request.timeout_s)
     known = known_implementations(described)
     has_sides = any(source.is_base for source in sources)
     names, gone = _common_names(described, request.implementations, only_name) if has_sides else ((), ())
@@ -114,8 +124,10 @@ def _prepare(request: Request, sources: tuple[PluginSource, ...], *, only_name: 
 
 
 def loaded(sources: tuple[PluginSource, ...], described: Iterable[Described]) -> Loaded:
-    """Plug-in files, and which of them registers what."""
-    return Loaded(sources, {entry.name: entry.number for entry in described})
+    """Plug-in files, as they are now, and which of them registers what."""
+    found = digests(sources)
+    as_they_are = (source.model_copy(update={"digest": found[_shown_name(source)]}) for source in sources)
+    return Loaded(tuple(as_they_are), {entry.name: entry.number for entry in described})
 
 
 def _common_names(
@@ -147,16 +159,24 @@ def _common_names(
 
 
 def digests(sources: Iterable[PluginSource]) -> dict[str, str]:
-    """The SHA-256 of each plug-in file by its name; the old version's has a suffix. Raises PluginError for no file."""
-    sources = tuple(sources)
+    """The SHA-256 of each plug-in file by the name under which a journal keeps it.
+
+    Raises PluginError for what is no file, and for two of one name, which a journal could not tell apart.
+    """
+    found: dict[str, str] = {}
     for source in sources:
         _check_plugin(Path(source.path))
-    return {
-        Path(source.path).name + (BASE_SUFFIX if source.is_base else ""): hashlib.sha256(
-            Path(source.path).read_bytes()
-        ).hexdigest()
-        for source in sources
-    }
+        name = _shown_name(source)
+        if name in found:
+            hint = "a run knows its plug-ins by their names: rename one"
+            raise PluginError(f"{source.path}: there is another plug-in called {name}", hint=hint)
+        found[name] = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
+    return found
+
+
+def _shown_name(source: PluginSource) -> str:
+    """A file's name alone, with a suffix for the old version's."""
+    return Path(source.path).name + (BASE_SUFFIX if source.is_base else "")
 
 
 def machine_of(environment: Environment, nvml: Nvml) -> Machine:
@@ -176,7 +196,7 @@ def known_implementations(described: Iterable[Described] = ()) -> dict[str, Know
     return known | {entry.name: Known(entry.function, entry.options) for entry in described}
 
 
-def describe_plugins(sources: Sequence[PluginSource]) -> tuple[Described, ...]:
+def describe_plugins(sources: Sequence[PluginSource], *, timeout_s: float | None = None) -> tuple[Described, ...]:
     """What plug-in files register, found out in a process of its own; no file, no process.
 
     Raises PluginError with file and line where one can't be loaded.
@@ -185,12 +205,11 @@ def describe_plugins(sources: Sequence[PluginSource]) -> tuple[Described, ...]:
         return ()
     for source in sources:
         _check_plugin(Path(source.path))
-    answer, failure = call_worker(
-        ["--describe", *(source.model_dump_json() for source in sources)], timeout_s=PLUGIN_TIMEOUT_S
-    )
+    limit_s = PLUGIN_TIMEOUT_S if timeout_s is None else max(timeout_s, LEAST_IMPORT_S)
+    answer, failure = call_worker(["--describe", *(source.model_dump_json() for source in sources)], timeout_s=limit_s)
     if failure:
         names = ", ".join(source.path for source in sources)
-        raise PluginError(f"{names}: loading it ended the process: {failure}")
+        raise PluginError(f"{names}: loading it failed: {failure}")
     try:
         description = Description.model_validate_json(answer)
     except ValidationError:

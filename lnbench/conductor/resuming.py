@@ -63,10 +63,7 @@ def prepare_resume(
     Raises JournalError for what is no run, UsageError with what differs where it can't go on.
     """
     file = journal_file(folder)
-    run = read_run(folder)
-    _refuse_what_does_not_go_on(file, run)
-    sources = tuple(PluginSource(path=str(path)) for path in plugins)
-    _require_same_plugins(run.header, sources)
+    run, sources = refuse_at_once(folder, plugins)
     described = describe_plugins(sources)
     nvml = Nvml()
     environment = read_environment(nvml)
@@ -97,10 +94,30 @@ def prepare_resume(
     )
 
 
+def refuse_at_once(folder: Path, plugins: Sequence[Path]) -> tuple[Run, tuple[PluginSource, ...]]:
+    """See what can be told without running code: is this a run that can go on, and are these its plug-ins?
+
+    Raises as `prepare_resume` does.
+    """
+    run = read_run(folder)
+    _refuse_what_does_not_go_on(journal_file(folder), run)
+    sources = tuple(PluginSource(path=str(path)) for path in plugins)
+    _require_same_plugins(run.header, sources)
+    return run, sources
+
+
 def how_to_resume(folder: Path, sources: Iterable[PluginSource]) -> str:
     """The command that goes on with a run."""
     options = [word for source in sources for word in ("--plugin", source.path)]
-    return shlex.join(["lnbench", "run", "--resume", str(folder), *options])
+    return " ".join(map(_quoted, ["lnbench", "run", "--resume", str(folder), *options]))
+
+
+def _quoted(word: str) -> str:
+    """A word as a shell takes it, also one with characters that must not be shown."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.encode("unicode_escape").decode("ascii").replace("'", "\\'")
+    return f"$'{escaped}'"
 
 
 def _refuse_what_does_not_go_on(file: Path, run: Run) -> None:

@@ -1,11 +1,12 @@
 """Plug-in files: run in a module tree of their own, for what they register."""
 
+import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lnbench.errors import PluginError
+from lnbench.errors import PluginError, text_of
 from lnbench.implementations.contract import Registration, collect
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.implementations.trees import ModuleTree, shared_modules
@@ -53,6 +54,8 @@ def load_plugin(source: PluginSource) -> list[Registration]:
     path = Path(source.path)
     collect()
     operators = _operators()
+    if source.digest and hashlib.sha256(path.read_bytes()).hexdigest() != source.digest:
+        raise PluginError(f"{path}: the file was changed while the run measured", hint="start it anew")
     tree = ModuleTree(path, top=Path(source.tree) if source.tree else None)
     _trees.append(tree)
     try:
@@ -105,5 +108,5 @@ def _located(path: Path, error: Exception, *, file: str) -> PluginError:
     place = f"{path}:{line}" if line else str(path)
     if isinstance(error, PluginError):
         return PluginError(f"{place}: {error.message}", hint=error.hint)
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = error.msg if isinstance(error, SyntaxError) else text_of(error)
     return PluginError(f"{place}: {type(error).__name__}: {text}")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lnbench.errors import text_of
 from lnbench.functions import Function, parameter_shape
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.oracle import Inputs
@@ -245,9 +246,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """True for what PyTorch and Python raise when memory runs out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and any(words in text_of(error) for words in _OUT_OF_MEMORY)
 
 
 def poisons_device(error: BaseException) -> bool:
     """True when a CUDA error has ended this process's use of the device (a kernel that read outside its memory)."""
-    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not is_out_of_memory(error)
+    return isinstance(error, RuntimeError) and "CUDA error" in text_of(error) and not is_out_of_memory(error)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,37 @@ def _flushes_denormals() -> bool:
     return _TINY.mul(1e-4).item() == 0.0
 
 
+_SHARED_FUNCTIONS = (
+    (torch.autograd, "grad"),
+    (torch, "layer_norm"),
+    *((functional, name) for name in ("layer_norm", "rms_norm", "batch_norm", "group_norm", "instance_norm")),
+    *((kind, "forward") for kind in (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)),
+)
+"""What others call, and libraries of kernels replace by their own."""
+
+
+class _Functions(tuple[Any, ...]):
+    """Functions themselves; they compare by identity."""
+
+    def __str__(self) -> str:
+        return "its own"
+
+
+def _functions() -> _Functions:
+    return _Functions(getattr(owner, name) for owner, name in _SHARED_FUNCTIONS)
+
+
+def _set_functions(functions: _Functions) -> None:
+    for (owner, name), function in zip(_SHARED_FUNCTIONS, functions, strict=True):
+        setattr(owner, name, function)
+
+
 TORCH_SETTINGS = (
     Setting("number of threads", torch.get_num_threads, torch.set_num_threads, changes_speed=True),
     Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype),
     Setting("default device", torch.get_default_device, _set_default_device),
     Setting("treatment of denormals", _flushes_denormals, torch.set_flush_denormal, changes_speed=True),
+    Setting("functions of PyTorch", _functions, _set_functions),
     Setting("precision of matmul", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     Setting("gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
     Setting("anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),

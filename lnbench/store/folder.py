@@ -1,13 +1,16 @@
 """Where runs lie: their ids, how the words RUN and `latest` are resolved, and how a file is replaced whole."""
 
+import errno
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from lnbench.errors import JournalError, OutputError, nearest
+from lnbench.store.journal import refuse_held
 from lnbench.store.reading import journal_file, read_name
 
 LATEST = "latest"
@@ -56,15 +59,42 @@ def write_atomically(path: Path, text: str) -> None:
 def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step, so that a reader sees the old or the new one, never a part.
 
+    A link stays one, and what it leads to is replaced; a device or a pipe is written into.
     Raises OutputError when it can't be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(content)
+            return
+        target = Path(os.path.realpath(path))
+        part = target.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            with part.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: can't write: {error.strerror}", hint="name another place with --output") from error
+        hint = "make room there, or name another place"
+        raise OutputError(f"{path}: can't write: {error.strerror}", hint=hint) from error
+
+
+def refuse_unusable_folder(folder: Path, *, reports: Path) -> None:
+    """Raise OutputError where a run can't be written, before anybody waits for it; nothing is made yet."""
+    if folder.resolve() in {Path.cwd(), reports.resolve()}:
+        raise OutputError(f"{folder}: a run takes a folder of its own", hint="name a new one with --output")
+    refuse_held(folder)
+    above = folder
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise OutputError(f"{above}: a file stands where a folder should be", hint="name another folder with --output")
+    if not os.access(above, os.W_OK | os.X_OK):
+        hint = "name a folder you may write with --output"
+        raise OutputError(f"{folder}: can't write a run here: {os.strerror(errno.EACCES)}", hint=hint)
 
 
 class _Found(NamedTuple):
@@ -78,6 +108,8 @@ class _Found(NamedTuple):
 def _runs(reports: Path) -> Iterator[_Found]:
     """The runs directly under `reports`; one whose header can't be read is still found by its folder's name."""
     for folder in sorted(reports.iterdir()) if reports.is_dir() else ():
+        if not folder.is_dir():
+            continue
         try:
             file = journal_file(folder)
         except JournalError:

@@ -1,5 +1,6 @@
 """Writing a journal: one header, then one JSON line per event, handed to the operating system as it happens."""
 
+import errno
 import fcntl
 import os
 from mmap import ACCESS_READ, mmap
@@ -50,9 +51,7 @@ class Journal:
         path = folder / JOURNAL_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            held = [name for name in (JOURNAL_NAME, PACKED_NAME, RESULTS_NAME, REPORT_NAME) if (folder / name).exists()]
-            if held:
-                raise _already_held(folder, held[0])
+            refuse_held(folder)
             file = os.open(path, _APPENDING | os.O_CREAT | os.O_EXCL, 0o666)
             turns_fd = _open_turns(folder, os.O_TRUNC)
         except FileExistsError as error:
@@ -87,7 +86,8 @@ class Journal:
             turns_fd = _open_turns(path.parent)
         except OSError as error:
             raise OutputError(
-                f"{path}: can't write: {error.strerror}", hint="a run goes on in its own folder"
+                f"{path}: can't write: {'it is a link' if error.errno == errno.ELOOP else error.strerror}",
+                hint="a run goes on in its own folder",
             ) from error
         journal = cls(path, file, turns_fd)
         journal._mend_last_line(torn=run.torn)
@@ -106,7 +106,12 @@ class Journal:
         os.ftruncate(self.turns_fd, 0)
 
     def sync(self) -> None:
-        """Wait until all lines are on the disk itself: after each workload, and at the end."""
+        """Wait until all lines are on the disk itself: after each workload, and at the end.
+
+        Raises OutputError when that can't be, or the file has no name any more.
+        """
+        if os.fstat(self._file).st_nlink == 0:
+            raise OutputError(f"{self.path}: was removed while the run measured", hint="what it held is lost")
         try:
             os.fsync(self._file)
         except OSError as error:
@@ -160,6 +165,13 @@ class Journal:
 def journal_lines(run: Run) -> str:
     """A whole run as the text of a journal."""
     return "".join(f"{anonymous(line.model_dump_json())}\n" for line in (run.header, *run.events))
+
+
+def refuse_held(folder: Path) -> None:
+    """Raise OutputError for a folder that holds a run, or a part of one."""
+    for name in (JOURNAL_NAME, PACKED_NAME, RESULTS_NAME, REPORT_NAME):
+        if (folder / name).exists():
+            raise _already_held(folder, name)
 
 
 def _open_turns(folder: Path, flags: int = 0) -> int:

@@ -2,11 +2,12 @@
 `--survey`, `--try`."""
 
 import faulthandler
+import os
 import sys
 from time import perf_counter
 
 from lnbench.measure.heap import retain_heap
-from lnbench.worker.ending import prepare_to_end
+from lnbench.worker.ending import end_with, prepare_to_end
 from lnbench.worker.protocol import Setup, WorkerChannel
 from lnbench.workload import Allocator
 
@@ -34,8 +35,16 @@ def serve(parent: int, orders_fd: int, messages_fd: int, turns_fd: int, faults_f
 
 def main(arguments: list[str]) -> None:
     """Serve, or answer one question to whoever reads the given descriptor."""
-    if arguments[0].startswith("--"):
-        faulthandler.enable()
+    if not arguments[0].startswith("--"):
+        serve(*map(int, arguments))
+        return
+    faulthandler.enable()
+    end_with(os.getppid())
+    _answer(arguments)
+    os._exit(0)  # threads that a plug-in left, or what it wants to do at the end, are not waited for
+
+
+def _answer(arguments: list[str]) -> None:
     if arguments[0] == "--describe":
         from lnbench.worker.description import describe_plugins
 
@@ -49,8 +58,6 @@ def main(arguments: list[str]) -> None:
         from lnbench.worker.trials import try_it
 
         try_it(int(arguments[1]), arguments[2])
-    else:
-        serve(*map(int, arguments))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from time import perf_counter
 
-from lnbench.errors import Unsupported
+from lnbench.errors import Unsupported, text_of
 from lnbench.events import AnyEvent, Built, Ended, Noticed
 from lnbench.functions import FUNCTIONS, Function
 from lnbench.implementations.contract import WrongResultError, build
@@ -154,13 +154,13 @@ class Cases:
                     self.notice(number, "changed-settings", text)
             if changed.harmful:
                 raise RuntimeError(f"it set {', '.join(changed.harmful)}, which all cases share")
-            if threading.active_count() > self._python_threads:
+            if threading.active_count() > self._python_threads or self._company.has_forked():
                 self._refuse_left_running(number, stage, patience_s=SHORT_PATIENCE_S)
                 self._python_threads = threading.active_count()
         except Unsupported as error:
-            self.end(number, Status.UNSUPPORTED, stage, str(error) or "the builder raised Unsupported")
+            self.end(number, Status.UNSUPPORTED, stage, text_of(error) or "the builder raised Unsupported")
         except WrongResultError as error:
-            self.end(number, Status.WRONG, stage, str(error))
+            self.end(number, Status.WRONG, stage, text_of(error))
         except SpoiledProcessError:
             raise
         # An implementation may raise anything, SystemExit too: that is its outcome, and no reason to stop the others.
@@ -223,5 +223,5 @@ def call_once(prepared: TorchPrepared) -> None:
 
 def describe(error: BaseException) -> str:
     """An exception in one line."""
-    text = " ".join(str(error).split())
+    text = " ".join(text_of(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

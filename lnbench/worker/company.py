@@ -1,5 +1,6 @@
 """Whose the threads and child processes of a worker are: who leaves some running is found by them."""
 
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,20 @@ class Left(NamedTuple):
         return f"it leaves something running that uses {self.cores:.1f} cores while nothing is called"
 
 
+class _Forks:
+    """How often this process was copied."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        os.register_at_fork(after_in_parent=self._note)
+
+    def _note(self) -> None:
+        self.count += 1
+
+
+_forks = _Forks()
+
+
 class Company:
     """The tasks of this process, by the implementation or plug-in during whose work each appeared.
 
@@ -26,6 +41,12 @@ class Company:
     def __init__(self) -> None:
         self._ours = set(tasks_s())
         self._owners: dict[Task, str] = {}
+        self._seen_forks = _forks.count
+
+    def has_forked(self) -> bool:
+        """True when this process has been copied since the last time that this was asked."""
+        forked, self._seen_forks = _forks.count > self._seen_forks, _forks.count
+        return forked
 
     def put_down_to(self, owner: str) -> None:
         """What has appeared since the last time is this one's."""

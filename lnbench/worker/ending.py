@@ -23,6 +23,11 @@ def prepare_to_end(faults_fd: int, *, parent: int) -> None:
     faulthandler.enable(file=faults_fd, all_threads=True)
     faulthandler.register(TELL_SIGNAL, file=faults_fd, all_threads=True)
     offer_as_victim()
+    end_with(parent)
+
+
+def end_with(parent: int) -> None:
+    """End when the parent does; at once where it has gone already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

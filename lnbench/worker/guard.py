@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +54,26 @@ def _set_affinity(cores: tuple[int, ...]) -> None:
         os.sched_setaffinity(0, cores)
 
 
+_LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+
+
+class _Limits(dict[str, tuple[int, int]]):
+    """Soft and hard limit by name; told by those that differ from what is usual would be longer than a message."""
+
+    def __str__(self) -> str:
+        return "other ones"
+
+
+def _limits() -> _Limits:
+    return _Limits({name: resource.getrlimit(number) for name, number in _LIMITS.items()})
+
+
+def _set_limits(limits: _Limits) -> None:
+    for name, limit in limits.items():
+        with suppress(ValueError):  # a hard limit can't be raised again by everybody
+            resource.setrlimit(_LIMITS[name], limit)
+
+
 def _priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
@@ -68,17 +89,18 @@ def _set_collector(enabled: bool) -> None:
 def _folder() -> str:
     try:
         return str(Path.cwd())
-    except OSError:  # it was removed meanwhile
-        return ""
+    except OSError:
+        return "one that was removed"
 
 
 def _set_folder(folder: str) -> None:
-    if folder and Path(folder).is_dir():
+    if Path(folder).is_dir():
         os.chdir(folder)
 
 
 _PROCESS_SETTINGS = (
     Setting("cores that it runs on", _affinity, _set_affinity, changes_speed=True),
+    Setting("resource limits", _limits, _set_limits, changes_speed=True),
     Setting("priority", _priority, _set_priority, changes_speed=True),
     Setting("garbage collector", gc.isenabled, _set_collector),
     Setting("current folder", _folder, _set_folder),

@@ -1,7 +1,9 @@
 """A plug-in of implementations that harm the process they run in, each in a way of its own."""
 
 import ctypes
+import gc
 import os
+import resource
 import sys
 import threading
 from pathlib import Path
@@ -121,13 +123,28 @@ def spin_in_a_thread():
     threading.Thread(target=spin, daemon=True).start()
 
 
-def change_everything():
+def change_much():
     torch.set_default_dtype(torch.float64)
-    torch.set_default_device("meta")
-    torch.set_grad_enabled(False)
     torch.manual_seed(0)
     torch.use_deterministic_algorithms(True)
+    gc.disable()
     os.chdir("/")
+
+
+def replace_layer_norm():
+    """As libraries of kernels do, for all who call it; ours is put back, and so this is the honest kernel."""
+    honest = torch.nn.functional.layer_norm
+    torch.nn.functional.layer_norm = lambda *arguments: 1.01 * honest(*arguments)
+
+
+def lower_limits(x):
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))
+
+
+class Untold(Exception):  # noqa: N818
+    def __str__(self):
+        raise RuntimeError
 
 
 def print_and_close():
@@ -153,6 +170,10 @@ def segfault(*_):
 in_forward("raises", lambda x: raise_(ValueError("no norm today")))
 in_forward("raises_base", lambda x: raise_(BaseException("none at all")))
 in_forward("exits", lambda x: sys.exit(0))
+in_forward("raises_what_can_not_be_told", lambda x: raise_(Untold()))
+in_forward("raises_what_can_not_be_encoded", lambda x: raise_(ValueError(os.fsdecode(b"caf\xe9"))))
+in_forward("lowers_limits", lower_limits)
+in_builder("replaces_layer_norm", replace_layer_norm)
 in_builder("raises_in_builder", lambda: Path(__file__).with_name("tuned.bin").read_bytes())
 
 in_forward("vanishes", lambda x: os._exit(0))
@@ -177,7 +198,7 @@ in_forward("sets_threads", lambda x: torch.set_num_threads(1 + torch.get_num_thr
 in_forward("wrong_by_mutation", lambda x: x.data.mul_(1.5))  # unseen by autograd
 
 in_builder("noisy", print_and_close)
-in_builder("changes_everything", change_everything)
+in_builder("changes_much", change_much)
 in_builder("forks_in_builder", fork)
 in_forward("forks", at("warm-up", fork))
 

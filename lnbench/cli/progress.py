@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from lnbench.cli.common import message, progress_console
+from lnbench.conductor.listening import Observer
 from lnbench.events import Ended, Event, WorkloadFinished
 from lnbench.plan import Plan
 from lnbench.planned import Stage
@@ -20,7 +21,7 @@ REFRESH_S = 1.0
 """Drawing costs the measured process its second core, so it is done once a second and never by a thread."""
 
 
-class Watching(Protocol):
+class Watching(Observer, Protocol):
     """An observer of a run that is also a context."""
 
     def __enter__(self) -> Self: ...
@@ -28,20 +29,6 @@ class Watching(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None: ...
-
-    def workload_began(self, process: int, workload: int) -> None: ...
-
-    def announced(self, case: int, stage: Stage) -> None: ...
-
-    def progressed(self, share: float) -> None: ...
-
-    def waited(self) -> None: ...
-
-    def stopping(self) -> None: ...
-
-    def more_to_do(self, workloads: int) -> None: ...
-
-    def happened(self, event: Event) -> None: ...
 
 
 def make_observer(plan: Plan, *, quiet: bool, units: int | None = None) -> Watching:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def run(
     suite: Annotated[
         str | None,
-        typer.Argument(metavar="[SUITE]", help="A path (with a / or ending in .yaml), or a shipped suite's name."),
+        typer.Argument(metavar="SUITE", help="A path (with a / or ending in .yaml), or a shipped suite's name."),
     ] = None,
     only: Only = None,
     implementation: Implementations = None,

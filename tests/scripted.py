@@ -8,8 +8,9 @@ import planning
 
 from lnbench.conductor import runner
 from lnbench.conductor.interrupts import Interrupts
+from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.processes import WorkerDiedError
-from lnbench.conductor.runner import Habits, Loaded
+from lnbench.conductor.runner import Habits
 from lnbench.events import WorkerStarted, WorkloadFinished
 from lnbench.planned import Stage
 from lnbench.standing import Standing

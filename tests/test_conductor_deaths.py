@@ -8,8 +8,8 @@ import pytest
 from scripted import EAGER, FUSED, TUNED, Theatre, ending, honest, of_kind, plan, three
 
 from lnbench.conductor.interrupts import Interrupts
+from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.processes import WorkerDiedError
-from lnbench.conductor.runner import Loaded
 from lnbench.events import Ended, Noticed, Turn, WorkloadFinished
 from lnbench.planned import PluginSource, Stage, Status
 from lnbench.standing import Standing

@@ -9,7 +9,8 @@ import pytest
 from lnbench.errors import OutputError
 from lnbench.events import Noticed, Resumed, RunFinished
 from lnbench.planned import Notice
-from lnbench.store.journal import TURNS_NAME, Journal
+from lnbench.store.journal import Journal
+from lnbench.store.place import TURNS_NAME
 from lnbench.store.reading import read_run
 
 HEADER = fabricate.header([fabricate.workload()], [fabricate.case("fused"), fabricate.case("eager")])

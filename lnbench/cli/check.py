@@ -118,7 +118,7 @@ def check(
     from lnbench.gate.baseline import held_against, writable_baseline, write_baseline
     from lnbench.gate.check import run_check
     from lnbench.record import Check
-    from lnbench.store.folder import refuse_unusable_folder
+    from lnbench.store.place import refuse_unusable_folder
     from lnbench.verdict import LEAST_PROCESSES
 
     if bool(against) == bool(baseline):

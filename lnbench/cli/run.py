@@ -133,7 +133,7 @@ def run(
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
     from lnbench.conductor.preparation import Request, check_suite, prepare
-    from lnbench.store.folder import refuse_unusable_folder
+    from lnbench.store.place import refuse_unusable_folder
 
     request = Request(
         suite=suite,

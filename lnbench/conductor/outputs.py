@@ -22,7 +22,7 @@ from lnbench.render.csv import render_csv
 from lnbench.render.markdown import render_report
 from lnbench.render.terminal import render_run
 from lnbench.store.folder import write_atomically
-from lnbench.store.journal import JOURNAL_NAME
+from lnbench.store.place import JOURNAL_NAME
 from lnbench.tables import results_table, samples_table
 from lnbench.view import view_run
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.processes import call_worker
 from lnbench.conductor.revision import both_sides, parse_against
-from lnbench.conductor.runner import Loaded
 from lnbench.errors import PluginError, SuiteError, UsageError, nearest
 from lnbench.implementations.registry import BUILT_IN
 from lnbench.measure.environment import absent_devices, read_environment

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lnbench import __version__
 from lnbench.conditions import environment_differences
+from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.preparation import (
     describe_plugins,
     digests,
@@ -14,7 +15,6 @@ from lnbench.conductor.preparation import (
     loaded,
     read_suite_text,
 )
-from lnbench.conductor.runner import Loaded
 from lnbench.errors import UsageError
 from lnbench.events import Condensed, RunFinished
 from lnbench.measure.environment import read_environment
@@ -24,7 +24,7 @@ from lnbench.planned import Environment, PluginSource
 from lnbench.record import SCHEMA_VERSION, Header, Run
 from lnbench.standing import Standing
 from lnbench.store.anonymous import anonymous
-from lnbench.store.journal import JOURNAL_NAME
+from lnbench.store.place import JOURNAL_NAME
 from lnbench.store.reading import journal_file, read_run
 
 

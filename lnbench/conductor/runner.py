@@ -1,17 +1,18 @@
 """The run itself: process after process over the plan, every event into the journal as it happens."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from time import perf_counter
 
 from lnbench.conductor.blame import is_from_outside, reason_of, status_of
 from lnbench.conductor.interrupts import Interrupts, StoppedError
 from lnbench.conductor.listening import Listener, Observer
+from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError, WorkerProcess
 from lnbench.events import AnyEvent, Confirming, Ended, Noticed, RunFinished
 from lnbench.measure.host_memory import kernel_kills
 from lnbench.plan import Plan, rotation_buffers
-from lnbench.planned import Environment, Notice, PluginSource, Stage, Status
+from lnbench.planned import Environment, Notice, Stage, Status
 from lnbench.standing import Standing
 from lnbench.store.beside import read_turns
 from lnbench.store.journal import Journal
@@ -22,14 +23,6 @@ DEFAULT_TIMEOUT_S = 300.0
 
 MOST_BARE_DEATHS = 2
 """Deaths of a workload's worker that nobody can be blamed for, before the workload is given up."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The plug-ins of a run: their files, and for each implementation the number of the one that registers it."""
-
-    sources: tuple[PluginSource, ...] = ()
-    owners: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from lnbench.errors import JournalError
 from lnbench.event_log import EventLog
 from lnbench.events import EVENT, Turn
 from lnbench.record import Header
-from lnbench.store.journal import JOURNAL_NAME, TURNS_NAME
 from lnbench.store.lines import Line, later_lines, opened
+from lnbench.store.place import JOURNAL_NAME, TURNS_NAME
 
 
 def turns_beside(file: Path, header: Header, log: EventLog) -> tuple[Turn, ...]:

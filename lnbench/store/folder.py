@@ -1,6 +1,5 @@
 """Where runs lie: their ids, how the words RUN and `latest` are resolved, and how a file is replaced whole."""
 
-import errno
 import os
 import re
 import secrets
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lnbench.errors import JournalError, OutputError, nearest
-from lnbench.store.journal import refuse_held
 from lnbench.store.reading import journal_file, read_name
 
 LATEST = "latest"
@@ -80,21 +78,6 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         hint = "make room there, or name another place"
         raise OutputError(f"{path}: can't write: {error.strerror}", hint=hint) from error
-
-
-def refuse_unusable_folder(folder: Path, *, reports: Path) -> None:
-    """Raise OutputError where a run can't be written, before anybody waits for it; nothing is made yet."""
-    if folder.resolve() in {Path.cwd(), reports.resolve()}:
-        raise OutputError(f"{folder}: a run takes a folder of its own", hint="name a new one with --output")
-    refuse_held(folder)
-    above = folder
-    while not above.exists() and above != above.parent:
-        above = above.parent
-    if not above.is_dir():
-        raise OutputError(f"{above}: a file stands where a folder should be", hint="name another folder with --output")
-    if not os.access(above, os.W_OK | os.X_OK):
-        hint = "name a folder you may write with --output"
-        raise OutputError(f"{folder}: can't write a run here: {os.strerror(errno.EACCES)}", hint=hint)
 
 
 class _Found(NamedTuple):

@@ -12,14 +12,7 @@ from lnbench.errors import OutputError
 from lnbench.events import Event, Turn
 from lnbench.record import Header, Run
 from lnbench.store.anonymous import anonymous
-
-JOURNAL_NAME = "run.jsonl"
-PACKED_NAME = "run.jsonl.gz"
-RESULTS_NAME = "results.csv"
-REPORT_NAME = "report.md"
-TURNS_NAME = "run.jsonl.turns"
-"""Turns as their worker writes them, until they stand in the journal. After a kill it holds the last ones, which were
-still in the pipe."""
+from lnbench.store.place import JOURNAL_NAME, TURNS_NAME, already_held, refuse_held
 
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -56,7 +49,7 @@ class Journal:
             turns_fd = _open_turns(folder, os.O_TRUNC)
         except FileExistsError as error:
             if folder.is_dir():  # another run was a moment faster
-                raise _already_held(folder, JOURNAL_NAME) from error
+                raise already_held(folder, JOURNAL_NAME) from error
             raise OutputError(
                 f"{folder}: a file stands where the run's folder should be", hint="name another folder with --output"
             ) from error
@@ -167,13 +160,6 @@ def journal_lines(run: Run) -> str:
     return "".join(f"{anonymous(line.model_dump_json())}\n" for line in (run.header, *run.events))
 
 
-def refuse_held(folder: Path) -> None:
-    """Raise OutputError for a folder that holds a run, or a part of one."""
-    for name in (JOURNAL_NAME, PACKED_NAME, RESULTS_NAME, REPORT_NAME):
-        if (folder / name).exists():
-            raise _already_held(folder, name)
-
-
 def _open_turns(folder: Path, flags: int = 0) -> int:
     return os.open(folder / TURNS_NAME, _APPENDING | os.O_CREAT | flags, 0o666)
 
@@ -187,7 +173,3 @@ def _sync_folder(folder: Path) -> None:
         return
     finally:
         os.close(descriptor)
-
-
-def _already_held(folder: Path, name: str) -> OutputError:
-    return OutputError(f"{folder}: already holds {name}", hint="name a new folder with --output")

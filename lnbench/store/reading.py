@@ -19,8 +19,8 @@ from lnbench.event_log import EventLog
 from lnbench.events import EVENT, AnyEvent, Turn
 from lnbench.record import READABLE_VERSIONS, Header, Run
 from lnbench.store.beside import turns_beside
-from lnbench.store.journal import JOURNAL_NAME, PACKED_NAME
 from lnbench.store.lines import FIRST_EVENT, Line, first_line, later_lines, opened
+from lnbench.store.place import JOURNAL_NAME, PACKED_NAME
 from lnbench.store.turn_lines import PlainTurns
 from lnbench.turns import TurnBlocks
 

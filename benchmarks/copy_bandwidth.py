@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
 
-from lnbench.conductor.processes import worker_environment
+from lnbench.conductor.starting import worker_environment
 from lnbench.measure.environment import cache_sizes, usable_physical_cores
 
 SOURCE = """

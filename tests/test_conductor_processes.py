@@ -6,14 +6,13 @@ import fabricate
 import pytest
 
 from lnbench.conductor import processes
+from lnbench.conductor.calling import call_worker
 from lnbench.conductor.processes import (
     WorkerDiedError,
     WorkerHungError,
     WorkerProcess,
-    call_worker,
-    worker_command,
-    worker_environment,
 )
+from lnbench.conductor.starting import worker_command, worker_environment
 from lnbench.planned import PluginSource, Stage, Status
 from lnbench.worker.protocol import Announce, Idle, Setup
 

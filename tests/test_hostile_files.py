@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from lnbench.cli.door import run_command_line
-from lnbench.conductor import preparation, processes
+from lnbench.conductor import calling, preparation
 from lnbench.errors import ExitCode
 
 PLUGIN = """from lnbench import implementation
@@ -162,10 +162,10 @@ def test_a_long_summary_is_cut_and_shows_as_plain_text(tmp_path, monkeypatch, ca
 
 def test_of_what_a_worker_prints_only_the_end_is_kept(monkeypatch):
     printing = "import sys\nfor _ in range(10**5): print('x' * 99, file=sys.stderr)\nprint('the end', file=sys.stderr)"
-    monkeypatch.setattr(processes, "worker_command", lambda *_: [sys.executable, "-c", printing])
+    monkeypatch.setattr(calling, "worker_command", lambda *_: [sys.executable, "-c", printing])
 
     kept = bytearray()
-    monkeypatch.setattr(processes, "bytearray", lambda: kept, raising=False)
+    monkeypatch.setattr(calling, "bytearray", lambda: kept, raising=False)
 
-    assert processes.call_worker(["--describe"], timeout_s=60) == (b"", "the end")
+    assert calling.call_worker(["--describe"], timeout_s=60) == (b"", "the end")
     assert len(kept) <= 4000

@@ -16,7 +16,8 @@ from fake_clocks import HostClock
 from stage import ScriptedSampler, cases, prepared, timed, workload
 
 from lnbench.conductor import processes
-from lnbench.conductor.processes import WorkerHungError, WorkerProcess, worker_environment
+from lnbench.conductor.processes import WorkerHungError, WorkerProcess
+from lnbench.conductor.starting import worker_environment
 from lnbench.events import PROBE_CASE
 from lnbench.implementations import compiled
 from lnbench.implementations.torch_compiling import compilations

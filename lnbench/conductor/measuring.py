@@ -14,7 +14,7 @@ from lnbench.conductor.listening import Observer
 from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.outputs import write_outputs
 from lnbench.conductor.preparation import Prepared
-from lnbench.conductor.processes import adopt_orphans
+from lnbench.conductor.process_group import adopt_orphans
 from lnbench.conductor.resuming import Resumable, how_to_resume
 from lnbench.conductor.runner import Habits, Runner
 from lnbench.errors import ExitCode, NothingMeasuredError, OutputError, StoppedAtOnce, most_telling

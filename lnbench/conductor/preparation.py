@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from lnbench.conductor.calling import call_worker
 from lnbench.conductor.loaded import Loaded
-from lnbench.conductor.processes import call_worker
 from lnbench.conductor.revision import both_sides, parse_against
 from lnbench.errors import PluginError, SuiteError, UsageError, nearest
 from lnbench.implementations.registry import BUILT_IN

@@ -11,10 +11,10 @@ import psutil
 from pydantic import ValidationError
 
 from lnbench.analysis.fitness import Fitness, Noise, Read, noise_of, weigh
+from lnbench.conductor.calling import call_worker
 from lnbench.conductor.listening import Observer
 from lnbench.conductor.measuring import RunOptions, measure
 from lnbench.conductor.preparation import Prepared, Request, prepare
-from lnbench.conductor.processes import call_worker
 from lnbench.conductor.runner import DEFAULT_TIMEOUT_S
 from lnbench.errors import ExitCode, LnbenchError
 from lnbench.examined import Survey, Trial

@@ -3,10 +3,12 @@
 import sys
 
 import fabricate
+import psutil
 import pytest
 
 from lnbench.conductor import processes
 from lnbench.conductor.calling import call_worker
+from lnbench.conductor.process_group import adopt_orphans
 from lnbench.conductor.processes import (
     WorkerDiedError,
     WorkerHungError,
@@ -180,3 +182,22 @@ def test_files_of_the_current_folder_do_not_stand_in_for_libraries(tmp_path, mon
     assert "registers no implementation" in answer.decode()
     assert failure == ""
     assert worker_command("1", "2")[1:] == ["-P", "-m", "lnbench.worker", "1", "2"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the children of the dead can't be adopted")
+def test_what_a_dead_worker_started_ends_with_it_wherever_it_has_gone(start, tmp_path):
+    adopt_orphans()
+    worker = start(
+        f"""
+import subprocess
+sleeping = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+open({str(tmp_path / "sleeping")!r}, "w").write(str(sleeping.pid))
+os._exit(9)
+"""
+    )
+    with pytest.raises(WorkerDiedError, match="exited with 9"):
+        worker.receive(timeout_s=PATIENCE_S)
+
+    worker.close()
+
+    assert not psutil.pid_exists(int((tmp_path / "sleeping").read_text()))

@@ -198,7 +198,7 @@ def test_a_folder_that_can_not_be_written_is_refused_before_anything_is_measured
     done = run_lnbench(tmp_path, "run", "mine.yaml", "--output", Path("taken", "run"))
 
     assert done.code == 2
-    assert "taken/run: can't write a run here" in done.stderr
+    assert "taken: a file stands where a folder should be" in done.stderr
 
 
 def test_results_that_can_not_be_written_leave_the_table_and_the_journal(tmp_path):

@@ -64,7 +64,6 @@ class Standing:
                 self.workers = max(self.workers, event.worker + 1)
             case WorkloadFinished():
                 self.finished.add((event.process, event.workload))
-                self._begun.pop((event.process, event.workload), None)
             case Ended():
                 self.over.add(event.case)
                 if event.status is Status.OOM:
@@ -100,7 +99,7 @@ class Standing:
         return case in self._measured
 
     def knows(self, turn: Turn) -> bool:
-        """True for a turn that was noted: of one round of a process those are few that start at the same time."""
+        """True for a turn that was noted, also of a workload that is finished: its worker may end before it is idle."""
         return self._begun.get((turn.process, turn.workload), Begun()).has(turn)
 
     def left(self, processes: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -142,6 +142,7 @@ class Theatre:
         self._folders = (folder / f"run{number}" for number in count())
         self._monkeypatch = monkeypatch
         self.interrupts = Interrupts()
+        self.journal = Journal
         self.kills = [0]
         monkeypatch.setattr(runner, "kernel_kills", lambda: self.kills.pop(0) if len(self.kills) > 1 else self.kills[0])
 
@@ -150,7 +151,7 @@ class Theatre:
         workers, watcher = Workers(*scripts), Watcher()
         self._monkeypatch.setattr(runner, "WorkerProcess", workers)
         folder = next(self._folders)
-        with Journal.create(folder, fabricate.header(planned.workloads, planned.cases)) as journal:
+        with self.journal.create(folder, fabricate.header(planned.workloads, planned.cases)) as journal:
             made = self.runner(planned, journal, watcher, plugins=plugins, standing=standing)
             finished = made.measure()
             made.finish(interrupted=not finished)

@@ -13,7 +13,8 @@ from lnbench.conductor.processes import WorkerDiedError
 from lnbench.events import Ended, Noticed, Turn, WorkloadFinished
 from lnbench.planned import PluginSource, Stage, Status
 from lnbench.standing import Standing
-from lnbench.worker.protocol import Announce, ImportFailed, Importing
+from lnbench.store.journal import Journal
+from lnbench.worker.protocol import Announce, ImportFailed, Importing, Leaving
 
 KILLED = WorkerDiedError("SIGKILL", signal=signal.SIGKILL)
 PLUGINS = Loaded((PluginSource(path="good.py"), PluginSource(path="bad.py")), {"eager": 0, "tuned": 1})
@@ -102,6 +103,31 @@ def test_a_plugin_that_fails_when_imported_costs_its_own_cases(theatre):
     _, run, _, _ = theatre.measure(three(), failing, plugins=PLUGINS)
 
     assert ends(run) == [(EAGER, Status.ERROR, Stage.IMPORT, "good.py:3: OSError: no weights")]
+
+
+def test_turns_of_a_worker_that_leaves_when_it_is_done_are_not_kept_twice(theatre):
+    def leaving(setup, order):
+        yield from honest(setup, order)
+        yield Leaving()
+        yield WorkerDiedError("the process exited with 3")
+
+    written = []
+
+    class Writing(Journal):
+        """A journal beside which the worker's turns stand, as they do until it is idle."""
+
+        def append(self, event):
+            super().append(event)
+            if isinstance(event, Turn):
+                written.append(event)
+                os.write(self.turns_fd, f"{event.model_dump_json()}\n".encode())
+
+    theatre.journal = Writing
+
+    _, run, _, _ = theatre.measure(three(), leaving)
+
+    assert of_kind(run, Turn) == written
+    assert len(written) == 9
 
 
 def test_a_worker_that_ends_itself_after_a_case_s_end_was_told_costs_nothing_more(theatre):

@@ -10,7 +10,6 @@ import torch
 import zoo
 from stage import cases, workload
 
-from lnbench.planned import Status
 from lnbench.worker.guard import Changed, Guard
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -92,7 +91,7 @@ def test_a_case_that_leaves_gradients_off_does_not_make_the_next_one_wrong():
 
     assert 1 in made.live
     assert torch.is_grad_enabled()
-    assert "changed-settings" in heard.notices(0) or heard.ends()[0].status is Status.WRONG
+    assert "changed-settings" in heard.notices(0)
     assert heard.notices(1) == {}
 
 

@@ -179,6 +179,7 @@ in_builder("raises_in_builder", lambda: Path(__file__).with_name("tuned.bin").re
 in_forward("vanishes", lambda x: os._exit(0))
 in_forward("vanishes_late", vanish_once_turns_are_kept)
 
+in_builder("vanishes_in_builder", lambda: os._exit(0))
 in_forward("segfaults", segfault)
 in_backward("segfaults_in_backward", segfault)
 in_builder("segfaults_in_builder", segfault)

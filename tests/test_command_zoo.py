@@ -21,6 +21,7 @@ EXPECTED = {
     "lowers_limits": ("error", "it set the resource limits to other ones"),
     "vanishes": ("crash", "the process exited with 0 at warm-up"),
     "vanishes_late": ("crash", "the process exited with 0 at"),
+    "vanishes_in_builder": ("crash", "the process exited with 0 at build"),
     "segfaults": ("crash", "SIGSEGV in inference, at warm-up"),
     "segfaults_in_backward": ("crash", "SIGSEGV in backward, at warm-up"),
     "segfaults_in_builder": ("crash", "SIGSEGV at build"),

@@ -12,7 +12,7 @@ SUITE = "name: a\nimplementations: [{use: group_norm, options: {groups: GROUPS}}
 
 
 @settings(
-    max_examples=200,
+    max_examples=300,
     deadline=None,
     derandomize=True,  # the same share every time: what is new is for the long command to find
     database=None,

@@ -44,6 +44,8 @@ class WorkerStarted(Frozen):
 class Built(Frozen):
     """A case was built and called once. `compiled_cold` is None where nothing is compiled at the first call.
 
+    `no_step`: why it has an inference phase only; "" where it has gradients too.
+
     `graphs`, `graph_breaks`, `recompilations`: what torch.compile made of it until then; None where it made nothing.
     """
 
@@ -56,6 +58,7 @@ class Built(Frozen):
     graphs: Count | None = None
     graph_breaks: Count | None = None
     recompilations: Count | None = None
+    no_step: str = ""
 
 
 class Verified(Frozen):

@@ -26,7 +26,7 @@ from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
-from lnbench.workload import Clock, Phase
+from lnbench.workload import STEP_PHASES, Clock, Phase
 
 INTERRUPTED = "the run ended before this case was measured"
 """The reason of a case that was planned and has no times, though nothing was said against it."""
@@ -163,6 +163,9 @@ class Evidence:
         status, reason = self.status(number)
         if not status.has_times:
             return Row(status, reason, {})
+        no_step = next((event.no_step for event in self.built.get(number, ()) if event.no_step), "")
+        if no_step and phase in STEP_PHASES:
+            return Row(Status.UNSUPPORTED, no_step, {})
         series = self.series(number, phase, clock=clock) or _medians(self.condensed(number, phase, clock=clock))
         if not series:
             return Row(Status.SKIPPED, self._why_no_sample(number, phase, clock), {})

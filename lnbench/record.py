@@ -10,7 +10,7 @@ from lnbench.event_log import EventLog
 from lnbench.events import AnyEvent, Confirming, Event, Noticed, Resumed, RunFinished, Turn
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised whenever an event changes; readers refuse what they do not know."""
 
 READABLE_VERSIONS = (1, 2, 3, 4)

@@ -11,10 +11,9 @@ from fake_clocks import OneCopy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lnbench.events import Ended, Noticed, Turn
-from lnbench.functions import FUNCTIONS
-from lnbench.implementations.contract import Registration, build, builder_options
+from lnbench.implementations.contract import Prepared, Registration, builder_options
+from lnbench.implementations.preparing import prepare
 from lnbench.implementations.registry import BUILT_IN, Registry
-from lnbench.implementations.torch_adapter import TorchPrepared
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
 from lnbench.measure.watch import Look
@@ -112,11 +111,11 @@ def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outc
     return Outcome(end.status if end else Status.OK, end.reason if end else "", heard.notices())
 
 
-def prepared(entry: Entry, on: Workload) -> tuple[TorchPrepared, TorchArrays]:
+def prepared(entry: Entry, on: Workload) -> tuple[Prepared, TorchArrays]:
     """One built case on buffers of its own."""
     registration = BUILT_IN[entry].load() if isinstance(entry, str) else Registration("it", "layer_norm", "", entry, {})
     arrays = TorchArrays(on, seed=11)
-    return TorchPrepared(build(registration, on, {}), FUNCTIONS[registration.function], on, arrays), arrays
+    return prepare(registration, on, {}, arrays), arrays
 
 
 class ScriptedSampler:

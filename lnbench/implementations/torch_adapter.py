@@ -30,6 +30,11 @@ class TorchPrepared:
     forward: Callable[[], Any]
     backward: Callable[[Any], Any]
     repeats: bool | None = None
+    no_step = ""
+    forward_backward: Callable[[], Any] | None = None
+    on_torch_stream = True
+    copies: tuple[str, ...] = ()
+    compiles = False
 
     def __init__(self, built: Any, function: Function, workload: Workload, arrays: TorchArrays) -> None:
         self._function = function
@@ -74,6 +79,9 @@ class TorchPrepared:
             return grad(saved, inputs, dy)
 
         self.inference, self.forward, self.backward = inference, forward, backward
+
+    def refresh(self) -> None:
+        """Nothing is copied."""
 
     def inputs(self) -> Inputs:
         """What the case reads now, for the oracle."""

@@ -36,10 +36,10 @@ class Kind(StrEnum):
         return Phase.INFERENCE if self is Kind.INFERENCE else Phase.FORWARD_BACKWARD
 
 
-def kinds_for(phases: Collection[Phase]) -> tuple[Kind, ...]:
-    """The kinds of samples that give these phases."""
+def kinds_for(phases: Collection[Phase], *, no_step: bool = False) -> tuple[Kind, ...]:
+    """The kinds of samples that give these phases; `no_step`: of a case that has an inference only."""
     kinds = (Kind.INFERENCE,) if Phase.INFERENCE in phases else ()
-    return (*kinds, Kind.STEP) if set(STEP_PHASES) & set(phases) else kinds
+    return (*kinds, Kind.STEP) if set(STEP_PHASES) & set(phases) and not no_step else kinds
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def measure_energy_of(cases: Cases, *, planned: PlannedWorkload) -> None:
     """The joules of each kind of call of each live case; a notice where no counter can be read."""
     counter = _counter(cases)
     for number, case in list(cases.live.items()):
-        for kind in kinds_for(planned.phases):
+        for kind in kinds_for(planned.phases, no_step=bool(case.prepared.no_step)):
             with cases.attempt(number, Stage.ENERGY):
                 if not _measure_energy(cases, number, case, kind, counter):
                     cases.notice(None, "no-energy", f"energy was not measured: {_why_no_counter(cases)}")
@@ -76,9 +76,11 @@ def _measure_energy(cases: Cases, number: int, case: LiveCase, kind: Kind, count
 
 def _measure_one(cases: Cases, number: int, case: LiveCase) -> None:
     compiled = compilations()
+    saved_b = case.prepared.saved_bytes()
+    if saved_b is None:  # another framework allocates where PyTorch's profiler and allocator do not see it
+        return
     found = memory_of(case.prepared, on_cuda=cases.workload.is_cuda)
     if compilations() == compiled:  # what compiling allocates is not the case's
-        saved_b = case.prepared.saved_bytes()
         cases.report(
             MemoryUse(process=cases.process, case=number, phases=found.phases, saved_b=saved_b, kept_b=found.kept_b)
         )

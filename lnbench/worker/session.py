@@ -115,6 +115,7 @@ class Session:
                 planned=order.cases,
                 seed=order.seed,
                 pairs=order.pairs,
+                phases=order.workload.phases,
                 company=self._company,
             )
         except (RuntimeError, MemoryError) as error:

@@ -206,5 +206,3 @@ def _require_contract(made: Any, *, pairs: int) -> None:
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:
     return torch.equal(one.view(torch.uint8), other.view(torch.uint8))
-
-

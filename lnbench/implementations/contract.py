@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeVar
 
 from lnbench.errors import PluginError, nearest
 from lnbench.functions import FUNCTIONS
-from lnbench.workload import Workload
 
 MOST_NAME = 64
 """Characters of a name: as many as a suite may write."""
@@ -50,9 +49,9 @@ class Prepared(Protocol):
     """A built case, ready to be called. `wait` returns when all work that was asked for is done.
 
     `repeats`: two backward runs on the same inputs, in the last `outputs()`, agreed to the bit; None where unknown.
-    `no_step`: why there is an inference alone; "" where there are gradients. `forward_backward`: a whole step as one piece, where a framework
-    makes one of it. `on_torch_stream`: CUDA events of PyTorch's see its work. `copies`: the inputs that it holds in
-    buffers of its own. `compiles`: its first calls compile, though not by torch.compile.
+    `no_step`: why there is an inference alone; "" where there are gradients. `forward_backward`: a whole step as one
+    piece, where a framework makes one of it. `on_torch_stream`: CUDA events of PyTorch's see its work. `copies`: the
+    inputs that it holds in buffers of its own. `compiles`: its first calls compile, though not by torch.compile.
     """
 
     repeats: bool | None
@@ -113,8 +112,9 @@ def implementation(name: str, *, function: str, summary: str = "") -> Callable[[
 
     The builder takes a `Workload` and gives a callable `forward(x, weight, bias)` (see the table of signatures in the
     README for other functions) or an `nn.Module`. One that takes a second argument, `arrays`, is of the fuller contract
-    for other frameworks: it gives what `implementations/framework.py` describes. Keyword-only parameters of the builder are options that a suite may
-    set. Raises PluginError for an unknown function or a name that can't be typed on a command line.
+    for other frameworks: it gives what `implementations/framework.py` describes. Keyword-only parameters of the builder
+    are options that a suite may set. Raises PluginError for an unknown function or a name that can't be typed on a
+    command line.
     """
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
         shown = repr(name[:MOST_NAME] if isinstance(name, str) else name)
@@ -163,7 +163,9 @@ def builder_options(builder: Callable[..., Any]) -> Mapping[str, object]:
 def takes_arrays(builder: Callable[..., Any]) -> bool:
     """True when a builder has a second positional parameter, as `prepare(workload, arrays)` has."""
     kinds = [parameter.kind for parameter in inspect.signature(builder).parameters.values()]
-    return sum(kind in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD} for kind in kinds) > 1
+    return (
+        sum(kind in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD} for kind in kinds) > 1
+    )
 
 
 def bound_builder(registration: Registration, options: Mapping[str, object]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The fuller contract, for frameworks that are not PyTorch: what `prepare(workload, arrays)` gets, and what it gives."""
+"""The fuller contract, for frameworks other than PyTorch: what `prepare(workload, arrays)` gets, and what it gives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -52,9 +52,6 @@ class BufferedCase(ABC):
         if self.copies:
             self._wrap_all()
 
-    def wait(self) -> None:
-        """Calls return when they are done."""
-
     def outputs(self) -> Mapping[str, Any]:
         """Results of fresh calls of what is timed."""
         found = {"inference_y": self.inference()}
@@ -80,7 +77,7 @@ class BufferedCase(ABC):
         self.select(self._index)
 
     def _named(self) -> list[tuple[str, Any, Tensor]]:
-        """An array and its tensor, of each kind; of several pairs the last, which is aligned like the others or less."""
+        """Array and tensor of each kind; of several pairs the last, which is aligned like the others or less."""
         (x, dy), (x_tensor, dy_tensor) = self._pairs[-1], self._arrays.pairs[-1]
         tensors = self._arrays.parameters()
         return [

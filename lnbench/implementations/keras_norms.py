@@ -68,7 +68,7 @@ class TensorflowCase(BufferedCase):
         self.refresh()
 
     def wrap(self, tensor: Tensor) -> Any:
-        return self._tensorflow.experimental.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(tensor))
+        return self._tensorflow.experimental.dlpack.from_dlpack(tensor.__dlpack__())
 
     def address(self, array: Any) -> int:
         return int(torch.utils.dlpack.from_dlpack(self._tensorflow.experimental.dlpack.to_dlpack(array)).data_ptr())
@@ -209,5 +209,3 @@ def _policy(keras: Any, workload: Workload) -> Any:
     if workload.param_dtype == "float32" and workload.dtype in {"bfloat16", "float16"}:
         return keras.DTypePolicy(f"mixed_{workload.dtype}")
     raise Unsupported(f"Keras has no policy with {workload.param_dtype} parameters and {workload.dtype} computation")
-
-

@@ -1,4 +1,4 @@
-"""QuACK's CuTe-DSL kernels. Its layer norm has no autograd, so it is the RMS norm that is measured, as users call it."""
+"""QuACK's kernels in CuTe-DSL. Its layer norm has no autograd, so what is here is its RMS norm."""
 
 from collections.abc import Callable
 

@@ -215,7 +215,10 @@ class Cases:
 
 
 def call_once(prepared: Prepared) -> None:
-    """One inference and one step, to their end; both kinds of step, where there are two. Raises WrongResultError where a result that is none made them fail."""
+    """One inference and one step, to their end; both kinds of step, where there are two.
+
+    Raises WrongResultError where a result that is none made them fail.
+    """
     try:
         with prepared.without_gradients():
             prepared.inference()
@@ -232,7 +235,7 @@ def call_once(prepared: Prepared) -> None:
 def _own_buffers(copies: Collection[str]) -> str:
     """What a row says whose framework reads other memory than the others do."""
     return (
-        f"reads {' and '.join(copies)} from memory of its own, with equal values; where memory lies is worth about "
+        f"reads {', '.join(copies)} from memory of its own, with equal values; where memory lies is worth about "
         "a percent"
     )
 

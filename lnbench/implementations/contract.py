@@ -44,9 +44,13 @@ class Prepared(Protocol):
     """A built case, ready to be called. `wait` returns when all work that was asked for is done.
 
     `repeats`: two backward runs on the same inputs, in the last `outputs()`, agreed to the bit; None where unknown.
+    `forward_backward`: a whole step as one function, which is then timed for itself; None where a step is its parts.
+    `on_torch_stream`: on a GPU, its work goes to PyTorch's current stream, whose events time it.
     """
 
     repeats: bool | None
+    forward_backward: Callable[[], object] | None
+    on_torch_stream: bool
 
     def inference(self) -> object:
         """Compute the outputs; called inside `without_gradients`."""

@@ -30,6 +30,8 @@ class TorchPrepared:
     forward: Callable[[], Any]
     backward: Callable[[Any], Any]
     repeats: bool | None = None
+    forward_backward: Callable[[], object] | None = None
+    on_torch_stream: bool = True
 
     def __init__(self, built: Any, function: Function, workload: Workload, arrays: TorchArrays) -> None:
         self._function = function

@@ -210,11 +210,16 @@ class Cases:
 
 
 def call_once(prepared: TorchPrepared) -> None:
-    """One inference and one step, to their end. Raises WrongResultError where a result that is none made them fail."""
+    """One inference and one step, also in one piece, to their end.
+
+    Raises WrongResultError where a result that is none made them fail.
+    """
     try:
         with prepared.without_gradients():
             prepared.inference()
         prepared.backward(prepared.forward())
+        if prepared.forward_backward is not None:
+            prepared.forward_backward()
         prepared.wait()
     except Exception:
         prepared.outputs()  # says in plain words what PyTorch says in its own

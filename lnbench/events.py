@@ -22,6 +22,9 @@ PageFaults = Annotated[float, Field(ge=0, le=MOST_FAULTS, allow_inf_nan=False)]
 PROBE_CASE = -1
 """The case number of the probe's turns."""
 
+OFF_STREAM = "off-stream"
+"""The code of the notice that a GPU's clock can't see a case's work; the text says why."""
+
 
 class WorkerStarted(Frozen):
     """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started.
@@ -95,8 +98,9 @@ class HardInputs(Frozen):
 class Turn(Frozen):
     """One case's samples in one round: seconds per call, by clock and phase; on the wall clock also `disposal`.
 
-    `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and "step".
-    `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same two.
+    `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and "step",
+    and by "forward_backward" where the whole step is a piece of its own beside its parts.
+    `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same.
     """
 
     event: Literal["turn"] = "turn"

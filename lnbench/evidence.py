@@ -8,6 +8,7 @@ from typing import NamedTuple, assert_never
 from lnbench.case_turns import NO_NUMBERS, CaseTurns, Series
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
+    OFF_STREAM,
     PROBE_CASE,
     Built,
     Condensed,
@@ -175,6 +176,10 @@ class Evidence:
         is_cuda = self.planned_workload(number).workload.is_cuda
         if is_cuda and clock is Clock.WALL and phase in {Phase.FORWARD, Phase.BACKWARD}:
             return "the host's clock can't part forward from backward without waiting inside the step"
+        if clock is Clock.DEVICE:
+            unseen = next((notice.text for notice in self.case_notices(number) if notice.code == OFF_STREAM), "")
+            if unseen:
+                return unseen
         return f"no sample of {phase} on the {clock} clock"
 
     def reference(self, number: int) -> int | None:

@@ -134,12 +134,26 @@ class ScriptedSampler:
         work.backward(work.forward())
         return Sample(wall_s=step_phases(1e-4, 2e-4) | {"disposal": 1e-6})
 
+    def sample_one_piece(self, work, calls):
+        self._before_sample()
+        work.forward_backward()
+        return Sample(wall_s={"forward_backward": 2.5e-4, "disposal": 1e-6})
+
     def sample_copy(self, copies, name, calls):
         return Sample(wall_s={name: 5e-5})
 
 
 def timed(
-    made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phases=tuple(Phase), watcher=None
+    made: Cases,
+    heard: Heard,
+    sampler,
+    *,
+    rounds=4,
+    reference=None,
+    phases=tuple(Phase),
+    watcher=None,
+    on_device=False,
+    until_hot=False,
 ) -> list[Turn]:
     """Run rounds over built cases until no case is left or the budget of calls is spent; gives the turns reported."""
     counting = _CountingRounds(sampler, rounds)
@@ -157,7 +171,8 @@ def timed(
         seed=5,
         probe=ProbeTurns(OneCopy(lambda: None), counting, process=0, workload_number=0),
         watch=Watch(made, watcher or Unwatched(), workload_number=0, now=count(0, LOOK_EVERY_S).__next__),
-        on_device=False,
+        on_device=on_device,
+        until_hot=until_hot,
     )
     with suppress(_EnoughError):
         running.run(setup_s=0.0, compiling_s=0.0)
@@ -186,6 +201,7 @@ class _CountingRounds:
     def __init__(self, sampler, rounds):
         self._sampler, self._left = sampler, -(-rounds // PROBE_EVERY_ROUNDS)
         self.sample_inference, self.sample_step = sampler.sample_inference, sampler.sample_step
+        self.sample_one_piece = sampler.sample_one_piece
 
     def sample_copy(self, copies, name, calls):
         if not self._left:

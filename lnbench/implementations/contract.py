@@ -50,8 +50,9 @@ class Prepared(Protocol):
 
     `repeats`: two backward runs on the same inputs, in the last `outputs()`, agreed to the bit; None where unknown.
     `no_step`: why there is an inference alone; "" where there are gradients. `forward_backward`: a whole step as one
-    piece, where a framework makes one of it. `on_torch_stream`: CUDA events of PyTorch's see its work. `copies`: the
-    inputs that it holds in buffers of its own. `compiles`: its first calls compile, though not by torch.compile.
+    function, which is then timed for itself; None where a step is its parts. `on_torch_stream`: on a GPU, its work goes
+    to PyTorch's current stream, whose events time it. `copies`: the inputs that it holds in buffers of its own.
+    `compiles`: its first calls compile, though not by torch.compile.
     """
 
     repeats: bool | None

@@ -30,11 +30,11 @@ class TorchPrepared:
     forward: Callable[[], Any]
     backward: Callable[[Any], Any]
     repeats: bool | None = None
-    no_step = ""
-    forward_backward: Callable[[], Any] | None = None
-    on_torch_stream = True
+    no_step: str = ""
+    forward_backward: Callable[[], object] | None = None
+    on_torch_stream: bool = True
     copies: tuple[str, ...] = ()
-    compiles = False
+    compiles: bool = False
 
     def __init__(self, built: Any, function: Function, workload: Workload, arrays: TorchArrays) -> None:
         self._function = function

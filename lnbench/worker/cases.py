@@ -215,7 +215,7 @@ class Cases:
 
 
 def call_once(prepared: Prepared) -> None:
-    """One inference and one step, to their end; both kinds of step, where there are two.
+    """One inference and one step, also in one piece, to their end.
 
     Raises WrongResultError where a result that is none made them fail.
     """

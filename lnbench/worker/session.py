@@ -188,6 +188,7 @@ class Session:
             ),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             on_device=workload.is_cuda,
+            until_hot=workload.cache == Cache.HOT and not workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
 
     def _sampler(self, order: Measure) -> Sampler:

@@ -7,7 +7,15 @@ from lnbench.measure.sampler import Sampler
 from lnbench.planned import Stage
 from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, kinds_for, take_sample
 from lnbench.worker.cases import Cases, LiveCase
-from lnbench.worker.warming import BUDGET_SHARE, LEAST_TRIAL_ROUNDS, TRIAL_ROUNDS, Trial, find_warm_calls, trial_calls
+from lnbench.worker.warming import (
+    BUDGET_SHARE,
+    LEAST_TRIAL_ROUNDS,
+    MOST_TRIAL_ROUNDS,
+    TRIAL_ROUNDS,
+    Trial,
+    find_warm_calls,
+    trial_calls,
+)
 from lnbench.workload import Phase
 
 LEAST_SHARE = 0.05
@@ -90,7 +98,7 @@ def choose_warm_calls(
     round_s = sum(
         trials[number][kind].calls * call_s for number, it in contenders.items() for kind, call_s in it.call_s.items()
     )
-    rounds = min(int(BUDGET_SHARE * budget_s / max(round_s, 1e-9)), TRIAL_ROUNDS)
+    rounds = min(int(BUDGET_SHARE * budget_s / max(round_s, 1e-9)), MOST_TRIAL_ROUNDS)
     if rounds < LEAST_TRIAL_ROUNDS:
         return
     for number, warm_calls in find_warm_calls(cases, trials, next_round, rounds=rounds).items():

@@ -17,6 +17,11 @@ from lnbench.worker.calls import Kind, finished, gradients_for
 from lnbench.worker.cases import Cases
 
 TRIAL_ROUNDS = 5
+"""There is room for, at the length that trials have."""
+
+MOST_TRIAL_ROUNDS = 12
+"""Taken where calls are short. Single calls scatter by 5 to 20 %, and what is not told from noise costs time."""
+
 LEAST_TRIAL_ROUNDS = 3
 """With fewer there is no median worth the name: then the first call is left out, as ever."""
 
@@ -48,9 +53,9 @@ def trial_calls(call_s: float, *, room_s: float) -> int:
 def calls_until_hot(trials: Sequence[Sequence[float]], *, counted: int) -> int:
     """The fewest calls to leave out so that the mean of the next `counted` is near the last third's; at least one.
 
-    `trials`: per round, the seconds of as many single calls, in order. Each is taken relative to its own last third,
-    since the machine's speed changes from round to round. Single calls scatter by 10 % and more, so the medians over
-    the rounds are first made what they are without noise: a series that only falls.
+    `trials`: per round, the seconds of as many single calls, in order. Each round is taken relative to its own last
+    third, which stands for hot, since the machine's speed changes from round to round. Then the medians over the rounds
+    are made what they are without noise: a series that only falls.
     """
     seconds = np.asarray(trials, dtype=np.float64)
     calls = seconds.shape[1]
@@ -58,8 +63,7 @@ def calls_until_hot(trials: Sequence[Sequence[float]], *, counted: int) -> int:
     if not (hot > 0).all():
         return 1
     falling = isotonic_regression(np.median(seconds / hot, axis=0), increasing=False).x
-    near = (1 + NEAR) * falling[-max(calls // 3, 1) :].mean()
-    enough = (left_out for left_out in range(1, calls) if falling[left_out : left_out + counted].mean() <= near)
+    enough = (left_out for left_out in range(1, calls) if falling[left_out : left_out + counted].mean() <= 1 + NEAR)
     return next(enough, calls)
 
 
@@ -68,7 +72,7 @@ def find_warm_calls(
     trials: Mapping[int, Mapping[Kind, Trial]],
     next_round: Callable[[], Sequence[int]],
     *,
-    rounds: int = TRIAL_ROUNDS,
+    rounds: int,
     now: Callable[[], float] = perf_counter,
 ) -> dict[int, dict[Kind, int]]:
     """The calls to leave out, by case and kind, from a few rounds in which all take their turns as they will later.
@@ -78,9 +82,14 @@ def find_warm_calls(
     taken: dict[int, dict[Kind, list[list[float]]]] = {
         number: {kind: [] for kind in kinds} for number, kinds in trials.items()
     }
+    last = None
     for _ in range(rounds):
-        for number in next_round():
-            if number not in trials or number not in cases.live:
+        order = [number for number in next_round() if number in trials]
+        if order[0] == last:  # who follows itself is hot from the start; what matters is who follows another
+            order = [*order[1:], order[0]]
+        last = order[-1]
+        for number in order:
+            if number not in cases.live:
                 continue
             with cases.attempt(number, Stage.WARM_UP):
                 for kind, trial in trials[number].items():

@@ -26,9 +26,17 @@ LAUNCH_BOUND = 2.0
 _BOUND_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "ideal": "bytes: the ideal bound, with the whole tensor held in cache between the two passes",
-        "practical": "bytes: the practical bound, which reads a second time what the last-level cache can't hold",
+        "practical": "bytes: the practical bound, which",
     }
 )
+_BECAUSE: Mapping[str, str] = MappingProxyType(
+    {
+        "second read": "reads a second time what the last-level cache can't hold",
+        "transposed dy": "reads and writes dy once more to make it contiguous",
+        "expanded dy": "writes out dy, one element with stride 0, before it is read",
+    }
+)
+"""Why the practical bound is more than the minimum."""
 
 ROUNDED_UP_B = 64 * 512
 """CUDA's caching allocator hands out multiples of 512 bytes."""
@@ -49,7 +57,8 @@ def bound_notices(traffic: Traffic | None) -> list[Notice]:
     """Which bound the bytes use, where not every tensor is simply touched once."""
     if traffic is None or traffic.bound not in _BOUND_TEXTS:
         return []
-    return [Notice(code=f"{traffic.bound}-bytes", text=_BOUND_TEXTS[traffic.bound])]
+    reasons = " and ".join(_BECAUSE[reason] for reason in traffic.because)
+    return [Notice(code=f"{traffic.bound}-bytes", text=f"{_BOUND_TEXTS[traffic.bound]} {reasons}".rstrip())]
 
 
 def copy_notices(percent_of_copy: float | None, *, cache: str) -> list[Notice]:

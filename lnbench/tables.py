@@ -123,6 +123,7 @@ RESULT_COLUMNS = _columns(
     temperature_c="float64",
     throttling="string",
     flushes_denormals="boolean",
+    gradients="string",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lnbench.errors import Unsupported
-from lnbench.functions import Function, parameter_shape
+from lnbench.functions import Function, gradient_names, parameter_shape
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.framework import Arrays, FrameworkCase
 from lnbench.implementations.oracle import Inputs
@@ -179,11 +179,10 @@ def _hand_over(
     if workload.layout != Layout.CONTIGUOUS:
         raise Unsupported(f"arrays of other frameworks are contiguous; layout {workload.layout} is PyTorch's")
     weight, bias = arrays.parameters(function)
-    given = {"dx": arrays.x[0], "dweight": weight, "dbias": bias}
     mean, variance = running or (None, None)
     return Arrays(
         pairs=tuple(zip(arrays.x, arrays.dy, strict=True)),
-        gradients=tuple(name for name, tensor in given.items() if tensor is not None),
+        gradients=gradient_names(function, workload),
         weight=weight,
         bias=bias,
         running_mean=mean,

@@ -37,10 +37,7 @@ def layer_norm(workload: Workload, arrays: Arrays) -> "JaxCase":
 
 
 def equinox_layer_norm(workload: Workload, arrays: Arrays) -> "JaxCase":
-    """`equinox.nn.LayerNorm`, mapped over the rows as its documentation asks for.
-
-    Raises Unsupported for 64 bits: its statistics are then those of jax.numpy, but its output rounds to float32.
-    """
+    """`equinox.nn.LayerNorm`, mapped over the rows as its documentation asks for."""
     jax = import_jax(workload)
     import equinox
 

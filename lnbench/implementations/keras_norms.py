@@ -45,7 +45,9 @@ def batch_norm(workload: Workload, arrays: Arrays) -> "TensorflowCase":
 
 
 def torch_layer_norm(workload: Workload, arrays: Arrays) -> "TorchBackendCase":
-    """`keras.layers.LayerNormalization` on PyTorch."""
+    """`keras.layers.LayerNormalization` on PyTorch. Raises Unsupported for float64, which it computes in float32."""
+    if workload.dtype == "float64":
+        raise Unsupported("Keras on PyTorch computes float64 in float32")
     return TorchBackendCase(workload, arrays)
 
 

@@ -43,7 +43,7 @@ class OnnxRuntimeLayerNorm(BufferedCase):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = workload.threads
         options.inter_op_num_threads = 1
-        # Its threads spin after a call for the next one: a layer norm of PyTorch's that followed took three times as long
+        # Its threads spin after a call for the next one: layer norms of PyTorch that followed took three times as long
         # for 20 ms (1024 x 768, 2 cores). They still spin within a call, and its own time is the same.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:

@@ -183,9 +183,7 @@ class Session:
             budget_s=order.budget_s,
             first_round=order.first_round,
             seed=order.seed + process,
-            probe=ProbeTurns(
-                Probe(cases.arrays.x, cases.arrays.dy), sampler, process=process, workload_number=order.index
-            ),
+            probe=ProbeTurns(Probe(*cases.arrays.dense()), sampler, process=process, workload_number=order.index),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             on_device=workload.is_cuda,
             until_hot=workload.cache == Cache.HOT and not workload.is_cuda,

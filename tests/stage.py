@@ -10,7 +10,7 @@ import torch
 from fake_clocks import OneCopy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lnbench.events import Ended, Noticed, Turn
+from lnbench.events import Ended, Noticed, Turn, Verified
 from lnbench.implementations.contract import Prepared, Registration, builder_options
 from lnbench.implementations.preparing import prepare
 from lnbench.implementations.registry import BUILT_IN, Registry
@@ -98,6 +98,7 @@ class Outcome:
     status: Status
     reason: str
     notices: Mapping[str, str]
+    repeats: bool | None = None
 
 
 def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outcome:
@@ -108,7 +109,8 @@ def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outc
     judge.before()
     judge.after()
     end = heard.ends().get(0)
-    return Outcome(end.status if end else Status.OK, end.reason if end else "", heard.notices())
+    repeats = next((event.repeats for event in heard.of(Verified)), None)
+    return Outcome(end.status if end else Status.OK, end.reason if end else "", heard.notices(), repeats)
 
 
 def prepared(entry: Entry, on: Workload) -> tuple[Prepared, TorchArrays]:

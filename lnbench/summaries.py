@@ -113,9 +113,14 @@ def _row(
         if reference == number:
             columns |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
         else:
-            columns |= _speedup_columns(speedups.interval(number, phase, clock=clock))
-            if "speedup" not in columns:
+            interval = speedups.interval(number, phase, clock=clock)
+            columns |= _speedup_columns(interval)
+            if reference is None or interval is None:
                 notices += [_reference_not_ok(evidence, number, phase=phase, clock=clock)]
+            else:
+                notices += row_notices.module_notices(
+                    case, header.cases[reference], phase, median_s=columns["median_s"], speedup=interval
+                )
         columns |= _traffic_columns(
             traffic,
             columns["median_s"],

@@ -32,6 +32,12 @@ SHORT_PATIENCE_S = 0.5
 """For what was started while cases were timed, when nothing is compiled any more."""
 
 
+_ONE_PIECE = (
+    "forward_backward is one function, compiled as a whole and timed for itself; forward and backward are called apart, "
+    "and need not add up to it"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LiveCase:
     """A case that is built and has not failed."""
@@ -118,6 +124,8 @@ class Cases:
                     raise Unsupported(case.prepared.no_step)
                 if case.prepared.copies:
                     self.notice(number, "own-buffers", _own_buffers(case.prepared.copies))
+                if case.prepared.forward_backward is not None:
+                    self.notice(number, "one-piece", _ONE_PIECE)
                 if compiling.graph_breaks:
                     self.notice(
                         number,

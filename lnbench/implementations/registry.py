@@ -10,17 +10,24 @@ from types import MappingProxyType
 from typing import Any
 
 from lnbench.implementations.contract import Registration
+from lnbench.implementations.needs import Need, missing_library
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A built-in implementation: what it is, and where its builder stands (`module:attribute`)."""
+    """A built-in implementation: what it is, and where its builder stands (`module:attribute`).
+
+    `needs`: the libraries beside PyTorch without which it can't be built. `devices`: the kinds that it runs on
+    ("cpu", "cuda"), where it does not run on all.
+    """
 
     name: str
     function: str
     summary: str
     builder: str
     fixed: Mapping[str, object] = field(default_factory=dict)
+    needs: tuple[Need, ...] = ()
+    devices: tuple[str, ...] = ()
 
     @property
     def compiles(self) -> bool:
@@ -63,6 +70,14 @@ BUILT_IN: Mapping[str, Row] = MappingProxyType(
         )
     }
 )
+
+
+def availability(row: Row) -> str:
+    """Why an implementation can't be built here, and what would help; "" when its libraries are there.
+
+    Nothing is imported: a library that is there may still fail when it is loaded.
+    """
+    return missing_library(row.needs)
 
 
 class Registry:

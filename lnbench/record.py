@@ -10,13 +10,14 @@ from lnbench.event_log import EventLog
 from lnbench.events import AnyEvent, Confirming, Event, Noticed, Resumed, RunFinished, Turn
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised whenever an event changes; readers refuse what they do not know."""
 
-READABLE_VERSIONS = (1, 2, 3, 4)
+READABLE_VERSIONS = (1, 2, 3, 4, 5)
 """2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. 3 added what cases cost
 beside time, and parted page faults by kind of call. 4 added resumed runs and the stage of imports, and lets a workload
-be finished only when nothing of it is left to do. All have defaults; older ones are read as far as they went."""
+be finished only when nothing of it is left to do. 5 lets a plan say of a case that its package could not be loaded. All
+have defaults; older ones are read as far as they went."""
 
 
 class Header(Frozen):

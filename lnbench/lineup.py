@@ -79,7 +79,7 @@ def line_up(
     """
     own = suite.workloads[number]
     listed = list(_declared(suite, number))
-    reference = own.reference or suite.reference or listed[0].entry.name
+    reference = _reference(suite, number, listed)
     shown = {declared.entry.name: declared for declared in (*_all_declared(suite), *listed)}
     if chosen:
         for name in chosen:
@@ -99,14 +99,18 @@ def line_up(
     )
 
 
+def _reference(suite: Suite, number: int, listed: Sequence[_Declared]) -> str:
+    """The reference's name in workload entry `number`: the first of its list where the suite names none."""
+    return suite.workloads[number].reference or suite.reference or listed[0].entry.name
+
+
 def used_names(suite: Suite, *, chosen: Sequence[str] = ()) -> frozenset[str]:
     """The registered names behind all that can take part: what is chosen, or the suite's lists, and the references."""
     used: dict[str, set[str]] = {}
     for declared in _all_declared(suite):
         used.setdefault(declared.entry.name, set()).add(declared.entry.use)
-    first = (next(_declared(suite, number)).entry.name for number in range(len(suite.workloads)))
-    references = (suite.reference, *(entry.reference for entry in suite.workloads), *first)
-    names = [*(chosen or used), *filter(None, references)]
+    references = (_reference(suite, number, tuple(_declared(suite, number))) for number in range(len(suite.workloads)))
+    names = [*(chosen or used), *references]
     return frozenset(use for name in names for use in used.get(name, {name}))
 
 

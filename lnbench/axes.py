@@ -4,9 +4,9 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
-from lnbench.planned import CacheSizes, Status
+from lnbench.planned import CacheSizes, SetAside, Status
 from lnbench.suite_entries import WorkloadEntry
 from lnbench.workload import STEP_PHASES, Cache, Gradients, Layout, Phase, Workload
 
@@ -15,9 +15,6 @@ MAX_BUFFERS = 131_072
 
 MEMORY_SHARE = 0.25
 """The share of memory that those pairs may take, beside what all the cases allocate."""
-
-SetAside = Literal[Status.UNSUPPORTED, Status.SKIPPED]
-"""The status of a case that is known not to be measurable before anything runs."""
 
 
 @dataclass(frozen=True, slots=True)

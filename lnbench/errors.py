@@ -93,6 +93,12 @@ def text_of(error: BaseException) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def in_a_line(error: BaseException) -> str:
+    """An exception's kind and the first line of its text."""
+    lines = text_of(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the closest known word, if one is close, and all of them when they are few."""
     names = sorted(set(known))

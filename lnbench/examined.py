@@ -1,8 +1,10 @@
-"""What an examination of the machine finds out in processes of its own, before anything is judged."""
+"""What processes of their own find out about the machine and what is installed, before anything is judged."""
 
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal, assert_never
 
-from lnbench.planned import Frozen
+from lnbench.planned import Frozen, InstalledSource, PluginSource, Source
 
 
 class Bandwidth(Frozen):
@@ -32,3 +34,47 @@ class Trial(Frozen):
     name: str
     status: Literal["works", "fails", "absent"]
     detail: str
+
+
+class Rehearsal(Frozen):
+    """Whether an implementation can be built and called here, really tried. `detail`: why not; "" when it works.
+
+    `function` and `summary`: what it says of itself, where it could be loaded at all.
+    """
+
+    status: Literal["works", "fails", "absent"]
+    detail: str = ""
+    function: str = ""
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An implementation in the list. `function` and `summary` are "" where only loading its package would tell.
+
+    `needs`: its libraries, with the version of each that is here. `missing`: why it can't be used here, "" when nothing
+    is known to be in the way. `rehearsal`: what came of trying it, None when it was not tried. `source`: what brings
+    it; None for lnbench itself. `device`: the kind on which it would be tried.
+    """
+
+    name: str
+    function: str
+    summary: str
+    source: Source | None = None
+    needs: tuple[tuple[str, str], ...] = ()
+    missing: str = ""
+    device: str = "cpu"
+    rehearsal: Rehearsal | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from: lnbench, a plug-in's file, or an installed package with its version."""
+        match self.source:
+            case None:
+                return "lnbench"
+            case PluginSource(path=path):
+                return PurePath(path).name
+            case InstalledSource():
+                return self.source.title
+            case _:
+                assert_never(self.source)

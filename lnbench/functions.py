@@ -58,6 +58,9 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
 )
 """The one table of signatures: `forward(x, *parameters)`; absent affine tensors are None."""
 
+UNKNOWN_FUNCTION = Function("", ())
+"""That of an implementation which could not be loaded."""
+
 DEFAULT_GROUPS = 32
 """Group norm's groups where a suite names none. Source: Wu, He 2018, arXiv:1803.08494, section 4."""
 

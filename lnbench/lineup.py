@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from lnbench.amounts import MOST_SIZE
 from lnbench.errors import SuiteError, UsageError, nearest
-from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, Function
-from lnbench.planned import BASE_SUFFIX, DEFAULT_MARGIN
+from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, UNKNOWN_FUNCTION, Function
+from lnbench.planned import BASE_SUFFIX, DEFAULT_MARGIN, SetAside, Status
 from lnbench.selection import is_pattern, matches
 from lnbench.suite import Suite
 from lnbench.suite_entries import ImplementationEntry, WorkloadEntry
@@ -20,12 +20,27 @@ class Known:
     """A registered implementation: what it computes, and the options that a suite may set, with their defaults.
 
     An option whose default is None takes any scalar. `groups` is an option of every function that has groups.
-    `compiles`: building it takes seconds rather than a moment.
+    `compiles`: building it takes seconds rather than a moment. `obstacle`: why it can't be built here, on whatever
+    workload. `devices`: the kinds that it runs on, where not on all. `function` is "" where that is not known, because
+    its package could not be loaded, or was not; then there is an obstacle, and it takes any option.
     """
 
     function: str
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
     compiles: bool = False
+    obstacle: tuple[SetAside, str] | None = None
+    devices: tuple[str, ...] = ()
+
+    def obstacle_on(self, device: str) -> tuple[SetAside, str] | None:
+        """Status and reason where it can't run on a device; None where it can."""
+        if self.devices and device.partition(":")[0] not in self.devices:
+            return Status.SKIPPED, runs_only_on(self.devices)
+        return self.obstacle
+
+
+def runs_only_on(devices: Sequence[str]) -> str:
+    """That something runs on these kinds of device and on no other, in words."""
+    return f"runs on {' and '.join({'cpu': 'the CPU', 'cuda': 'CUDA'}[device] for device in devices)} only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,7 @@ def line_up(
     """
     own = suite.workloads[number]
     listed = list(_declared(suite, number))
-    reference = own.reference or suite.reference or listed[0].entry.name
+    reference = _reference(suite, number, listed)
     shown = {declared.entry.name: declared for declared in (*_all_declared(suite), *listed)}
     if chosen:
         for name in chosen:
@@ -82,6 +97,21 @@ def line_up(
     return reference, tuple(
         entrant for declared in listed for entrant in _entrants(suite, number, declared, known=known)
     )
+
+
+def _reference(suite: Suite, number: int, listed: Sequence[_Declared]) -> str:
+    """The reference's name in workload entry `number`: the first of its list where the suite names none."""
+    return suite.workloads[number].reference or suite.reference or listed[0].entry.name
+
+
+def used_names(suite: Suite, *, chosen: Sequence[str] = ()) -> frozenset[str]:
+    """The registered names behind all that can take part: what is chosen, or the suite's lists, and the references."""
+    used: dict[str, set[str]] = {}
+    for declared in _all_declared(suite):
+        used.setdefault(declared.entry.name, set()).add(declared.entry.use)
+    references = (_reference(suite, number, tuple(_declared(suite, number))) for number in range(len(suite.workloads)))
+    names = [*(chosen or used), *references]
+    return frozenset(use for name in names for use in used.get(name, {name}))
 
 
 def line_up_sides(
@@ -161,6 +191,10 @@ def _entrants(suite: Suite, number: int, declared: _Declared, *, known: Mapping[
     if entry.use not in known:
         place = suite.place(*declared.path, "use")
         raise SuiteError(f"{place}: unknown implementation {show(entry.use)}", hint=nearest(entry.use, known))
+    margin = _margin(suite, number, entry.name)
+    if not known[entry.use].function:
+        yield Entrant(entry.name, entry.use, UNKNOWN_FUNCTION, "", dict(entry.options), None, margin)
+        return
     function = FUNCTIONS[known[entry.use].function]
     accepted = {**known[entry.use].options, **({"groups": DEFAULT_GROUPS} if function.has_groups else {})}
     for name, value in entry.options.items():
@@ -173,7 +207,6 @@ def _entrants(suite: Suite, number: int, declared: _Declared, *, known: Mapping[
         if groups > MOST_SIZE:
             place = suite.place(*declared.path, "options", "groups")
             raise SuiteError(f"{place}: must be at most {MOST_SIZE}, found {groups}")
-    margin = _margin(suite, number, entry.name)
     for mode in suite.workloads[number].norm_modes if function.norm_modes else ("",):
         yield Entrant(entry.name, entry.use, function, mode, options, groups, margin)
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from lnbench.axes import Machine, SetAside, count_workloads, find_obstacle, multiply_out, rotation_buffers, settle_cache
+from lnbench.axes import Machine, count_workloads, find_obstacle, multiply_out, rotation_buffers, settle_cache
 from lnbench.collector import collector_at_rest
 from lnbench.errors import SuiteError, Unsupported
 from lnbench.functions import refuse_undefined
 from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides
-from lnbench.planned import PlannedCase, PlannedWorkload, SamplingRecord, Status
+from lnbench.planned import PlannedCase, PlannedWorkload, SamplingRecord, SetAside, Status
 from lnbench.selection import Filter, check_filter, matches, matches_workload, parse_only
 from lnbench.suite import Suite, check_devices, check_sampling
 from lnbench.suite_entries import WorkloadEntry
@@ -99,7 +99,7 @@ def make_plan(
     replaced = {"devices": check_devices(devices)} if devices else {}
     check_names(suite, known=known)
     expansion = _Expansion(
-        suite, machine, check_filter(only or {}), forgives_repeats=bool(implementations or devices or against)
+        suite, machine, known, check_filter(only or {}), forgives_repeats=bool(implementations or devices or against)
     )
     with collector_at_rest():
         for number, entry in enumerate(suite.workloads):
@@ -133,6 +133,7 @@ class _Expansion:
 
     suite: Suite
     machine: Machine
+    known: Mapping[str, Known]
     only: Filter
     forgives_repeats: bool
     workloads: list[PlannedWorkload] = field(default_factory=list)
@@ -180,7 +181,8 @@ class _Expansion:
         """Add one workload with its cases."""
         obstacle = find_obstacle(planned.workload, self.machine, phases=planned.phases)
         for entrant in cast:
-            status, reason = obstacle or self._refusal(entrant, planned.workload)
+            own = self.known[entrant.use].obstacle_on(planned.workload.device)
+            status, reason = obstacle or own or self._refusal(entrant, planned.workload)
             self.cases.append(
                 PlannedCase(
                     workload=len(self.workloads),

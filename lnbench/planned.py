@@ -53,6 +53,11 @@ class Stage(StrEnum):
     ENERGY = "energy"
 
 
+SetAside = Literal[Status.UNSUPPORTED, Status.SKIPPED, Status.ERROR, Status.CRASH, Status.TIMEOUT]
+"""The status of a case that is known not to be measurable before anything runs; the last three: its package, which the
+suite names, could not be loaded."""
+
+
 class Frozen(BaseModel):
     """A value that crosses a wall as JSON."""
 
@@ -132,7 +137,8 @@ class PlannedWorkload(Frozen):
 class PlannedCase(Frozen):
     """A case of the plan: `workload` is an index into the header's workloads.
 
-    `status` is None when it is to be measured; unsupported or skipped, with a reason, when that was known beforehand.
+    `status` is None when it is to be measured; another, with a reason, when it was known beforehand that it can't be.
+    `function` is "" where that is all that is known, because it could not be loaded.
     `reference`: the implementation that it is compared with, where that is not the workload's. `margin`: the relative
     slowdown that a verdict about it lets pass.
     """
@@ -140,14 +146,20 @@ class PlannedCase(Frozen):
     workload: Count
     implementation: str
     use: str
-    function: Annotated[str, AfterValidator(one_of("function", FUNCTIONS))]
+    function: Annotated[str, AfterValidator(one_of("function", ("", *FUNCTIONS)))]
     norm_mode: NormMode = ""
     options: Mapping[str, bool | Integer | float | str] = Field(default_factory=dict)
     groups: Size | None = None
-    status: Literal[Status.UNSUPPORTED, Status.SKIPPED] | None = None
+    status: SetAside | None = None
     reason: str = ""
     reference: str = ""
     margin: Share = DEFAULT_MARGIN
+
+    @model_validator(mode="after")
+    def _computes_something(self) -> Self:
+        if not self.function and self.status is None:
+            raise ValueError("what is to be measured has a function")
+        return self
 
     @property
     def title(self) -> str:
@@ -166,10 +178,35 @@ class PluginSource(Frozen):
     must stand in the file when it is run; "" for whatever does.
     """
 
+    kind: Literal["file"] = "file"
     path: str
     tree: str = ""
     is_base: bool = False
     digest: str = ""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.path
+
+
+class InstalledSource(Frozen):
+    """An entry point of an installed package: `value` says where the builder of the implementation `name` stands."""
+
+    kind: Literal["installed"] = "installed"
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+Source = Annotated[PluginSource | InstalledSource, Field(discriminator="kind")]
+"""Where registrations come from, beside lnbench itself. Their code is run in workers only."""
 
 
 class SamplingRecord(Frozen):

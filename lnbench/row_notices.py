@@ -51,7 +51,7 @@ BYTES_CODES = frozenset(f"{bound}-bytes" for bound in _BOUND_TEXTS)
 
 def function_notices(case: PlannedCase, reference: PlannedCase) -> list[Notice]:
     """That a row computes something else than the reference, which its speedup then compares with."""
-    if case.function == reference.function:
+    if case.function == reference.function or not (case.function and reference.function):
         return []
     text = f"computes {case.function}, the reference {reference.function}"
     return [Notice(code="another-function", text=text)]

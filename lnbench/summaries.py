@@ -186,7 +186,9 @@ def _reference_not_ok(evidence: Evidence, number: int, *, phase: Phase, clock: C
 
 
 def _traffic(header: Header, case: PlannedCase, phase: Phase) -> Traffic | None:
-    """The fewest bytes of a row; None where the function is not defined on the workload."""
+    """The fewest bytes of a row; None where the function is not defined on the workload, or not known."""
+    if not case.function:
+        return None
     workload = header.workloads[case.workload].workload
     own = replace(workload, norm_mode=case.norm_mode, groups=case.groups)
     cache_b = None if workload.is_cuda else header.environment.caches.last_level_b

@@ -150,7 +150,7 @@ def test_an_unknown_run_is_told_with_the_nearest_one(lnbench, tmp_path):
         (PLUGIN.replace("function=", "funtion="), ":4: TypeError: implementation() got an unexpected keyword", ""),
         (PLUGIN.replace('("mine"', '("my norm!"'), ":4: implementation name 'my norm!' is not usable", "write a name"),
         (PLUGIN + '\nraise OSError("no weights")\n', ":8: OSError: no weights", ""),
-        (PLUGIN + "\nimport sys\nsys.exit(3)\n", ": loading it failed: it exited with 3", ""),
+        (PLUGIN + "\nimport sys\nsys.exit(3)\n", ": SystemExit: 3", ""),
         (PLUGIN + "\nimport os\nos._exit(0)\n", ": loading it failed: it exited with 0", ""),
         (PLUGIN.replace("@", "# @"), ": registers no implementation", "put @lnbench.implementation(...)"),
         (PLUGIN.replace('"mine"', '"fused"'), ': the name "fused" is taken by lnbench itself', "another name"),

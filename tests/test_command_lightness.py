@@ -7,7 +7,11 @@ from command import run_lnbench, run_python
 
 from lnbench.cli.door import run_command_line
 
-HEAVY = ("torch", "pandas", "scipy", "numpy")
+FRAMEWORKS = (
+    *("tensorflow", "keras", "jax", "equinox", "onnxruntime", "onnx"),
+    *("liger_kernel", "apex", "quack", "transformer_engine"),
+)
+HEAVY = ("torch", "pandas", "scipy", "numpy", "triton", *FRAMEWORKS)
 WATCHED = f"""
 import json, sys
 from lnbench.cli.door import run_command_line
@@ -36,6 +40,16 @@ def test_looking_and_planning_load_no_framework(tmp_path, arguments):
     assert json.loads(done.stderr) == [0, []]
     assert done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_neither_lnbench_nor_what_a_worker_is_made_of_imports_a_framework_beside_pytorch(tmp_path):
+    imports = "import sys, lnbench, lnbench.cli.door, lnbench.worker.session, lnbench.worker.rehearsal"
+
+    done = run_python(
+        tmp_path, "-c", f"{imports}\nprint('torch' in sys.modules, set({FRAMEWORKS!r}) & set(sys.modules))"
+    )
+
+    assert done.stdout == "True set()\n"
 
 
 def test_a_dry_run_lists_every_case_of_a_short_plan(tmp_path, monkeypatch, capsys):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from lnbench.conductor.describing import Registered, describe_sources
+from lnbench.conductor.known import known_implementations
 from lnbench.conductor.preparation import (
     Request,
-    describe_plugins,
-    known_implementations,
     prepare,
     read_suite_text,
     shipped_suites,
@@ -38,12 +38,14 @@ def mine(workload, *, block=128, scale=1.0, table=(1, 2)):
 """,
     )
 
-    (described,) = describe_plugins([PluginSource(path=str(file))])
+    source = PluginSource(path=str(file))
+
+    (described,) = describe_sources([source]).found
 
     assert (described.name, described.function, described.summary) == ("mine", "rms_norm", "A norm of my own.")
     assert described.options == {"block": 128, "scale": 1.0, "table": None}
     assert not [name for name in sys.modules if "plug" in name and name.startswith("lnbench_plugin")]
-    assert known_implementations([described])["mine"].function == "rms_norm"
+    assert known_implementations([source], Registered((described,)))["mine"].function == "rms_norm"
 
 
 def test_a_plugin_with_a_thousand_implementations_is_described_whole(tmp_path):
@@ -55,28 +57,28 @@ for number in range(1000):
 """,
     )
 
-    assert len(describe_plugins([PluginSource(path=str(file))])) == 1000
+    assert len(describe_sources([PluginSource(path=str(file))]).found) == 1000
 
 
 def test_no_plugins_need_no_process(monkeypatch):
-    monkeypatch.setattr("lnbench.conductor.preparation.call_worker", pytest.fail)
+    monkeypatch.setattr("lnbench.conductor.describing.call_worker", pytest.fail)
 
-    assert describe_plugins([]) == ()
+    assert describe_sources([]) == Registered()
 
 
 def test_a_plugin_that_does_not_finish_loading_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("lnbench.conductor.preparation.PLUGIN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("lnbench.conductor.describing.PLUGIN_TIMEOUT_S", 1.0)
     file = plugin(tmp_path, "import threading\nthreading.Event().wait()")
 
     with pytest.raises(PluginError, match=r"plug\.py: loading it failed: it did not finish within 1 s"):
-        describe_plugins([PluginSource(path=str(file))])
+        describe_sources([PluginSource(path=str(file))])
 
 
 def test_what_a_plugin_prints_while_loading_is_no_answer(tmp_path):
     file = plugin(tmp_path, "import sys\nprint('[]' * 10**6)\nsys.exit('no licence found')")
 
     with pytest.raises(PluginError, match="no licence found"):
-        describe_plugins([PluginSource(path=str(file))])
+        describe_sources([PluginSource(path=str(file))])
 
 
 def test_the_shipped_suites_of_a_checkout_are_those_at_its_top():

@@ -177,10 +177,12 @@ def test_files_of_the_current_folder_do_not_stand_in_for_libraries(tmp_path, mon
     (tmp_path / "plug.py").write_text("from lnbench import implementation\n")
     monkeypatch.chdir(tmp_path)
 
-    answer, failure = call_worker(["--describe", PluginSource(path="plug.py").model_dump_json()], timeout_s=PATIENCE_S)
+    source = PluginSource(path="plug.py").model_dump_json()
 
-    assert "registers no implementation" in answer.decode()
-    assert failure == ""
+    answer = call_worker(["--describe", "0", source], timeout_s=PATIENCE_S)
+
+    assert "registers no implementation" in answer.text.decode()
+    assert answer.failure == ""
     assert worker_command("1", "2")[1:] == ["-P", "-m", "lnbench.worker", "1", "2"]
 
 

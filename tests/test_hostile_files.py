@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from lnbench.cli.door import run_command_line
-from lnbench.conductor import calling, preparation
+from lnbench.conductor import calling, describing, loaded
 from lnbench.errors import ExitCode
 
 PLUGIN = """from lnbench import implementation
@@ -80,7 +80,7 @@ def test_a_suite_on_a_device_without_an_end_is_refused(refused, tmp_path):
 
 
 def test_a_plugin_file_has_a_bound(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "_MOST_PLUGIN_BYTES", 1 << 20)
+    monkeypatch.setattr(loaded, "_MOST_PLUGIN_BYTES", 1 << 20)
     (tmp_path / "mine.py").write_bytes(b"#" * (1 << 20) + b"\n")
 
     assert refused("run", "quick", "--dry-run", "--plugin", "mine.py") == "mine.py: a plug-in file has at most 1 MiB"
@@ -140,7 +140,7 @@ def test_a_plugin_that_is_none_is_refused_in_one_message(refused, tmp_path, cont
 
 
 def test_a_plugin_that_hangs_is_ended_when_its_time_is_up(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "PLUGIN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(describing, "PLUGIN_TIMEOUT_S", 1.0)
     (tmp_path / "mine.py").write_text("import time\nwhile True:\n    time.sleep(60)\n")
 
     assert refused("list", "implementations", "--plugin", "mine.py").endswith("it did not finish within 1 s")
@@ -167,5 +167,5 @@ def test_of_what_a_worker_prints_only_the_end_is_kept(monkeypatch):
     kept = bytearray()
     monkeypatch.setattr(calling, "bytearray", lambda: kept, raising=False)
 
-    assert calling.call_worker(["--describe"], timeout_s=60) == (b"", "the end")
+    assert calling.call_worker(["--describe"], timeout_s=60) == calling.Answer(b"", "the end")
     assert len(kept) <= 4000

@@ -9,7 +9,8 @@ import torch
 
 from lnbench.errors import PluginError
 from lnbench.implementations import plugins
-from lnbench.implementations.plugins import load_plugins, refuse_shared_modules
+from lnbench.implementations.plugins import refuse_shared_modules
+from lnbench.implementations.sources import load_sources
 from lnbench.implementations.trees import ModuleTree
 from lnbench.planned import PluginSource
 
@@ -51,7 +52,17 @@ def write(file: Path, text: str) -> None:
 
 def built(*sources: PluginSource) -> list[object]:
     """What each source's builder gives."""
-    return [registration.build(None) for _, registration in load_plugins(sources)]
+    return [registration.build(None) for registration in load_all(sources)]
+
+
+def load_all(sources):
+    """What the sources register; raises what the first that can't be loaded ended with."""
+    found = []
+    for outcome in load_sources(sources):
+        if isinstance(outcome, PluginError):
+            raise outcome
+        found += outcome
+    return found
 
 
 def test_each_side_imports_its_own_sibling(tmp_path):
@@ -120,13 +131,13 @@ def test_a_missing_sibling_is_named_with_the_plug_in_s_line(tmp_path):
     source = side(tmp_path, "1", imports="import no_such_sibling")
 
     with pytest.raises(PluginError, match=r"norms\.py:3: ModuleNotFoundError: No module named 'no_such_sibling'"):
-        load_plugins([source])
+        load_all([source])
 
 
 def test_the_old_version_is_called_by_its_name_and_base(tmp_path):
     sources = [side(tmp_path / "old", "1", is_base=True), side(tmp_path / "new", "2")]
 
-    assert [registration.name for _, registration in load_plugins(sources)] == ["norm@base", "norm"]
+    assert [registration.name for registration in load_all(sources)] == ["norm@base", "norm"]
 
 
 def test_a_module_that_both_sides_would_share_is_an_error(tmp_path, monkeypatch):
@@ -138,7 +149,7 @@ def test_a_module_that_both_sides_would_share_is_an_error(tmp_path, monkeypatch)
     sources = [side(tmp_path / name, "VALUE", imports=how, is_base=name == "old") for name in ("old", "new")]
 
     with pytest.raises(PluginError, match="both sides would share the module editable_kernels"):
-        load_plugins(sources)
+        load_all(sources)
 
     monkeypatch.delitem(sys.modules, "editable_kernels")
 
@@ -147,7 +158,7 @@ def test_a_module_that_comes_in_late_is_found_too(tmp_path, monkeypatch):
     for name in ("old", "new"):
         write(tmp_path / name / "late_kernels.py", "VALUE = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path / "new"))
-    load_plugins([side(tmp_path / name, "1", is_base=name == "old") for name in ("old", "new")])
+    load_all([side(tmp_path / name, "1", is_base=name == "old") for name in ("old", "new")])
     refuse_shared_modules()
 
     importlib.import_module("late_kernels")
@@ -180,7 +191,7 @@ def twice(x: torch.Tensor) -> torch.Tensor:
     sources = [side(tmp_path / name, "1", imports=operator, is_base=name == "old") for name in ("old", "new")]
 
     with pytest.raises(PluginError, match="registers the operator lnbench_tests::twice"):
-        load_plugins(sources)
+        load_all(sources)
 
 
 def test_code_of_both_sides_compiles_and_differs(tmp_path):

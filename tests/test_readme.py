@@ -1,17 +1,22 @@
 """The README says what the program does: its commands, its suites, and the one line that CI runs."""
 
+import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from command import run_lnbench
 from typer.main import get_command
 
 from lnbench.cli.door import app
 from lnbench.conductor.outputs import CHECK_FORMATS
 from lnbench.conductor.preparation import shipped_suites
+from lnbench.implementations import needs
 from lnbench.implementations.registry import BUILT_IN
+from lnbench.render.implementations import HEADINGS
 from lnbench.suite import read_suite
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +44,35 @@ def test_every_built_in_implementation_stands_in_the_readme():
     section = README.partition("## Implementations")[2].partition("## Suites")[0]
 
     assert {name for name in BUILT_IN if f"`{name}`" not in section} == set()
+
+
+def test_the_columns_of_the_list_stand_in_the_readme_in_their_order():
+    section = README.partition("`lnbench list implementations` shows them")[2].partition("\n\nNothing is imported")[0]
+
+    assert tuple(re.findall(r"^\| `([\w ]+)` \|", section, re.MULTILINE)) == HEADINGS
+
+
+def test_every_extra_stands_in_the_readme_and_is_what_a_missing_library_s_hint_names():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    hints = " ".join(need.install for need in vars(needs).values() if isinstance(need, needs.Need))
+
+    assert set(re.findall(r"^\| `lnbench\[(\w+)\]` \|", README, re.MULTILINE)) == set(extras) - {"dev"}
+    assert set(re.findall(r"'lnbench\[(\w+)\]'", hints)) == set(extras) - {"dev", "frameworks"}
+
+
+def test_the_readme_s_implementation_for_another_framework_is_right_as_it_is_written(tmp_path):
+    text = re.search(r"```python\n(# my_framework_norms.py.*?)```", README, re.DOTALL)
+    assert text
+    (tmp_path / "my_framework_norms.py").write_text(text[1])
+
+    done = run_lnbench(
+        tmp_path,
+        *("list", "implementations", "--plugin", "my_framework_norms.py", "-i", "numpy_inference", "--try"),
+        *("--format", "json"),
+    )
+
+    (entry,) = json.loads(done.stdout)
+    assert entry["tried"] == {"status": "works", "detail": ""}
 
 
 def test_the_readme_s_suite_and_plug_in_are_complete(tmp_path):

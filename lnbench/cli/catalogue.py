@@ -1,33 +1,21 @@
 """The tables of `lnbench list` and of `--dry-run`; imported when one is asked for."""
 
 from collections import Counter
-from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lnbench.conductor.preparation import describe_plugins, shipped_suites
-from lnbench.implementations.registry import BUILT_IN
+from lnbench.conductor.preparation import shipped_suites
 from lnbench.plan import Plan
-from lnbench.planned import PlannedCase, PluginSource
+from lnbench.planned import PlannedCase
 from lnbench.render.outside import plain
 from lnbench.suite import read_suite
 from lnbench.units import format_duration
 
 FEW_CASES = 60
 """Up to this many cases are listed one by one in a dry run; more are summed up."""
-
-
-def implementations_table(plugins: tuple[Path, ...]) -> RenderableType:
-    """Every implementation: name, function, where it comes from, and what it is."""
-    table = _table("name", "function", "from", "what it is")
-    for row in BUILT_IN.values():
-        table.add_row(row.name, row.function, "lnbench", Text(row.summary))
-    for entry in describe_plugins([PluginSource(path=str(path)) for path in plugins]):
-        table.add_row(*map(_text, (entry.name, entry.function, Path(entry.plugin).name, entry.summary)))
-    return table
 
 
 def suites_table() -> RenderableType:

@@ -68,9 +68,9 @@ def chosen_formats(values: Iterable[str] | None, known: Iterable[str]) -> Chosen
 
 def write_files(chosen: Chosen, shown: T, formats: Mapping[str, Callable[[T], str]]) -> None:
     """Write every file that was asked for."""
-    from lnbench.store.folder import write_atomically
-
     for name, path in chosen.files:
+        from lnbench.store.folder import write_atomically  # loads numpy, which a command that only shows does without
+
         if name == GITHUB:
             sys.stdout.write(formats[GITHUB](shown))
             text = formats["markdown"](shown)

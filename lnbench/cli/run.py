@@ -132,7 +132,7 @@ def run(
 
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
-    from lnbench.conductor.preparation import Request, check_suite, prepare
+    from lnbench.conductor.preparation import Request, check_suite, prepare, runs_code
     from lnbench.store.place import refuse_unusable_folder
 
     request = Request(
@@ -151,9 +151,8 @@ def run(
     if dry_run:
         show(dry_run_text(prepare(request).plan))
         return ExitCode.FINE
-    # Loading plug-ins takes a core, and so is left until nobody else measures.
-    early = None if request.plugins else prepare(request)
-    check_suite(request)
+    # Loading what comes from outside takes a core, and so is left until nobody else measures.
+    early = None if runs_code(request, check_suite(request)) else prepare(request)
 
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions, measure

@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from threading import Thread
 from typing import IO
 
@@ -18,11 +19,20 @@ _TAIL_BYTES = 4000
 _LAST_WORDS_S = 0.25
 
 
-def call_worker(arguments: Sequence[str], *, timeout_s: float) -> tuple[bytes, str]:
-    """Run a worker that answers once, on a descriptor appended to its first argument; gives answer and how it ended.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a worker wrote, whole or in part, and how it failed: "" when it came to its end."""
 
-    The second part is empty when it answered. The descriptor is a file's: a pipe that nobody empties yet would stop a
-    worker with a long answer. Of what it prints only the end is kept, so that one that prints forever fills no disk.
+    text: bytes
+    failure: str = ""
+    timed_out: bool = False
+
+
+def call_worker(arguments: Sequence[str], *, timeout_s: float) -> Answer:
+    """Run a worker that answers one question, on a descriptor appended to its first argument.
+
+    The descriptor is a file's: a pipe that nobody empties yet would stop a worker with a long answer. Of what it prints
+    only the end is kept, so that one that prints forever fills no disk.
     """
     beside = children()
     with tempfile.TemporaryFile() as answer:
@@ -41,20 +51,25 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> tuple[bytes, s
         try:
             code = process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            return b"", f"it did not finish within {timeout_s:g} s"
+            return Answer(_read(answer), f"it did not finish within {timeout_s:g} s", timed_out=True)
         finally:
             end_group(process, beside=beside)
         reading.join(_LAST_WORDS_S)  # what left the process group may hold the pipe open for ever
         if code < 0:
-            return b"", f"it was ended by {signal_name(-code)}"
-        answer.seek(0)
-        found = answer.read(_MOST_ANSWER_BYTES + 1)
-        if len(found) > _MOST_ANSWER_BYTES:
-            return b"", f"its answer has more than {_MOST_ANSWER_BYTES >> 20} MiB"
-        if found:
-            return found, ""
+            return Answer(_read(answer), f"it was ended by {signal_name(-code)}")
+        found = _read(answer)
+    if len(found) > _MOST_ANSWER_BYTES:
+        return Answer(b"", f"its answer has more than {_MOST_ANSWER_BYTES >> 20} MiB")
+    if found and code == 0:
+        return Answer(found)
     last = bytes(tail).decode(errors="replace").strip().splitlines()
-    return b"", last[-1] if last else f"it exited with {code}"
+    return Answer(found, last[-1] if last else f"it exited with {code}")
+
+
+def _read(answer: IO[bytes]) -> bytes:
+    """What stands in a file, and of too much no more than shows that it is too much."""
+    answer.seek(0)
+    return answer.read(_MOST_ANSWER_BYTES + 1)
 
 
 def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:

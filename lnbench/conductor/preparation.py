@@ -1,37 +1,26 @@
 """From what the command line asks for to a plan: the suite's text, the plug-ins' names, the machine."""
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from lnbench.conductor.calling import call_worker
-from lnbench.conductor.loaded import Loaded
+from lnbench.conductor.describing import describe_sources
+from lnbench.conductor.known import known_implementations, with_libraries
+from lnbench.conductor.loaded import Loaded, digests, loaded, with_packages
 from lnbench.conductor.revision import both_sides, parse_against
 from lnbench.errors import PluginError, SuiteError, UsageError, nearest
-from lnbench.implementations.registry import BUILT_IN
+from lnbench.lineup import used_names
 from lnbench.measure.environment import absent_devices, read_environment
 from lnbench.measure.nvml import Nvml
-from lnbench.plan import Known, Machine, Plan, make_plan, parse_only
+from lnbench.plan import Machine, Plan, make_plan, parse_only
 from lnbench.planned import BASE_SUFFIX, Environment, PluginSource
 from lnbench.store.regular import open_regular
 from lnbench.suite import Suite, read_suite
-from lnbench.worker.description import Described, Description
-
-PLUGIN_TIMEOUT_S = 120.0
-"""A plug-in file is imported within this time; importing torch on a slow disk takes half a minute."""
-
-LEAST_IMPORT_S = 30.0
-"""However short the time limit of a case is, for the same reason."""
+from lnbench.worker.description import Described
 
 _MOST_SUITE_BYTES = 1 << 20
-
-_MOST_PLUGIN_BYTES = 1 << 24
-"""Python needs some hundred times a source file's size to compile it: 16 MiB of code is a mistake or an attack."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +64,15 @@ def check_suite(request: Request) -> Suite:
     return read_suite(text, source=source)
 
 
+def runs_code(request: Request, suite: Suite) -> bool:
+    """True when preparing a request runs code from outside: a plug-in file, or an installed package that is named."""
+    return bool(with_packages([PluginSource(path=str(it)) for it in request.plugins], _named(request, suite)))
+
+
+def _named(request: Request, suite: Suite) -> frozenset[str]:
+    return used_names(suite, chosen=request.implementations)
+
+
 def prepare(request: Request) -> Prepared:
     """Read the suite, ask the plug-ins for their names, look at the machine, and make the plan.
 
@@ -95,13 +93,15 @@ def prepare_sides(request: Request, against: str) -> Iterator[Prepared]:
         yield replace(_prepare(request, sources, only_name=asked.name), commit=sides.commit)
 
 
-def _prepare(request: Request, sources: tuple[PluginSource, ...], *, only_name: str = "") -> Prepared:
+def _prepare(request: Request, files: tuple[PluginSource, ...], *, only_name: str = "") -> Prepared:
     source, text = read_suite_text(request.suite)
     suite = read_suite(text, source=source)
-    described = describe_plugins(sources, timeout_s=request.timeout_s)
-    known = known_implementations(described)
-    has_sides = any(source.is_base for source in sources)
-    names, gone = _common_names(described, request.implementations, only_name) if has_sides else ((), ())
+    has_sides = any(file.is_base for file in files)
+    # Both versions of one file are held against each other, whatever is installed beside them.
+    sources = with_packages(files, () if has_sides else _named(request, suite))
+    registered = describe_sources(sources, timeout_s=request.timeout_s)
+    known = known_implementations(sources, registered)
+    names, gone = _common_names(registered.found, request.implementations, only_name) if has_sides else ((), ())
     nvml = Nvml()
     environment = read_environment(nvml)
     plan = make_plan(
@@ -119,15 +119,15 @@ def _prepare(request: Request, sources: tuple[PluginSource, ...], *, only_name: 
         margin=request.margin,
     )
     return Prepared(
-        suite, text, plan, environment, loaded(sources, described), digests(sources), nvml.missing, gone=gone
+        suite,
+        text,
+        plan,
+        with_libraries(environment, plan.cases, sources),
+        loaded(sources, registered),
+        digests(files),
+        nvml.missing,
+        gone=gone,
     )
-
-
-def loaded(sources: tuple[PluginSource, ...], described: Iterable[Described]) -> Loaded:
-    """Plug-in files, as they are now, and which of them registers what."""
-    found = digests(sources)
-    as_they_are = (source.model_copy(update={"digest": found[_shown_name(source)]}) for source in sources)
-    return Loaded(tuple(as_they_are), {entry.name: entry.number for entry in described})
 
 
 def _common_names(
@@ -158,27 +158,6 @@ def _common_names(
     return tuple(names), tuple(name for name in old if name not in new and (not wanted or name in wanted))
 
 
-def digests(sources: Iterable[PluginSource]) -> dict[str, str]:
-    """The SHA-256 of each plug-in file by the name under which a journal keeps it.
-
-    Raises PluginError for what is no file, and for two of one name, which a journal could not tell apart.
-    """
-    found: dict[str, str] = {}
-    for source in sources:
-        _check_plugin(Path(source.path))
-        name = _shown_name(source)
-        if name in found:
-            hint = "a run knows its plug-ins by their names: rename one"
-            raise PluginError(f"{source.path}: there is another plug-in called {name}", hint=hint)
-        found[name] = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
-    return found
-
-
-def _shown_name(source: PluginSource) -> str:
-    """A file's name alone, with a suffix for the old version's."""
-    return Path(source.path).name + (BASE_SUFFIX if source.is_base else "")
-
-
 def machine_of(environment: Environment, nvml: Nvml) -> Machine:
     """The machine as far as a plan needs it."""
     return Machine(
@@ -188,36 +167,6 @@ def machine_of(environment: Environment, nvml: Nvml) -> Machine:
         memory_b=environment.memory_b,
         devices=absent_devices(environment, nvml),
     )
-
-
-def known_implementations(described: Iterable[Described] = ()) -> dict[str, Known]:
-    """Every implementation that a suite may name."""
-    known = {row.name: Known(row.function, compiles=row.compiles) for row in BUILT_IN.values()}
-    return known | {entry.name: Known(entry.function, entry.options) for entry in described}
-
-
-def describe_plugins(sources: Sequence[PluginSource], *, timeout_s: float | None = None) -> tuple[Described, ...]:
-    """What plug-in files register, found out in a process of its own; no file, no process.
-
-    Raises PluginError with file and line where one can't be loaded.
-    """
-    if not sources:
-        return ()
-    for source in sources:
-        _check_plugin(Path(source.path))
-    limit_s = PLUGIN_TIMEOUT_S if timeout_s is None else max(timeout_s, LEAST_IMPORT_S)
-    answer, failure = call_worker(["--describe", *(source.model_dump_json() for source in sources)], timeout_s=limit_s)
-    if failure:
-        names = ", ".join(source.path for source in sources)
-        raise PluginError(f"{names}: loading it failed: {failure}")
-    try:
-        description = Description.model_validate_json(answer)
-    except ValidationError:
-        names = ", ".join(source.path for source in sources)
-        raise PluginError(f"{names}: loading it wrote something else where its names were to stand") from None
-    if description.error:
-        raise PluginError(description.error, hint=description.hint)
-    return description.found
 
 
 def shipped_suites_folder() -> Path:
@@ -263,17 +212,3 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise SuiteError(f"{path}:{line}: not UTF-8 text", hint="save the file as UTF-8") from None
-
-
-def _check_plugin(path: Path) -> None:
-    if not os.path.exists(path):  # pathlib's own raises for names that are too long
-        raise PluginError(f"{path}: there is no such file")
-    if path.suffix != ".py":
-        raise PluginError(f"{path}: a plug-in is a Python file (.py)")
-    try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise PluginError(f"{path}: can't be read: {error.strerror}") from None
-    if size > _MOST_PLUGIN_BYTES:
-        raise PluginError(f"{path}: a plug-in file has at most {_MOST_PLUGIN_BYTES >> 20} MiB")

@@ -1,26 +1,22 @@
 """An interrupted run, read again: what is missing of it, and whether this is still the place to measure that."""
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lnbench import __version__
 from lnbench.conditions import environment_differences
-from lnbench.conductor.loaded import Loaded
-from lnbench.conductor.preparation import (
-    describe_plugins,
-    digests,
-    known_implementations,
-    loaded,
-    read_suite_text,
-)
+from lnbench.conductor.describing import describe_sources
+from lnbench.conductor.known import known_implementations, with_libraries
+from lnbench.conductor.loaded import Loaded, digests, loaded, with_packages
+from lnbench.conductor.preparation import read_suite_text
 from lnbench.errors import UsageError
 from lnbench.events import Condensed, RunFinished
 from lnbench.measure.environment import read_environment
 from lnbench.measure.nvml import Nvml
-from lnbench.plan import Plan
-from lnbench.planned import Environment, PluginSource
+from lnbench.plan import Known, Plan
+from lnbench.planned import Environment, PlannedCase, PluginSource, Source
 from lnbench.record import SCHEMA_VERSION, Header, Run
 from lnbench.standing import Standing
 from lnbench.store.anonymous import anonymous
@@ -59,39 +55,52 @@ def prepare_resume(
     """Read a run and see that it can go on here: same plug-ins, suite, versions and machine.
 
     `suite`: the one that it is said to be of. `force`: go on where suite, versions or machine have changed.
-    Code comes from `plugins` alone: no path is taken from the journal.
+    Code comes from `plugins`, and from installed packages that have an entry point of a case's name: no path is taken
+    from the journal.
     Raises JournalError for what is no run, UsageError with what differs where it can't go on.
     """
     file = journal_file(folder)
-    run, sources = refuse_at_once(folder, plugins)
-    described = describe_plugins(sources)
+    run, files = refuse_at_once(folder, plugins)
+    header = run.header
+    sources = with_packages(files, {case.use for case in header.cases if case.status is None})
+    registered = describe_sources(sources)
     nvml = Nvml()
-    environment = read_environment(nvml)
-    differences = _differences(run.header, environment, suite)
+    environment = with_libraries(read_environment(nvml), header.cases, sources)
+    differences = _differences(header, environment, suite)
     if differences and not force:
         raise UsageError(
             f"{folder}: the run was measured under other conditions: {'; '.join(differences)}",
             hint="measure it anew, or add --force: its report then says what had changed",
         )
-    header = run.header
-    known = known_implementations(described)
-    unknown = next((case.use for case in header.cases if case.status is None and case.use not in known), None)
-    if unknown is not None:
-        raise UsageError(f'{folder}: this lnbench knows no implementation "{unknown}"', hint="name its --plugin")
     standing = Standing(header.workloads, header.cases)
     for event in run.events:
         standing.note(event)
-    compiling = sum(case.status is None and known[case.use].compiles for case in header.cases)
+    left = [case for number, case in enumerate(header.cases) if number not in standing.over]
+    compiling = _compiling(folder, left, known_implementations(sources, registered))
     return Resumable(
         run,
         file,
         Plan(header.workloads, header.cases, header.sampling, compiling),
         standing,
         environment,
-        loaded(sources, described),
+        loaded(sources, registered),
         tuple(differences),
         nvml.missing,
     )
+
+
+def _compiling(folder: Path, left: Sequence[PlannedCase], known: Mapping[str, Known]) -> int:
+    """How many of these cases have something to compile. Raises UsageError where one is no longer what it was."""
+    for case in left:
+        if case.use not in known:
+            hint = "name its --plugin, or install its package"
+            raise UsageError(f'{folder}: this lnbench knows no implementation "{case.use}"', hint=hint)
+        found = known[case.use]
+        if found.obstacle is not None:
+            raise UsageError(f"{folder}: {case.use} can't be measured any more: {found.obstacle[1]}")
+        if found.function != case.function:
+            raise UsageError(f"{folder}: {case.use} computed {case.function}, and now computes {found.function}")
+    return sum(known[case.use].compiles for case in left)
 
 
 def refuse_at_once(folder: Path, plugins: Sequence[Path]) -> tuple[Run, tuple[PluginSource, ...]]:
@@ -106,9 +115,10 @@ def refuse_at_once(folder: Path, plugins: Sequence[Path]) -> tuple[Run, tuple[Pl
     return run, sources
 
 
-def how_to_resume(folder: Path, sources: Iterable[PluginSource]) -> str:
-    """The command that goes on with a run."""
-    options = [word for source in sources for word in ("--plugin", source.path)]
+def how_to_resume(folder: Path, sources: Iterable[Source]) -> str:
+    """The command that goes on with a run. Files have to be given again, packages are found by what they bring."""
+    files = [source.path for source in sources if isinstance(source, PluginSource)]
+    options = [word for path in files for word in ("--plugin", path)]
     return " ".join(map(_quoted, ["lnbench", "run", "--resume", str(folder), *options]))
 
 

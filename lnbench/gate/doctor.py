@@ -101,18 +101,18 @@ def shadowing_pynvml() -> str:
 
 
 def _survey(device: str) -> Survey | None:
-    answer, _ = call_worker(["--survey", str(usable_physical_cores()), device], timeout_s=SURVEY_TIMEOUT_S)
+    answer = call_worker(["--survey", str(usable_physical_cores()), device], timeout_s=SURVEY_TIMEOUT_S)
     try:
-        return Survey.model_validate_json(answer)
+        return Survey.model_validate_json(answer.text)
     except ValidationError:
         return None
 
 
 def _try(name: str) -> Trial:
-    answer, failure = call_worker(["--try", name], timeout_s=TRIAL_TIMEOUT_S)
-    if failure:
-        return Trial(name=name, status="fails", detail=failure)
-    return Trial.model_validate_json(answer)
+    answer = call_worker(["--try", name], timeout_s=TRIAL_TIMEOUT_S)
+    if answer.failure:
+        return Trial(name=name, status="fails", detail=answer.failure)
+    return Trial.model_validate_json(answer.text)
 
 
 def _measure_noise(seconds: float, make_observer: Callable[[Plan], Observer]) -> tuple[Noise | None, Run | None]:

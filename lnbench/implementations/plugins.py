@@ -1,8 +1,7 @@
 """Plug-in files: run in a module tree of their own, for what they register."""
 
 import hashlib
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,25 +12,6 @@ from lnbench.implementations.trees import ModuleTree, shared_modules
 from lnbench.planned import BASE_SUFFIX, PluginSource
 
 _trees: list[ModuleTree] = []
-
-
-def load_plugins(sources: Sequence[PluginSource]) -> list[tuple[PluginSource, Registration]]:
-    """Run plug-in files and give what each registers, in their order.
-
-    Raises PluginError with file and line when one fails, registers nothing, or takes a name that is taken. This runs
-    the files' code: it is called in a worker process only.
-    """
-    found: list[tuple[PluginSource, Registration]] = []
-    owners: dict[str, str] = {}
-    for source in sources:
-        for registration in load_plugin(source):
-            if registration.name in owners:
-                owner = owners[registration.name]
-                raise PluginError(f'{source.path}: the name "{registration.name}" is taken by {owner}')
-            owners[registration.name] = source.path
-            found.append((source, registration))
-    refuse_shared_modules()
-    return found
 
 
 def refuse_shared_modules() -> None:
@@ -47,13 +27,13 @@ def refuse_shared_modules() -> None:
 
 
 def load_plugin(source: PluginSource) -> list[Registration]:
-    """Run one plug-in file and give what it registers; the old version of a name is told by a suffix.
+    """Run a plug-in file and give what it registers; the old version of a name is told by a suffix.
 
-    Raises PluginError as `load_plugins` does.
+    Raises PluginError with file and line when it fails, registers nothing, or takes a name of lnbench's own. This runs
+    the file's code: it is called in a worker process only.
     """
     path = Path(source.path)
     collect()
-    operators = _operators()
     if source.digest and hashlib.sha256(path.read_bytes()).hexdigest() != source.digest:
         raise PluginError(f"{path}: the file was changed while the run measured", hint="start it anew")
     tree = ModuleTree(path, top=Path(source.tree) if source.tree else None)
@@ -66,7 +46,6 @@ def load_plugin(source: PluginSource) -> list[Registration]:
     if not found:
         raise PluginError(f"{path}: registers no implementation", hint="put @lnbench.implementation(...) on a builder")
     _refuse_taken_names(path, found)
-    _refuse_replaced_operators(path, operators)
     return [replace(it, name=f"{it.name}{BASE_SUFFIX}") for it in found] if source.is_base else found
 
 
@@ -78,23 +57,6 @@ def _refuse_taken_names(path: Path, found: Iterable[Registration]) -> None:
             owner = "lnbench itself" if registration.name in BUILT_IN else "the same file"
             raise PluginError(f'{path}: the name "{registration.name}" is taken by {owner}', hint="choose another name")
         seen.add(registration.name)
-
-
-def _operators() -> dict[str, object]:
-    """PyTorch's custom operators that are registered now, as far as this version of it tells; none before it loads."""
-    table: dict[str, object] = getattr(sys.modules.get("torch._library.custom_ops"), "OPDEFS", {})
-    return dict(table)
-
-
-def _refuse_replaced_operators(path: Path, before: dict[str, object]) -> None:
-    """PyTorch 2.13 replaces an operator that is registered again without a word, also for who registered it first."""
-    now = _operators()
-    for name, operator in before.items():
-        if now.get(name, operator) is not operator:
-            raise PluginError(
-                f"{path}: registers the operator {name}, which another plug-in file has registered",
-                hint="a process has one operator of a name: call the function behind it, or name it by version",
-            )
 
 
 def _located(path: Path, error: Exception, *, file: str) -> PluginError:

@@ -32,7 +32,7 @@ class Row:
     """A built-in implementation: what it is, and where its builder stands (`module:attribute`).
 
     `needs`: the libraries beside PyTorch without which it can't be built. `devices`: the kinds that it runs on
-    ("cpu", "cuda"), where it does not run on all.
+    ("cpu", "cuda"), where it does not run on all. `compiles`: its first calls compile, which takes seconds.
     """
 
     name: str
@@ -42,11 +42,7 @@ class Row:
     fixed: Mapping[str, object] = field(default_factory=dict)
     needs: tuple[Need, ...] = ()
     devices: tuple[str, ...] = ()
-
-    @property
-    def compiles(self) -> bool:
-        """True when its first call compiles."""
-        return self.builder.startswith("compiled:")
+    compiles: bool = False
 
     def load(self) -> Registration:
         """Import the builder."""
@@ -62,13 +58,20 @@ _PYTORCH = (
     Row("eager", "layer_norm", "composed PyTorch operations, float32 statistics", "eager:layer_norm"),
     Row("fused", "layer_norm", "torch.nn.functional.layer_norm", "fused:layer_norm"),
     Row("module", "layer_norm", "torch.nn.LayerNorm", "fused:layer_norm_module"),
-    Row("compiled", "layer_norm", "torch.compile of eager: whole graph, static shapes", "compiled:layer_norm"),
+    Row(
+        "compiled",
+        "layer_norm",
+        "torch.compile of eager: whole graph, static shapes",
+        "compiled:layer_norm",
+        compiles=True,
+    ),
     Row(
         "compiled_dynamic",
         "layer_norm",
         "torch.compile of eager: whole graph, dynamic shapes",
         "compiled:layer_norm",
         {"dynamic": True},
+        compiles=True,
     ),
     Row(
         "compiled_max_autotune",
@@ -76,6 +79,7 @@ _PYTORCH = (
         "torch.compile of eager: whole graph, static shapes, max-autotune without CUDA graphs",
         "compiled:layer_norm",
         {"mode": "max-autotune-no-cudagraphs"},
+        compiles=True,
     ),
     Row("rms_norm", "rms_norm", "torch.nn.functional.rms_norm", "fused:rms_norm"),
     Row("batch_norm", "batch_norm", "torch.nn.functional.batch_norm", "fused:batch_norm"),
@@ -86,13 +90,21 @@ _PYTORCH = (
 _KERAS = (TENSORFLOW, KERAS)
 _FRAMEWORKS = (
     Row("keras", "layer_norm", "keras LayerNormalization on TensorFlow, eager", "keras_norms:layer_norm", needs=_KERAS),
-    Row("tensorflow", "layer_norm", "the Keras layer under tf.function", "keras_norms:graph_layer_norm", needs=_KERAS),
+    Row(
+        "tensorflow",
+        "layer_norm",
+        "the Keras layer under tf.function",
+        "keras_norms:graph_layer_norm",
+        needs=_KERAS,
+        compiles=True,
+    ),
     Row(
         "tensorflow_xla",
         "layer_norm",
         "the Keras layer under tf.function, compiled by XLA",
         "keras_norms:xla_layer_norm",
         needs=_KERAS,
+        compiles=True,
     ),
     Row("keras_torch", "layer_norm", "the Keras layer on PyTorch", "keras_norms:torch_layer_norm", needs=(KERAS,)),
     Row(
@@ -102,13 +114,14 @@ _FRAMEWORKS = (
         "keras_norms:batch_norm",
         needs=_KERAS,
     ),
-    Row("jax", "layer_norm", "jax.jit of the plain formula", "jax_norms:layer_norm", needs=(JAX,)),
+    Row("jax", "layer_norm", "jax.jit of the plain formula", "jax_norms:layer_norm", needs=(JAX,), compiles=True),
     Row(
         "equinox",
         "layer_norm",
         "equinox.nn.LayerNorm under jax.jit",
         "jax_norms:equinox_layer_norm",
         needs=(JAX, EQUINOX),
+        compiles=True,
     ),
     Row(
         "onnxruntime",

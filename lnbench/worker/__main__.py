@@ -1,5 +1,5 @@
 """The worker's door: `python -m lnbench.worker PARENT ORDERS_FD MESSAGES_FD TURNS_FD FAULTS_FD`, or `--describe`,
-`--survey`, `--try`."""
+`--rehearse`, `--survey`, `--try`."""
 
 import faulthandler
 import os
@@ -46,9 +46,13 @@ def main(arguments: list[str]) -> None:
 
 def _answer(arguments: list[str]) -> None:
     if arguments[0] == "--describe":
-        from lnbench.worker.description import describe_plugins
+        from lnbench.worker.description import describe_sources
 
-        describe_plugins(int(arguments[1]), arguments[2:])
+        describe_sources(int(arguments[1]), int(arguments[2]), arguments[3:])
+    elif arguments[0] == "--rehearse":
+        from lnbench.worker.rehearsal import rehearse
+
+        rehearse(int(arguments[1]), arguments[2], arguments[3], arguments[4:])
     elif arguments[0] == "--survey":
         retain_heap()
         from lnbench.worker.survey import survey

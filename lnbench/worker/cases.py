@@ -33,7 +33,7 @@ SHORT_PATIENCE_S = 0.5
 
 
 _ONE_PIECE = (
-    "forward_backward is one function, compiled as a whole and timed for itself; forward and backward are called apart, "
+    "forward_backward is one function, compiled as a whole and timed for itself; forward and backward are called apart "
     "and need not add up to it"
 )
 

@@ -1,22 +1,25 @@
-"""What plug-in files register, told without measuring. It runs their code, so it happens in a process of its own."""
+"""What sources register, told without measuring. It runs their code, so it happens in a process of its own."""
 
 import os
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from lnbench.errors import PluginError
 from lnbench.implementations.contract import Registration
-from lnbench.implementations.plugins import load_plugins
-from lnbench.planned import PluginSource
+from lnbench.implementations.sources import load_sources
+from lnbench.planned import Source
 
 _MOST_TEXT = 2000
 _MOST_OPTION = 200
 """Characters of an option that is text, as in a suite."""
 
+SOURCE: TypeAdapter[Source] = TypeAdapter(Source)
+"""Reads a source as it stands on a worker's command line."""
+
 
 class Described(BaseModel):
-    """One implementation of a plug-in, which has this number among those given: all that a plan needs to know."""
+    """One implementation of the source that has this number among those given: all that a plan needs to know."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,12 +27,11 @@ class Described(BaseModel):
     function: str
     summary: str
     options: dict[str, bool | int | float | str | None]
-    plugin: str
     number: int
 
 
 class Description(BaseModel):
-    """What a set of plug-ins registers, or the one error that prevents it."""
+    """What one source registers, or the error that prevents it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,28 +40,30 @@ class Description(BaseModel):
     hint: str = ""
 
 
-def describe_plugins(descriptor: int, sources: Sequence[str]) -> None:
-    """Load the plug-ins, each a PluginSource as JSON, and write their Description as JSON to an open descriptor."""
-    description = Description()
-    try:
-        given = [PluginSource.model_validate_json(source) for source in sources]
-        found = load_plugins(given)
-        described = (_described(given.index(source), source.path, registration) for source, registration in found)
-        description = Description(found=tuple(described))
-    except PluginError as error:
-        description = Description(error=_writable(error.message), hint=_writable(error.hint))
-    data = description.model_dump_json().encode()
-    while data:
-        data = data[os.write(descriptor, data) :]
+def describe_sources(descriptor: int, first: int, sources: Sequence[str]) -> None:
+    """Load sources, each as JSON, and write a line of JSON for each to an open descriptor: its Description.
+
+    Each line is out before the next source is loaded, so that an end of this process can be put down to one of them.
+    `first`: the number of the first source.
+    """
+    outcomes = load_sources([SOURCE.validate_json(source) for source in sources])
+    for number, outcome in enumerate(outcomes, start=first):
+        if isinstance(outcome, PluginError):
+            description = Description(error=_writable(outcome.message), hint=_writable(outcome.hint))
+        else:
+            description = Description(found=tuple(describe_registration(number, it) for it in outcome))
+        data = description.model_dump_json().encode() + b"\n"
+        while data:
+            data = data[os.write(descriptor, data) :]
 
 
-def _described(number: int, path: str, registration: Registration) -> Described:
+def describe_registration(number: int, registration: Registration) -> Described:
+    """A registration as it is told to other processes."""
     return Described(
         name=registration.name,
         function=registration.function,
         summary=_writable(registration.summary),
         options=_scalars(registration.options),
-        plugin=path,
         number=number,
     )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from lnbench.events import AnyEvent, Turn
-from lnbench.planned import PlannedCase, PlannedWorkload, PluginSource, Stage
+from lnbench.planned import PlannedCase, PlannedWorkload, Source, Stage
 
 LEFT_EXIT = 3
 """The exit status of a worker that has said that it leaves."""
@@ -21,8 +21,8 @@ class _Frozen(BaseModel):
 class Setup(_Frozen):
     """The first order: what this process is. Threads and allocator are fixed for its whole life.
 
-    `plugins`: the files given on the command line, and the old version of one, by number. `worker` counts the processes
-    started in the run.
+    `plugins`: the files given on the command line, the old version of one, and the installed packages that are named,
+    by number. `worker` counts the processes started in the run.
     """
 
     order: Literal["setup"] = "setup"
@@ -31,7 +31,7 @@ class Setup(_Frozen):
     device: str
     threads: int
     allocator: str
-    plugins: dict[int, PluginSource] = {}
+    plugins: dict[int, Source] = {}
 
 
 class Measure(_Frozen):

@@ -8,8 +8,9 @@ import torch
 from lnbench.errors import PluginError
 from lnbench.events import Ended, Noticed, WorkerStarted, WorkloadFinished
 from lnbench.implementations.contract import Registration
-from lnbench.implementations.plugins import load_plugin, refuse_shared_modules
+from lnbench.implementations.plugins import refuse_shared_modules
 from lnbench.implementations.registry import Registry
+from lnbench.implementations.sources import load_source
 from lnbench.implementations.torch_adapter import flushes_denormals, is_out_of_memory
 from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device
 from lnbench.measure.environment import RECORDED_PACKAGES, cpu_name, installed_versions
@@ -77,20 +78,20 @@ class Session:
             self._channel.send(Importing(plugin=number))
             self._channel.flush()
             try:
-                found += load_plugin(source)
+                found += load_source(source)
             except PluginError as error:
                 self._channel.send(ImportFailed(plugin=number, reason=error.message))
             # A plug-in may raise anything, SystemExit too: that is its own end, not this process's.
             except BaseException as error:
                 self._channel.send(ImportFailed(plugin=number, reason=describe(error)))
             changed = [change for changes in guard.set_back() for change in changes]
-            self._company.put_down_to(source.path)
+            self._company.put_down_to(source.title)
             left = self._company.left_running(patience_s=SHORT_PATIENCE_S)
             if left is not None:
                 self._channel.send(ImportFailed(plugin=number, reason=str(left)))
                 self._channel.leave()
             if changed:
-                text = f"{Path(source.path).name} set {', '.join(changed)} when it was imported; it was set back"
+                text = f"{Path(source.title).name} set {', '.join(changed)} when it was imported; it was set back"
                 self._channel.send(Noticed(notice=Notice(code="changed-settings", text=text)))
         return found
 

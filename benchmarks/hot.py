@@ -1,18 +1,21 @@
 """Is what is counted hot? The same work in a field of unlike cases, over itself beside its twin alone.
 
-In one process, on the same buffers, blocks of real rounds take turns: `fused` beside its twin, and both beside eager,
-compiled and batch_norm, with one call left out before each sample, and with as many as trial rounds find. Prints, per
-shape and kind of call, the counted time in the mixed field over that in the field alone, hot (medians and quartiles of
-ratios of neighbouring blocks' medians), the calls left out a turn of `fused`, and how much of the mixed field's time is
-inside counted calls.
+In one process, on the same buffers, take turns: a round of `fused` among eager, compiled and batch_norm with one call
+left out before each sample; a round of `fused` beside its twin alone; the first again, with as many calls left out as
+trial rounds find; and the second. Each time in the mixed field is held against the one beside the twin that follows it
+within some 50 ms, so that neighbours on the cores matter little. Prints per shape and kind of call the medians of those
+ratios with their quartiles over blocks (each with trials of its own), and the calls that were left out.
 
-    python benchmarks/hot.py [--blocks 12] [--seconds 1.5] [--threads N]
+    python benchmarks/hot.py [--blocks 10] [--rounds 30] [--threads N]
 """
 
 import argparse
+import gc
 import os
-from dataclasses import dataclass, field
-from itertools import product
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from lnbench.conductor.starting import SPIN_COUNT
@@ -24,73 +27,57 @@ os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # as the workers have it; r
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from lnbench.events import Turn  # noqa: E402
+from lnbench.events import Ended  # noqa: E402
 from lnbench.implementations.registry import Registry  # noqa: E402
 from lnbench.measure.environment import usable_physical_cores  # noqa: E402
-from lnbench.measure.probe import Probe  # noqa: E402
 from lnbench.measure.sampler import HostSampler  # noqa: E402
-from lnbench.measure.watch import HostWatcher  # noqa: E402
 from lnbench.planned import PlannedCase  # noqa: E402
 from lnbench.units import format_seconds, format_shape  # noqa: E402
 from lnbench.worker.cases import Cases  # noqa: E402
-from lnbench.worker.probing import ProbeTurns  # noqa: E402
-from lnbench.worker.rounds import Rounds  # noqa: E402
-from lnbench.worker.watching import Watch  # noqa: E402
+from lnbench.worker.contenders import Contender, choose_warm_calls, warmed_up  # noqa: E402
 from lnbench.workload import Phase, Workload  # noqa: E402
 
 SHAPES = ((256, 768), (1024, 768), (2048, 1024))
 FUSED, TWIN = 0, 1
 FIELD = ("fused", "fused", "eager", "compiled", "batch_norm")
 PHASES = (Phase.INFERENCE, Phase.FORWARD_BACKWARD)
+BUDGET_S = 5.0
+"""Of a workload in `quick`: what the trials may take depends on it."""
+
+SAMPLE_S = 2e-3
 
 
 class Ear:
-    """A channel that keeps the turns."""
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
+    """A channel that tells nobody."""
 
     def send(self, message: object) -> None:
-        """Keep turns, and forget the rest."""
-        if isinstance(message, Turn):
-            self.turns.append(message)
+        """What is built is no result here, and what fails is."""
+        if isinstance(message, Ended):
+            raise SystemExit(message.reason)
 
     def announce(self, *_: object) -> None:
-        """Nobody needs to know."""
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-
-Ways = tuple[bool, bool]
-"""Whether the field is mixed, and whether cases are called until they are hot."""
-
-
-@dataclass
-class Blocks:
-    """What each block of rounds gave: medians by phase, calls left out a turn, and the share of counted time."""
-
-    median_s: dict[Phase, list[float]] = field(default_factory=lambda: {phase: [] for phase in PHASES})
-    uncounted: list[float] = field(default_factory=list)
-    counted_share: list[float] = field(default_factory=list)
+        """Nobody waits."""
 
 
 def main() -> None:
     """Print the ratios for each shape."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=12, help="blocks of each field and each way, per shape")
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each block")
+    parser.add_argument("--blocks", type=int, default=10, help="blocks per shape, each with trials of its own")
+    parser.add_argument("--rounds", type=int, default=30, help="rounds of each field and each way in a block")
     parser.add_argument("--threads", type=int, default=usable_physical_cores())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"{options.threads} threads, float32, load {os.getloadavg()[0]:.1f}")
     for shape in SHAPES:
-        show(shape, measure(Workload(shape, shape[1:], threads=options.threads), options.blocks, options.seconds))
+        cases = built(Workload(shape, shape[1:], threads=options.threads))
+        gc.disable()
+        blocks = [measure(cases, options.rounds, seed=block) for block in range(options.blocks)]
+        gc.enable()
+        show(shape, blocks)
 
 
-def measure(workload: Workload, blocks: int, seconds: float) -> dict[Ways, Blocks]:
-    """All blocks of a shape, in orders that are counterbalanced."""
-    ear: Any = Ear()
+def built(workload: Workload) -> Cases:
+    """The field's cases on one set of buffers."""
     planned = {
         number: PlannedCase(
             workload=0,
@@ -101,66 +88,78 @@ def measure(workload: Workload, blocks: int, seconds: float) -> dict[Ways, Block
         )
         for number, name in enumerate(FIELD)
     }
+    ear: Any = Ear()
     cases = Cases(ear, Registry(), process=0, workload_number=0, workload=workload, planned=planned, seed=1, pairs=1)
     cases.build_all()
-    live = dict(cases.live)
-    found: dict[Ways, Blocks] = {ways: Blocks() for ways in product((False, True), repeat=2)}
-    for block in range(blocks):
-        for ways in sorted(found, reverse=bool(block % 2)):
-            is_mixed, until_hot = ways
-            cases.live = {number: live[number] for number in (live if is_mixed else (FUSED, TWIN))}
-            ear.turns.clear()
-            take_rounds(ear, cases, seconds, seed=block, until_hot=until_hot)
-            of_fused = [turn for turn in ear.turns if turn.case == FUSED]
+    return cases
+
+
+@dataclass
+class Block:
+    """Ratios of mixed to alone by phase and whether calls go on until hot; seconds alone; calls left out by field."""
+
+    ratios: dict[tuple[Phase, bool], list[float]]
+    alone_s: dict[Phase, list[float]]
+    left_out: dict[str, float]
+
+
+def measure(cases: Cases, rounds: int, *, seed: int) -> Block:
+    """One block of rounds, after trials."""
+    sampler, draw = HostSampler(), Random(seed)
+    everyone = warmed_up(cases, PHASES)
+    mixed = {number: everyone[number] for number in everyone if number != TWIN}
+    alone = {number: copy(everyone[number]) for number in (FUSED, TWIN)}
+    early = {number: copy(contender) for number, contender in mixed.items()}
+    find_warm_calls(cases, mixed, draw)
+    find_warm_calls(cases, alone, draw)
+
+    def times(field: dict[int, Contender], order: Sequence[int]) -> Mapping[str, float]:
+        """What the last turn of `fused` in this order took."""
+        return [
+            samples.wall_s
+            for number in order
+            for samples in [field[number].take_samples(sampler, sample_s=SAMPLE_S)]
+            if number == FUSED
+        ][-1]
+
+    block = Block(
+        {(phase, until_hot): [] for phase in PHASES for until_hot in (False, True)},
+        {phase: [] for phase in PHASES},
+        {
+            name: sum(field[FUSED].warm_calls.values())
+            for name, field in (("one call", early), ("mixed", mixed), ("alone", alone))
+        },
+    )
+    for number in range(rounds):
+        for until_hot in (False, True) if number % 2 else (True, False):
+            field = mixed if until_hot else early
+            in_mixed = times(field, draw.sample(list(field), len(field)))
+            in_alone = times(alone, [TWIN, FUSED, TWIN, FUSED])
             for phase in PHASES:
-                found[ways].median_s[phase].append(float(np.median([turn.wall_s[phase] for turn in of_fused])))
-            found[ways].uncounted.append(float(np.mean([turn.uncounted for turn in of_fused])))
-            found[ways].counted_share.append(sum(map(counted_s, ear.turns)) / seconds)
-    return found
+                block.ratios[phase, until_hot].append(in_mixed[phase] / in_alone[phase])
+                block.alone_s[phase].append(in_alone[phase])
+    return block
 
 
-def take_rounds(ear: Any, cases: Cases, seconds: float, *, seed: int, until_hot: bool) -> None:
-    """Rounds of the live cases, as a worker takes them."""
-    sampler = HostSampler()
-    Rounds(
-        ear,
-        cases,
-        sampler,
-        process=0,
-        workload_number=0,
-        references=dict.fromkeys(cases.live.keys() - {FUSED}, FUSED),
-        phases=PHASES,
-        precision=1e-9,
-        budget_s=seconds,
-        first_round=0,
-        seed=seed,
-        probe=ProbeTurns(Probe(cases.arrays.x, cases.arrays.dy), sampler, process=0, workload_number=0),
-        watch=Watch(cases, HostWatcher(), workload_number=0),
-        on_device=False,
-        until_hot=until_hot,
-    ).run(setup_s=0.0, compiling_s=0.0)
+def find_warm_calls(cases: Cases, field: dict[int, Contender], draw: Random) -> None:
+    """Trial rounds of a field, as a worker takes them."""
+    choose_warm_calls(cases, field, lambda: draw.sample(list(field), len(field)), sample_s=SAMPLE_S, budget_s=BUDGET_S)
 
 
-def counted_s(turn: Turn) -> float:
-    """Seconds inside the counted calls of a case's turn."""
-    phases = {"inference": "inference", "step": "forward_backward"}
-    return sum(turn.calls[kind] * turn.wall_s[phase] for kind, phase in phases.items() if kind in turn.calls)
-
-
-def show(shape: tuple[int, ...], found: dict[Ways, Blocks]) -> None:
+def show(shape: tuple[int, ...], blocks: list[Block]) -> None:
     """One line for each phase and way."""
-    alone = found[False, True]
-    for phase, until_hot in product(PHASES, (False, True)):
-        mixed = found[True, until_hot]
-        ratios = np.array(mixed.median_s[phase]) / np.array(alone.median_s[phase])
-        low, high = np.quantile(ratios, [0.25, 0.75])
-        print(
-            f"{format_shape(shape):>10}  {phase:<17}{format_seconds(float(np.median(alone.median_s[phase]))):>9}  "
-            f"{'until hot' if until_hot else 'one call':<9}  mixed / alone {np.median(ratios):.3f} "
-            f"[{low:.3f}, {high:.3f}]; left out a turn {np.mean(mixed.uncounted):.1f}, "
-            f"alone {np.mean(found[False, until_hot].uncounted):.1f}; counted {100 * np.mean(mixed.counted_share):.0f} %",
-            flush=True,
-        )
+    for phase in PHASES:
+        alone_s = float(np.median([block.alone_s[phase] for block in blocks]))
+        for until_hot in (False, True):
+            medians = [float(np.median(block.ratios[phase, until_hot])) for block in blocks]
+            low, middle, high = np.quantile(medians, [0.25, 0.5, 0.75])
+            print(
+                f"{format_shape(shape):>10}  {phase:<17}{format_seconds(alone_s):>9}  "
+                f"{'until hot' if until_hot else 'one call':<9}  mixed / alone {middle:.3f} [{low:.3f}, {high:.3f}]",
+                flush=True,
+            )
+    left_out = {name: np.mean([block.left_out[name] for block in blocks]) for name in blocks[0].left_out}
+    print(f"{'':>10}  left out a turn: " + ", ".join(f"{name} {calls:.1f}" for name, calls in left_out.items()))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from lnbench.planned import Stage, Status
 from lnbench.worker import contenders
 from lnbench.worker.calls import Kind
 from lnbench.worker.contenders import choose_warm_calls, warmed_up
-from lnbench.worker.warming import MOST_CALLS, MOST_S, Trial, calls_until_hot, find_warm_calls, trial_calls
+from lnbench.worker.warming import MOST_CALLS, Trial, calls_until_hot, find_warm_calls, trial_calls
 from lnbench.workload import Phase
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -93,8 +93,8 @@ def test_at_least_one_call_is_left_out_and_never_more_than_were_tried(rounds, co
     [
         (1e-6, 1.0, MOST_CALLS),
         (0.0, 1.0, MOST_CALLS),
-        (MOST_S / 4.5, 1.0, 4),
-        (MOST_S / 4.5, MOST_S / 2, 2),
+        (1e-3, 4.5e-3, 4),
+        (1e-3, 0.9e-3, 1),
         (7.0, 1.0, 1),
     ],
 )
@@ -233,3 +233,16 @@ def test_a_case_that_failed_in_the_trials_takes_no_turn(monkeypatch):
     turns = timed(made, heard, ScriptedSampler(), rounds=4, reference=0, until_hot=True)
 
     assert {turn.case for turn in turns} == {1, PROBE_CASE}
+
+
+def test_where_every_case_fails_before_the_trials_there_is_nothing_to_try():
+    made, heard = cases({"failing": zoo.honest}, workload(8, 16))
+    made.build_all()
+
+    def failing():
+        raise RuntimeError("had enough")
+
+    made.live[0].prepared.inference = failing
+
+    assert timed(made, heard, ScriptedSampler(), until_hot=True) == []
+    assert "had enough" in heard.ends()[0].reason

@@ -9,7 +9,9 @@ from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, ki
 from lnbench.worker.cases import Cases, LiveCase
 from lnbench.worker.warming import (
     BUDGET_SHARE,
+    LEAST_ROOM_S,
     LEAST_TRIAL_ROUNDS,
+    MOST_S,
     MOST_TRIAL_ROUNDS,
     TRIAL_ROUNDS,
     Trial,
@@ -86,8 +88,23 @@ def choose_warm_calls(
     budget_s: float,
 ) -> None:
     """Find out how many calls each takes until it is hot, in a small share of the budget; what fails at that ends."""
-    kinds = sum(len(contender.call_s) for contender in contenders.values())
-    room_s = BUDGET_SHARE * budget_s / TRIAL_ROUNDS / max(kinds, 1)
+    budgeted_s = BUDGET_SHARE * budget_s
+    trials, round_s = _trials(contenders, sample_s=sample_s, room_s=MOST_S)
+    room_s = MOST_S
+    while round_s * TRIAL_ROUNDS > budgeted_s and room_s > LEAST_ROOM_S:
+        room_s *= 0.7
+        trials, round_s = _trials(contenders, sample_s=sample_s, room_s=room_s)
+    rounds = min(int(budgeted_s / max(round_s, 1e-9)), MOST_TRIAL_ROUNDS)
+    if not contenders or rounds < LEAST_TRIAL_ROUNDS:
+        return
+    for number, warm_calls in find_warm_calls(cases, trials, next_round, rounds=rounds).items():
+        contenders[number].warm_calls = warm_calls
+
+
+def _trials(
+    contenders: Mapping[int, Contender], *, sample_s: float, room_s: float
+) -> tuple[dict[int, dict[Kind, Trial]], float]:
+    """A trial of each kind of call of each, in so much room, and the seconds of a round of them."""
     trials = {
         number: {
             kind: Trial(trial_calls(call_s, room_s=room_s), counted=calls_for(call_s, sample_s))
@@ -95,11 +112,6 @@ def choose_warm_calls(
         }
         for number, contender in contenders.items()
     }
-    round_s = sum(
+    return trials, sum(
         trials[number][kind].calls * call_s for number, it in contenders.items() for kind, call_s in it.call_s.items()
     )
-    rounds = min(int(BUDGET_SHARE * budget_s / max(round_s, 1e-9)), MOST_TRIAL_ROUNDS)
-    if rounds < LEAST_TRIAL_ROUNDS:
-        return
-    for number, warm_calls in find_warm_calls(cases, trials, next_round, rounds=rounds).items():
-        contenders[number].warm_calls = warm_calls

@@ -1,8 +1,9 @@
 """How many calls a case takes, after the turns of the others, until it is as fast as it gets: found in trial rounds.
 
 A case finds caches, and memory for its results, as the others left them. After itself, or one like it, it is hot in one
-or two calls; after one with a larger footprint it was still 5 to 25 % slower in its third (float32, 1 to 8 MiB). So the
-calls that are left out are found for each case, kind and field, and only fields of unlike cases pay for long turns.
+to three calls; after one with a larger footprint the third is still up to 20 % slower, and a pause does not help: it is
+not threads that wake up. So the calls to leave out are found for each case, kind and field, and fields of unlike cases
+pay for the longer turns. To count more calls after many that are not counted was tried, and narrowed no interval.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +28,11 @@ LEAST_TRIAL_ROUNDS = 3
 
 MOST_CALLS = 16
 MOST_S = 20e-3
-"""Most calls of a trial, and about the most seconds. No case needed more than ten calls (2 to 32 MiB, 2 threads); where
-a call takes this long the first one fills the caches."""
+"""Most calls of a trial, and about the most seconds. Cases that touch 2 to 32 MiB, on two threads, needed ten at most;
+where a single call takes this long the first one fills the caches."""
+
+LEAST_ROOM_S = 1e-3
+"""The least that each trial is shortened to where the budget is short."""
 
 BUDGET_SHARE = 0.1
 """Of the seconds of a workload, the most that its trials take, about."""
@@ -47,7 +51,7 @@ class Trial:
 
 def trial_calls(call_s: float, *, room_s: float) -> int:
     """How many calls of this length make a trial, where there is room for so many seconds of it."""
-    return max(1, min(MOST_CALLS, int(min(MOST_S, room_s) / max(call_s, 1e-9))))
+    return max(1, min(MOST_CALLS, int(room_s / max(call_s, 1e-9))))
 
 
 def calls_until_hot(trials: Sequence[Sequence[float]], *, counted: int) -> int:
@@ -82,10 +86,10 @@ def find_warm_calls(
     taken: dict[int, dict[Kind, list[list[float]]]] = {
         number: {kind: [] for kind in kinds} for number, kinds in trials.items()
     }
-    last = None
+    last: int | None = None
     for _ in range(rounds):
         order = [number for number in next_round() if number in trials]
-        if order[0] == last:  # who follows itself is hot from the start; what matters is who follows another
+        if order[:1] == [last]:  # who follows itself is hot from the start; what matters is who follows another
             order = [*order[1:], order[0]]
         last = order[-1]
         for number in order:

@@ -57,7 +57,9 @@ def test_a_shipped_suite_validates_against_the_schema_and_a_typo_does_not(path):
         jsonschema.validate(typo, suite_schema())
 
 
-@pytest.mark.parametrize("path", [path for path in SUITES if path.stem not in {"gpu", "kernels"}], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in SUITES if path.stem not in {"gpu", "kernels"}], ids=lambda path: path.stem
+)
 def test_a_suite_for_the_cpu_fits_a_machine_with_two_cores(path):
     made = plan(path)
 

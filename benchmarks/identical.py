@@ -4,7 +4,10 @@ PyTorch's `layer_norm` as a plug-in beside `fused`, which is the same kernel, at
 fresh processes. Prints each speedup with its interval, then how many are within 0.015 of 1.00 and how many intervals
 hold 1.00. Wanted: at least 19 and 17 of 20.
 
-    python benchmarks/identical.py [--results 20]
+Do other frameworks disturb? `--idle tensorflow,jax` loads them into the measuring process and calls each once;
+`--beside tensorflow,jax` lets their implementations of those names take turns in the same rounds.
+
+    python benchmarks/identical.py [--results 20] [--idle tensorflow,jax | --beside tensorflow,jax]
 """
 
 import argparse
@@ -19,15 +22,16 @@ SUITE = """
 name: identical
 description: Does identical work read 1.00?
 reference: fused
-implementations: [fused, twin]
+implementations: [{names}]
 workloads:
   - shapes: [[256, 768], [2048, 1024]]
     dtypes: [float32]
     devices: [cpu]
     phases: [forward_backward]
-sampling: {processes: 1, precision: 0.0001, budget_s: 4}
+sampling: {{processes: 1, precision: 0.0001, budget_s: {budget_s}}}
 """
 PLUGIN = """
+{imports}
 import torch
 from lnbench import implementation
 
@@ -37,6 +41,22 @@ def twin(workload):
         return torch.nn.functional.layer_norm(x, workload.normalized_shape, weight, bias, workload.eps)
     return forward
 """
+IMPORTS = {
+    "tensorflow": """
+try:
+    import triton._C.libtriton  # after TensorFlow it would end the process
+except ImportError:
+    pass
+import tensorflow
+tensorflow.reduce_sum(tensorflow.ones((512, 512)) @ tensorflow.ones((512, 512))).numpy()
+""",
+    "jax": """
+import jax
+jax.jit(lambda x: x @ x)(jax.numpy.ones((512, 512))).block_until_ready()
+""",
+}
+"""How a framework is loaded and its threads started."""
+
 CLOSE = 0.015
 
 
@@ -44,12 +64,18 @@ def main() -> None:
     """Run until the wanted number of results is there, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=int, default=20, help="how many speedups to take (two per run)")
-    wanted = parser.parse_args().results
+    parser.add_argument("--idle", default="", help=f"load these frameworks and leave them idle: {', '.join(IMPORTS)}")
+    parser.add_argument("--beside", default="", help="implementations that take turns in the same rounds")
+    parser.add_argument("--budget", type=float, default=4, help="seconds of rounds for a result")
+    given = parser.parse_args()
+    wanted = given.results
+    names = ", ".join(["fused", "twin", *filter(None, given.beside.split(","))])
+    imports = "".join(IMPORTS[name] for name in filter(None, given.idle.split(",")))
     found: list[tuple[str, float, float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         suite, plugin = Path(folder, "identical.yaml"), Path(folder, "twin.py")
-        suite.write_text(SUITE)
-        plugin.write_text(PLUGIN)
+        suite.write_text(SUITE.format(names=names, budget_s=given.budget))
+        plugin.write_text(PLUGIN.format(imports=imports))
         while len(found) < wanted:
             output = Path(folder, f"run-{len(found)}")
             command = ["run", str(suite), "--plugin", str(plugin), "--output", str(output), "--quiet"]

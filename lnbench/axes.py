@@ -1,13 +1,14 @@
 """The axes of a suite's entry multiplied out into workloads, and what this machine can't do of them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Any
 
 from lnbench.planned import CacheSizes, SetAside, Status
 from lnbench.suite_entries import WorkloadEntry
-from lnbench.workload import Cache, Layout, Workload
+from lnbench.workload import STEP_PHASES, Cache, Gradients, Layout, Phase, Workload
 
 MAX_BUFFERS = 131_072
 """Pairs of x and dy that cold rotates through; more are slow to make, and small tensors would need millions."""
@@ -34,54 +35,48 @@ class Machine:
 
 def count_workloads(entry: WorkloadEntry) -> int:
     """How many workloads an entry multiplies out to."""
-    axes = (entry.shapes, entry.norm_dims, entry.dtypes, entry.param_dtypes or ("",), entry.devices)
-    more = (entry.threads or (0,), entry.cache, entry.allocators, entry.layouts, entry.affine, entry.eps)
-    return math.prod(len(axis) for axis in (*axes, *more))
+    return len(entry.shapes) * math.prod(map(len, _axes(entry, default_threads=1).values()))
 
 
 def multiply_out(entry: WorkloadEntry, *, default_threads: int) -> Iterator[tuple[int, Workload]]:
-    """Every workload of an entry with the number of its shape; the first axis written here turns slowest.
+    """Every workload of an entry with the number of its shape; the shape turns slowest, then the first of the axes.
 
     Where more axes are to be normalized than the shape has, it is taken with leading ones.
     """
+    axes = _axes(entry, default_threads=default_threads)
     for number, item in enumerate(entry.shapes):
         rank = len(item.shape)
-        for dims, dtype, param_dtype, device, threads, cache, allocator, layout, affine, eps in product(
-            entry.norm_dims,
-            entry.dtypes,
-            entry.param_dtypes or ("",),
-            entry.devices,
-            entry.threads or (default_threads,),
-            entry.cache,
-            entry.allocators,
-            entry.layouts,
-            entry.affine,
-            entry.eps,
-        ):
-            yield (
-                number,
-                Workload(
-                    shape=item.shape,
-                    normalized_shape=(1,) * (dims - rank) + item.shape[-dims:],
-                    dtype=dtype,
-                    param_dtype=param_dtype or dtype,
-                    device=device,
-                    layout=layout,
-                    threads=threads,
-                    cache=cache,
-                    allocator=allocator,
-                    affine=affine,
-                    eps=eps,
-                    label=item.label,
-                ),
-            )
+        for values in product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            dims = chosen.pop("norm_dims")
+            chosen["param_dtype"] = chosen["param_dtype"] or chosen["dtype"]
+            normalized_shape = (1,) * (dims - rank) + item.shape[-dims:]
+            yield number, Workload(item.shape, normalized_shape, **chosen, label=item.label)
+
+
+def _axes(entry: WorkloadEntry, *, default_threads: int) -> Mapping[str, tuple[Any, ...]]:
+    """The values of every axis but the shape, under the name that a workload has for it."""
+    return {
+        "norm_dims": entry.norm_dims,
+        "dtype": entry.dtypes,
+        "param_dtype": entry.param_dtypes or ("",),
+        "device": entry.devices,
+        "threads": entry.threads or (default_threads,),
+        "cache": entry.cache,
+        "allocator": entry.allocators,
+        "layout": entry.layouts,
+        "affine": entry.affine,
+        "eps": entry.eps,
+        "gradients": entry.gradients,
+    }
 
 
 def rotation_buffers(workload: Workload, caches: CacheSizes, memory_b: int) -> int:
     """How many pairs of x and dy the calls go round on the CPU, so that no call finds its own in a cache; 1 when hot.
 
-    Cold takes twice the last-level cache in total, displaced twice L2. 0 where that can't be had: the size of the cache
-    is unknown, or the pairs are more than MAX_BUFFERS or take more than MEMORY_SHARE of memory.
+    What is read of them is twice the last-level cache in total for cold, twice L2 for displaced. 0 where that can't be
+    had: the size of the cache is unknown, or the pairs are more than MAX_BUFFERS or take more than MEMORY_SHARE of
+    memory.
     On CUDA it is 1: there L2 is displaced before each call.
     """
     if workload.cache == Cache.HOT or workload.is_cuda:
@@ -89,9 +84,9 @@ def rotation_buffers(workload: Workload, caches: CacheSizes, memory_b: int) -> i
     cache_b = caches.last_level_b if workload.cache == Cache.COLD else caches.l2_b
     if not cache_b:
         return 0
-    pair_b = 2 * workload.x_bytes
-    pairs = math.ceil(2 * cache_b / pair_b)
-    fits = pairs <= MAX_BUFFERS and pairs * pair_b <= MEMORY_SHARE * memory_b
+    pairs = math.ceil(2 * cache_b / (workload.x_bytes + workload.dy_bytes))
+    held_b = pairs * (workload.x_memory_bytes + workload.dy_bytes)
+    fits = pairs <= MAX_BUFFERS and held_b <= MEMORY_SHARE * memory_b
     return pairs if fits or pairs == 1 else 0
 
 
@@ -104,13 +99,16 @@ def settle_cache(workload: Workload, machine: Machine) -> Workload:
     return workload
 
 
-def find_obstacle(workload: Workload, machine: Machine) -> tuple[SetAside, str] | None:
-    """Why no case of a workload can be measured here; None when nothing stands in the way."""
+def find_obstacle(
+    workload: Workload, machine: Machine, *, phases: Collection[Phase] = tuple(Phase)
+) -> tuple[SetAside, str] | None:
+    """Why no case of a workload can be measured here in these phases; None when nothing stands in the way."""
     rank, dims = len(workload.shape), len(workload.normalized_shape)
     if dims > rank:
         return Status.UNSUPPORTED, f"norm_dims {dims} is more than the shape's {rank} axes"
-    if workload.layout == Layout.CHANNELS_LAST and rank != 4:
-        return Status.SKIPPED, "channels_last needs a shape of 4 axes, as in (N, C, H, W)"
+    meaningless = _why_meaningless(workload, phases)
+    if meaningless:
+        return Status.SKIPPED, meaningless
     absence = machine.devices.get(workload.device, f"this machine has no {workload.device}")
     if absence:
         return Status.SKIPPED, absence
@@ -120,6 +118,23 @@ def find_obstacle(workload: Workload, machine: Machine) -> tuple[SetAside, str] 
     if not rotation_buffers(workload, machine.caches, machine.memory_b):
         return Status.SKIPPED, _why_not_cold(machine)
     return None
+
+
+def _why_meaningless(workload: Workload, phases: Collection[Phase]) -> str:
+    """Why a value of an axis would measure what another one does; "" where it has a meaning of its own."""
+    shape, layout = workload.shape, workload.layout
+    if layout == Layout.CHANNELS_LAST and len(shape) != 4:
+        return "channels_last needs a shape of 4 axes, as in (N, C, H, W)"
+    if layout in {Layout.TRANSPOSED, Layout.TRANSPOSED_DY} and min(shape[-2:]) == 1:
+        return f"{layout} swaps the last two axes in memory, which changes nothing where one of them is 1"
+    if layout == Layout.STRIDED and math.prod(shape[:-1]) == 1:
+        return "strided keeps rows apart, and this shape has one row"
+    if not set(STEP_PHASES) & set(phases):
+        if layout in {Layout.TRANSPOSED_DY, Layout.EXPANDED_DY}:
+            return f"{layout} concerns backward, and the phases have none"
+        if workload.gradients != Gradients.ALL:
+            return f"gradients: {workload.gradients} concerns forward and backward, and the phases have neither"
+    return ""
 
 
 def _why_not_cold(machine: Machine) -> str:

@@ -38,8 +38,10 @@ def case_costs(evidence: Evidence, number: int) -> dict[str, Any]:
 
 def phase_costs(evidence: Evidence, number: int, phase: Phase, *, minimum_bytes: int | None) -> dict[str, Any]:
     """What belongs to one phase of a case: memory, page faults, energy."""
-    kind = "inference" if phase is Phase.INFERENCE else "step"
-    faults = evidence.turns(number).faults(kind)
+    turns = evidence.turns(number)
+    faults = turns.faults(phase)  # of inference, and of a step in one piece
+    if not len(faults) and phase is not Phase.INFERENCE:
+        faults = turns.faults("step")
     return {
         "faults_per_call": float(np.median(faults)) if len(faults) else None,
         **_memory_columns(evidence, number, phase),

@@ -22,6 +22,9 @@ PageFaults = Annotated[float, Field(ge=0, le=MOST_FAULTS, allow_inf_nan=False)]
 PROBE_CASE = -1
 """The case number of the probe's turns."""
 
+OFF_STREAM = "off-stream"
+"""The code of the notice that a GPU's clock can't see a case's work; the text says why."""
+
 
 class WorkerStarted(Frozen):
     """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started.
@@ -44,6 +47,8 @@ class WorkerStarted(Frozen):
 class Built(Frozen):
     """A case was built and called once. `compiled_cold` is None where nothing is compiled at the first call.
 
+    `no_step`: why it has an inference phase only; "" where it has gradients too.
+
     `graphs`, `graph_breaks`, `recompilations`: what torch.compile made of it until then; None where it made nothing.
     """
 
@@ -56,6 +61,7 @@ class Built(Frozen):
     graphs: Count | None = None
     graph_breaks: Count | None = None
     recompilations: Count | None = None
+    no_step: str = ""
 
 
 class Verified(Frozen):
@@ -92,8 +98,9 @@ class HardInputs(Frozen):
 class Turn(Frozen):
     """One case's samples in one round: seconds per call, by clock and phase; on the wall clock also `disposal`.
 
-    `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and "step".
-    `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same two.
+    `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and "step",
+    and by "forward_backward" where the whole step is a piece of its own beside its parts.
+    `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same.
     """
 
     event: Literal["turn"] = "turn"

@@ -8,6 +8,7 @@ from typing import NamedTuple, assert_never
 from lnbench.case_turns import NO_NUMBERS, CaseTurns, Series
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
+    OFF_STREAM,
     PROBE_CASE,
     Built,
     Condensed,
@@ -26,7 +27,7 @@ from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
-from lnbench.workload import Clock, Phase
+from lnbench.workload import STEP_PHASES, Clock, Phase
 
 INTERRUPTED = "the run ended before this case was measured"
 """The reason of a case that was planned and has no times, though nothing was said against it."""
@@ -163,6 +164,9 @@ class Evidence:
         status, reason = self.status(number)
         if not status.has_times:
             return Row(status, reason, {})
+        no_step = next((event.no_step for event in self.built.get(number, ()) if event.no_step), "")
+        if no_step and phase in STEP_PHASES:
+            return Row(Status.UNSUPPORTED, no_step, {})
         series = self.series(number, phase, clock=clock) or _medians(self.condensed(number, phase, clock=clock))
         if not series:
             return Row(Status.SKIPPED, self._why_no_sample(number, phase, clock), {})
@@ -172,6 +176,10 @@ class Evidence:
         is_cuda = self.planned_workload(number).workload.is_cuda
         if is_cuda and clock is Clock.WALL and phase in {Phase.FORWARD, Phase.BACKWARD}:
             return "the host's clock can't part forward from backward without waiting inside the step"
+        if clock is Clock.DEVICE:
+            unseen = next((notice.text for notice in self.case_notices(number) if notice.code == OFF_STREAM), "")
+            if unseen:
+                return unseen
         return f"no sample of {phase} on the {clock} clock"
 
     def reference(self, number: int) -> int | None:

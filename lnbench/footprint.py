@@ -10,4 +10,4 @@ rose by 210 to 327 bytes an element: less is said than any took, so that nothing
 
 def footprint_b(workload: Workload, *, pairs: int) -> int:
     """The least bytes that measuring a case on a workload takes, checking included; `pairs` of x and dy are kept."""
-    return workload.elements * CHECKING_B_PER_ELEMENT + 2 * (pairs - 1) * workload.x_bytes
+    return workload.elements * CHECKING_B_PER_ELEMENT + (pairs - 1) * (workload.x_memory_bytes + workload.dy_bytes)

@@ -10,7 +10,7 @@ from math import prod
 from types import MappingProxyType
 
 from lnbench.errors import Unsupported
-from lnbench.workload import Workload
+from lnbench.workload import Affine, Gradients, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,21 @@ def parameter_shape(function: Function, workload: Workload) -> tuple[int, ...]:
     if function.channelwise:
         return (workload.shape[channel_axis(workload)],)
     return workload.normalized_shape
+
+
+def gradient_names(function: Function, workload: Workload) -> tuple[str, ...]:
+    """The gradients that backward computes: dx, dweight, dbias, as far as they exist and the workload asks for them."""
+    names = ("dx",) if workload.gradients != Gradients.PARAMETERS else ()
+    if workload.gradients == Gradients.X or workload.affine == Affine.NONE:
+        return names
+    return (*names, "dweight", "dbias") if workload.affine == Affine.BOTH and function.has_bias else (*names, "dweight")
+
+
+def refuse_undefined(function: Function, workload: Workload) -> None:
+    """Raise Unsupported where a function has no meaning on a workload, or nothing is left to differentiate."""
+    geometry(function, workload)
+    if not gradient_names(function, workload):
+        raise Unsupported("gradients: parameters asks for those of weight and bias, and affine: none has neither")
 
 
 def geometry(function: Function, workload: Workload) -> Geometry:

@@ -8,7 +8,7 @@ from functools import cached_property
 from lnbench.axes import Machine, count_workloads, find_obstacle, multiply_out, rotation_buffers, settle_cache
 from lnbench.collector import collector_at_rest
 from lnbench.errors import SuiteError, Unsupported
-from lnbench.functions import geometry
+from lnbench.functions import refuse_undefined
 from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides
 from lnbench.planned import PlannedCase, PlannedWorkload, SamplingRecord, SetAside, Status
 from lnbench.selection import Filter, check_filter, matches, matches_workload, parse_only
@@ -179,7 +179,7 @@ class _Expansion:
 
     def _plan(self, planned: PlannedWorkload, cast: Sequence[Entrant]) -> None:
         """Add one workload with its cases."""
-        obstacle = find_obstacle(planned.workload, self.machine)
+        obstacle = find_obstacle(planned.workload, self.machine, phases=planned.phases)
         for entrant in cast:
             own = self.known[entrant.use].obstacle_on(planned.workload.device)
             status, reason = obstacle or own or self._refusal(entrant, planned.workload)
@@ -220,10 +220,12 @@ class _Expansion:
 
     def _refusal(self, entrant: Entrant, workload: Workload) -> tuple[SetAside | None, str]:
         """Status and reason where the function is not defined on the workload; None where it is."""
-        key = (entrant.function.name, workload.shape, workload.normalized_shape, entrant.norm_mode, entrant.groups)
+        own = replace(workload, norm_mode=entrant.norm_mode, groups=entrant.groups)
+        what = (entrant.function.name, entrant.norm_mode, entrant.groups)
+        key = (*what, workload.shape, workload.normalized_shape, workload.affine, workload.gradients)
         if key not in self.refusals:
             try:
-                geometry(entrant.function, replace(workload, norm_mode=entrant.norm_mode, groups=entrant.groups))
+                refuse_undefined(entrant.function, own)
                 self.refusals[key] = None, ""
             except Unsupported as error:
                 self.refusals[key] = Status.UNSUPPORTED, str(error)

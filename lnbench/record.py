@@ -16,8 +16,9 @@ SCHEMA_VERSION = 5
 READABLE_VERSIONS = (1, 2, 3, 4, 5)
 """2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. 3 added what cases cost
 beside time, and parted page faults by kind of call. 4 added resumed runs and the stage of imports, and lets a workload
-be finished only when nothing of it is left to do. 5 lets a plan say of a case that its package could not be loaded. All
-have defaults; older ones are read as far as they went."""
+be finished only when nothing of it is left to do. 5 added axes (gradients, autocast, layouts), parts of a step that a
+case does not have, and cases whose package could not be loaded. All have defaults; older ones are read as far as they
+went."""
 
 
 class Header(Frozen):

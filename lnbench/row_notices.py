@@ -6,8 +6,9 @@ from types import MappingProxyType
 from lnbench.costs import LIMIT_SHARE
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase
+from lnbench.stats import Interval
 from lnbench.traffic import Traffic
-from lnbench.units import format_percent, format_significant
+from lnbench.units import format_percent, format_seconds, format_significant
 from lnbench.workload import Cache, Clock, Phase
 
 DISPOSAL_SHOWN = 0.03
@@ -26,9 +27,20 @@ LAUNCH_BOUND = 2.0
 _BOUND_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "ideal": "bytes: the ideal bound, with the whole tensor held in cache between the two passes",
-        "practical": "bytes: the practical bound, which reads a second time what the last-level cache can't hold",
+        "practical": "bytes: the practical bound, which",
     }
 )
+_BECAUSE: Mapping[str, str] = MappingProxyType(
+    {
+        "second read": "reads a second time what the last-level cache can't hold",
+        "transposed dy": "reads and writes dy once more to make it contiguous",
+        "expanded dy": "writes out dy, one element with stride 0, before it is read",
+    }
+)
+"""Why the practical bound is more than the minimum."""
+
+_FUNCTIONAL: Mapping[str, str] = MappingProxyType({"module": "fused"})
+"""The functional form of what an implementation calls through a module."""
 
 ROUNDED_UP_B = 64 * 512
 """CUDA's caching allocator hands out multiples of 512 bytes."""
@@ -45,11 +57,32 @@ def function_notices(case: PlannedCase, reference: PlannedCase) -> list[Notice]:
     return [Notice(code="another-function", text=text)]
 
 
+def module_notices(
+    case: PlannedCase, reference: PlannedCase, phase: Phase, *, median_s: float, speedup: Interval | None
+) -> list[Notice]:
+    """What the call through a module adds to the functional form, where that is the reference and the two differ.
+
+    The difference follows from the paired ratio, so that it holds where the two medians drifted apart.
+    """
+    if _FUNCTIONAL.get(case.use) != reference.use or phase not in {Phase.INFERENCE, Phase.FORWARD} or speedup is None:
+        return []
+    ratio = speedup.exp()
+    added_s, least_s, most_s = (median_s * (1 - it) for it in (ratio.value, ratio.high, ratio.low))
+    if least_s <= 0:
+        return []
+    added, least, most, function = (
+        format_seconds(it, digits=2) for it in (added_s, least_s, most_s, median_s * ratio.value)
+    )
+    text = f"the call through the module adds {added} ({least} to {most}) to the function's {function} of {phase}"
+    return [Notice(code="module-call", text=text)]
+
+
 def bound_notices(traffic: Traffic | None) -> list[Notice]:
     """Which bound the bytes use, where not every tensor is simply touched once."""
     if traffic is None or traffic.bound not in _BOUND_TEXTS:
         return []
-    return [Notice(code=f"{traffic.bound}-bytes", text=_BOUND_TEXTS[traffic.bound])]
+    reasons = " and ".join(_BECAUSE[reason] for reason in traffic.because)
+    return [Notice(code=f"{traffic.bound}-bytes", text=f"{_BOUND_TEXTS[traffic.bound]} {reasons}".rstrip())]
 
 
 def copy_notices(percent_of_copy: float | None, *, cache: str) -> list[Notice]:

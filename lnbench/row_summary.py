@@ -37,6 +37,7 @@ class RowSummary:
     cache: str
     allocator: str
     layout: str
+    gradients: str
     reference: str
 
     implementation: str

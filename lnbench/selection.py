@@ -28,6 +28,7 @@ WORKLOAD_COLUMNS: Mapping[str, Callable[[Workload, str], str]] = {
     "cache": lambda workload, _: workload.cache,
     "allocator": lambda workload, _: workload.allocator,
     "layout": lambda workload, _: workload.layout,
+    "gradients": lambda workload, _: workload.gradients,
 }
 """The columns that a workload has, from it and its id."""
 

@@ -138,4 +138,5 @@ def _memory_kind(case: PlannedCase, workload: Workload) -> tuple[object, ...]:
         workload.layout,
         workload.cache,
         workload.affine,
+        workload.gradients,
     )

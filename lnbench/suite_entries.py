@@ -14,6 +14,7 @@ from lnbench.suite_fields import (
     Count,
     Device,
     Dtype,
+    GradientsName,
     ImplementationName,
     Label,
     LayoutName,
@@ -106,6 +107,7 @@ class Exclusion(SuiteModel):
     allocator: Axis[AllocatorName] = ()
     layout: Axis[LayoutName] = ()
     affine: Axis[AffineName] = ()
+    gradients: Axis[GradientsName] = ()
     eps: Axis[Positive] = ()
     phase: Axis[PhaseName] = ()
     input_shape: ShapeAxis[ShapePattern] = ()
@@ -148,9 +150,13 @@ class WorkloadEntry(SuiteModel):
         default=("retained",), description="retained keeps freed heap memory for the next call; system leaves it alone."
     )
     layouts: Axis[LayoutName] = Field(
-        default=("contiguous",), description="channels_last applies to shapes of four axes."
+        default=("contiguous",),
+        description="How x and dy lie in memory; channels_last applies to shapes of four axes.",
     )
     affine: Axis[AffineName] = Field(default=("both",), description="Which of weight and bias exist.")
+    gradients: Axis[GradientsName] = Field(
+        default=("all",), description="What backward computes: x alone where weight and bias are frozen."
+    )
     eps: Axis[Positive] = Field(default=(1e-5,), description="Added to the variance under the root.")
     norm_modes: Axis[NormModeName] = Field(
         default=("train",), description="Modes of functions that have them, such as batch_norm; others have one case."

@@ -23,7 +23,7 @@ from lnbench.amounts import MOST_ELEMENTS, MOST_SIZE
 from lnbench.errors import nearest
 from lnbench.suite_text import Step, show
 from lnbench.units import format_shape
-from lnbench.workload import DEVICE_PATTERN, DTYPE_BYTES, Affine, Allocator, Cache, Layout, Phase
+from lnbench.workload import DEVICE_PATTERN, DTYPE_BYTES, Affine, Allocator, Cache, Gradients, Layout, Phase
 
 OptionValue = bool | int | float | str
 """What an option of an implementation may be."""
@@ -41,6 +41,16 @@ _DTYPE_ALIASES = {
     "f64": "float64",
     "double": "float64",
 }
+
+
+_LAYOUT_ALIASES = {
+    "nchw": "contiguous",
+    "nhwc": "channels_last",
+    "padded": "strided",
+    "expanded": "expanded_dy",
+    "stride_0": "expanded_dy",
+}
+_GRADIENTS_ALIASES = {"dx": "x", "input": "x"}
 
 
 def problem(what: str, *, hint: str = "", at: tuple[Step, ...] = ()) -> PydanticCustomError:
@@ -214,8 +224,9 @@ Thresholds = Annotated[
 Dtype = Annotated[str, Name("dtype", DTYPE_BYTES, _DTYPE_ALIASES)]
 CacheName = Annotated[str, Name("cache", (Cache.HOT, Cache.COLD), {"displaced": "cold", "warm": "hot"})]
 AllocatorName = Annotated[str, Name("allocator", Allocator)]
-LayoutName = Annotated[str, Name("layout", Layout, {"nchw": "contiguous", "nhwc": "channels_last"})]
+LayoutName = Annotated[str, Name("layout", Layout, _LAYOUT_ALIASES)]
 AffineName = Annotated[str, Name("affine", Affine)]
+GradientsName = Annotated[str, Name("gradients", Gradients, _GRADIENTS_ALIASES)]
 NormModeName = Annotated[str, Name("norm mode", ("train", "eval"), {"training": "train", "inference": "eval"})]
 PhaseName = Annotated[str, Name("phase", Phase, {"training": "forward_backward", "step": "forward_backward"})]
 

@@ -69,7 +69,7 @@ def _workload_columns(planned: PlannedWorkload, *, device_name: str | None) -> d
     workload = planned.workload
     taken = ("label", "device", "dtype", "param_dtype", "rows", "features", "affine", "eps", "threads")
     return {
-        **{name: getattr(workload, name) for name in (*taken, "cache", "allocator", "layout")},
+        **{name: getattr(workload, name) for name in (*taken, "cache", "allocator", "layout", "gradients")},
         "workload": planned.id,
         "device_name": device_name,
         "input_shape": format_shape(workload.shape),
@@ -113,9 +113,14 @@ def _row(
         if reference == number:
             columns |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
         else:
-            columns |= _speedup_columns(speedups.interval(number, phase, clock=clock))
-            if "speedup" not in columns:
+            interval = speedups.interval(number, phase, clock=clock)
+            columns |= _speedup_columns(interval)
+            if reference is None or interval is None:
                 notices += [_reference_not_ok(evidence, number, phase=phase, clock=clock)]
+            else:
+                notices += row_notices.module_notices(
+                    case, header.cases[reference], phase, median_s=columns["median_s"], speedup=interval
+                )
         columns |= _traffic_columns(
             traffic,
             columns["median_s"],

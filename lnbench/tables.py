@@ -123,6 +123,7 @@ RESULT_COLUMNS = _columns(
     temperature_c="float64",
     throttling="string",
     flushes_denormals="boolean",
+    gradients="string",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 
@@ -169,7 +170,9 @@ def _sample_rows(run: Run, turn: Turn) -> Iterator[tuple[Value, ...]]:
     clocks: Sequence[tuple[Clock, Mapping[str, float]]] = ((Clock.WALL, turn.wall_s), (Clock.DEVICE, turn.device_s))
     for clock, samples in clocks:
         for phase, sample_s in samples.items():
-            calls = turn.calls.get("inference" if phase == "inference" else "step")
+            # What releasing costs is that of the step in one piece, where there is one.
+            names = (phase, "forward_backward", "step") if phase == "disposal" else (phase, "step")
+            calls = next((turn.calls[name] for name in names if name in turn.calls), None)
             shared = (run.header.run_id, *key, turn.process, turn.round, turn.started_s)
             yield (*shared, phase, clock.value, calls, sample_s)
 

@@ -11,13 +11,11 @@ from math import prod
 from types import MappingProxyType
 from typing import Literal
 
-from lnbench.functions import FUNCTIONS, Function, geometry, parameter_shape
-from lnbench.workload import DTYPE_BYTES, Phase, Workload
+from lnbench.functions import FUNCTIONS, Function, geometry, gradient_names, parameter_shape
+from lnbench.workload import DTYPE_BYTES, Layout, Phase, Workload
 
 Bound = Literal["minimal", "ideal", "practical"]
-
-GRADIENTS = ("dx", "dweight", "dbias")
-"""What a backward computes when nothing is frozen."""
+Because = Literal["second read", "transposed dy", "expanded dy"]
 
 _READ_FOR: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -43,16 +41,24 @@ _READ_AGAIN: Mapping[str, tuple[str, ...]] = MappingProxyType({"y": ("x",), "dx"
 """What is summed over before a result can be computed, and so must be held on the chip or read a second time."""
 
 
+_DENSE_DY: Mapping[str, tuple[Because, int]] = MappingProxyType(
+    {Layout.TRANSPOSED_DY: ("transposed dy", 2), Layout.EXPANDED_DY: ("expanded dy", 1)}
+)
+"""What a contiguous copy of a dy that is not adds, in times its bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """Bytes moved at least, and by which bound.
 
     minimal: every tensor is touched once. ideal: the same for batch norm in train mode, which must hold whole tensors
-    on the chip for it. practical: what can't be held is read a second time.
+    on the chip for it. practical: what can't be held is read a second time, or dy is made contiguous first, as
+    `because` tells.
     """
 
     bytes: int
     bound: Bound
+    because: tuple[Because, ...] = ()
 
 
 def minimum_bytes(
@@ -61,13 +67,16 @@ def minimum_bytes(
     workload: Workload,
     *,
     cache_b: int | None = None,
-    gradients: Collection[str] = GRADIENTS,
+    gradients: Collection[str] | None = None,
 ) -> Traffic:
     """The fewest bytes for a phase of a function on a workload, the same for every implementation.
 
     cache_b: the device's last-level cache; None, where it is unknown, counts as large enough.
-    gradients: those that backward computes; those of absent affine tensors drop out by themselves.
-    forward_backward is forward plus backward, and practical when either is.
+    gradients: those that backward computes, where they are not those that the workload asks for; those of absent
+    affine tensors drop out by themselves.
+    forward_backward is forward plus backward, and practical when either is. PyTorch's kernels read a contiguous dy, so
+    a backward is counted with what making one adds: a read and a write where it is transposed, a write where it is one
+    element expanded.
     Raises Unsupported where the function is not defined on the workload.
     """
     if phase is Phase.FORWARD_BACKWARD:
@@ -76,15 +85,22 @@ def minimum_bytes(
             for part in (Phase.FORWARD, Phase.BACKWARD)
         ]
         practical = [part for part in parts if part.bound == "practical"]
-        return Traffic(sum(part.bytes for part in parts), (practical or parts)[0].bound)
+        reasons = dict.fromkeys(reason for part in parts for reason in part.because)
+        return Traffic(sum(part.bytes for part in parts), (practical or parts)[0].bound, tuple(reasons))
     described = FUNCTIONS[function]
     sizes = _sizes(described, workload)
-    results = [result for result in gradients if result in sizes] if phase is Phase.BACKWARD else ["y"]
+    wanted = gradient_names(described, workload) if gradients is None else gradients
+    results = [result for result in wanted if result in sizes] if phase is Phase.BACKWARD else ["y"]
     in_eval = described.has_running_statistics and workload.norm_mode == "eval"
     read_for = _READ_FOR_IN_EVAL if in_eval else _READ_FOR
     touched = Counter({*results, *(tensor for result in results for tensor in read_for[result])})
+    because: list[Because] = []
+    if phase is Phase.BACKWARD and workload.layout in _DENSE_DY:
+        reason, times = _DENSE_DY[workload.layout]
+        touched["dy"] += times
+        because.append(reason)
     if in_eval:
-        return Traffic(_total(touched, sizes), "minimal")
+        return Traffic(_total(touched, sizes), "practical" if because else "minimal", tuple(because))
     if phase is Phase.FORWARD:
         touched.update(("mean", "rstd"))  # saved for backward
     if phase is not Phase.BACKWARD:
@@ -92,8 +108,9 @@ def minimum_bytes(
     again = [tensor for result in results for tensor in _READ_AGAIN.get(result, ())]
     if cache_b is not None and len(again) * _held_b(described, workload) > cache_b:
         touched.update(again)
-        return Traffic(_total(touched, sizes), "practical")
-    return Traffic(_total(touched, sizes), "ideal" if described.has_running_statistics else "minimal")
+        because.insert(0, "second read")
+    bound: Bound = "ideal" if described.has_running_statistics else "minimal"
+    return Traffic(_total(touched, sizes), "practical" if because else bound, tuple(because))
 
 
 def _total(touched: Mapping[str, int], sizes: Mapping[str, int]) -> int:

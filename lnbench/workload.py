@@ -49,10 +49,23 @@ class Allocator(StrEnum):
 
 
 class Layout(StrEnum):
-    """How x, y and their gradients lie in memory."""
+    """How x and the upstream gradient dy lie in memory.
+
+    channels_last: both as (N, H, W, C). transposed: the last two axes of x are swapped in memory. strided: each row of
+    x is the start of one that is STRIDE_PADDING elements longer. transposed_dy: the same as transposed, of dy.
+    expanded_dy: dy is one element with stride 0, as `y.sum().backward()` makes it. Unless said, they are contiguous.
+    """
 
     CONTIGUOUS = "contiguous"
     CHANNELS_LAST = "channels_last"
+    TRANSPOSED = "transposed"
+    STRIDED = "strided"
+    TRANSPOSED_DY = "transposed_dy"
+    EXPANDED_DY = "expanded_dy"
+
+
+STRIDE_PADDING = 64
+"""Elements between the rows of a strided x: whole cache lines in every dtype, so that alignment stays what it was."""
 
 
 class Affine(StrEnum):
@@ -61,6 +74,15 @@ class Affine(StrEnum):
     BOTH = "both"
     WEIGHT = "weight"
     NONE = "none"
+
+
+class Gradients(StrEnum):
+    """What backward computes. x: weight and bias are frozen, as in fine-tuning. parameters: those alone, as in a first
+    layer, whose x needs no gradient."""
+
+    ALL = "all"
+    X = "x"
+    PARAMETERS = "parameters"
 
 
 class Clock(StrEnum):
@@ -109,6 +131,7 @@ class Workload:
     allocator: Annotated[str, AfterValidator(one_of("allocator", tuple(Allocator)))] = "retained"
     affine: Annotated[str, AfterValidator(one_of("affine", tuple(Affine)))] = "both"
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
+    gradients: Annotated[str, AfterValidator(one_of("gradients", tuple(Gradients)))] = "all"
     label: str = ""
     norm_mode: NormMode = ""
     groups: Size | None = None
@@ -130,8 +153,19 @@ class Workload:
 
     @property
     def x_bytes(self) -> int:
-        """The bytes of x, and so of y, dy and dx."""
+        """The bytes of x, and so of y and dx."""
         return self.elements * DTYPE_BYTES[self.dtype]
+
+    @property
+    def dy_bytes(self) -> int:
+        """The bytes of memory behind dy."""
+        return DTYPE_BYTES[self.dtype] if self.layout == Layout.EXPANDED_DY else self.x_bytes
+
+    @property
+    def x_memory_bytes(self) -> int:
+        """The bytes of memory that hold x, with what lies between its rows."""
+        padding = STRIDE_PADDING * prod(self.shape[:-1]) if self.layout == Layout.STRIDED else 0
+        return self.x_bytes + padding * DTYPE_BYTES[self.dtype]
 
     @property
     def is_cuda(self) -> bool:
@@ -152,6 +186,7 @@ class Workload:
             ("allocator", "retained"),
             ("layout", "contiguous"),
             ("affine", "both"),
+            ("gradients", "all"),
         ):
             value = getattr(self, axis)
             if value != default:

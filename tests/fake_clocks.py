@@ -39,8 +39,10 @@ class HostWork:
     inference_ns: int = 0
     forward_ns: int = 0
     backward_ns: int = 0
+    one_piece_ns: int = 0
     release_ns: int = 0
     select_ns: int = 0
+    on_torch_stream: bool = True
     selected: int = 0
     calls: list[tuple[str, int]] = field(default_factory=list)
 
@@ -57,6 +59,10 @@ class HostWork:
     @property
     def backward(self) -> Callable[[object], object]:
         return lambda y: self._call("backward", self.backward_ns)
+
+    @property
+    def forward_backward(self) -> Callable[[], object] | None:
+        return (lambda: self._call("forward_backward", self.one_piece_ns)) if self.one_piece_ns else None
 
     def select(self, index: int) -> None:
         self.clock.take(self.select_ns)
@@ -123,7 +129,9 @@ class StreamWork:
     inference_s: float = 0.0
     forward_s: float = 0.0
     backward_s: float = 0.0
+    one_piece_s: float = 0.0
     waits: bool = False
+    on_torch_stream: bool = True
     calls: int = 0
 
     __hash__ = object.__hash__
@@ -139,6 +147,10 @@ class StreamWork:
     @property
     def backward(self) -> Callable[[object], object]:
         return lambda y: self._call(self.backward_s)
+
+    @property
+    def forward_backward(self) -> Callable[[], object] | None:
+        return (lambda: self._call(self.one_piece_s)) if self.one_piece_s else None
 
     def select(self, index: int) -> None:
         pass

@@ -10,11 +10,10 @@ import torch
 from fake_clocks import OneCopy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lnbench.events import Ended, Noticed, Turn
-from lnbench.functions import FUNCTIONS
-from lnbench.implementations.contract import Registration, build, builder_options
+from lnbench.events import Ended, Noticed, Turn, Verified
+from lnbench.implementations.contract import Prepared, Registration, builder_options
+from lnbench.implementations.preparing import prepare
 from lnbench.implementations.registry import BUILT_IN, Registry
-from lnbench.implementations.torch_adapter import TorchPrepared
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
 from lnbench.measure.watch import Look
@@ -99,6 +98,7 @@ class Outcome:
     status: Status
     reason: str
     notices: Mapping[str, str]
+    repeats: bool | None = None
 
 
 def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outcome:
@@ -109,14 +109,15 @@ def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outc
     judge.before()
     judge.after()
     end = heard.ends().get(0)
-    return Outcome(end.status if end else Status.OK, end.reason if end else "", heard.notices())
+    repeats = next((event.repeats for event in heard.of(Verified)), None)
+    return Outcome(end.status if end else Status.OK, end.reason if end else "", heard.notices(), repeats)
 
 
-def prepared(entry: Entry, on: Workload) -> tuple[TorchPrepared, TorchArrays]:
+def prepared(entry: Entry, on: Workload) -> tuple[Prepared, TorchArrays]:
     """One built case on buffers of its own."""
     registration = BUILT_IN[entry].load() if isinstance(entry, str) else Registration("it", "layer_norm", "", entry, {})
     arrays = TorchArrays(on, seed=11)
-    return TorchPrepared(build(registration, on, {}), FUNCTIONS[registration.function], on, arrays), arrays
+    return prepare(registration, on, {}, arrays), arrays
 
 
 class ScriptedSampler:
@@ -135,12 +136,26 @@ class ScriptedSampler:
         work.backward(work.forward())
         return Sample(wall_s=step_phases(1e-4, 2e-4) | {"disposal": 1e-6})
 
+    def sample_one_piece(self, work, calls):
+        self._before_sample()
+        work.forward_backward()
+        return Sample(wall_s={"forward_backward": 2.5e-4, "disposal": 1e-6})
+
     def sample_copy(self, copies, name, calls):
         return Sample(wall_s={name: 5e-5})
 
 
 def timed(
-    made: Cases, heard: Heard, sampler, *, rounds=4, reference=None, phases=tuple(Phase), watcher=None
+    made: Cases,
+    heard: Heard,
+    sampler,
+    *,
+    rounds=4,
+    reference=None,
+    phases=tuple(Phase),
+    watcher=None,
+    on_device=False,
+    until_hot=False,
 ) -> list[Turn]:
     """Run rounds over built cases until no case is left or the budget of calls is spent; gives the turns reported."""
     counting = _CountingRounds(sampler, rounds)
@@ -158,7 +173,8 @@ def timed(
         seed=5,
         probe=ProbeTurns(OneCopy(lambda: None), counting, process=0, workload_number=0),
         watch=Watch(made, watcher or Unwatched(), workload_number=0, now=count(0, LOOK_EVERY_S).__next__),
-        on_device=False,
+        on_device=on_device,
+        until_hot=until_hot,
     )
     with suppress(_EnoughError):
         running.run(setup_s=0.0, compiling_s=0.0)
@@ -187,6 +203,7 @@ class _CountingRounds:
     def __init__(self, sampler, rounds):
         self._sampler, self._left = sampler, -(-rounds // PROBE_EVERY_ROUNDS)
         self.sample_inference, self.sample_step = sampler.sample_inference, sampler.sample_step
+        self.sample_one_piece = sampler.sample_one_piece
 
     def sample_copy(self, copies, name, calls):
         if not self._left:

@@ -105,3 +105,63 @@ def test_a_tensor_above_the_cap_alone_needs_no_second_pair():
     workload = Workload((4096, 1024), (1024,), cache="cold")
 
     assert rotation_buffers(workload, MACHINE.caches, memory_b=64 * MIB) == 1
+
+
+@pytest.mark.parametrize(
+    ("workload", "reason"),
+    [
+        (
+            "shapes: [[8, 1]], layouts: transposed",
+            "transposed swaps the last two axes in memory, which changes nothing where one of them is 1",
+        ),
+        (
+            "shapes: [[4, 1, 64]], layouts: transposed_dy",
+            "transposed_dy swaps the last two axes in memory, which changes nothing where one of them is 1",
+        ),
+        ("shapes: [[1, 1, 64]], layouts: strided", "strided keeps rows apart, and this shape has one row"),
+        (
+            "shapes: [[8, 64]], layouts: expanded_dy, phases: inference",
+            "expanded_dy concerns backward, and the phases have none",
+        ),
+        (
+            "shapes: [[8, 64]], gradients: x, phases: inference",
+            "gradients: x concerns forward and backward, and the phases have neither",
+        ),
+    ],
+)
+def test_a_value_that_changes_nothing_is_skipped_with_its_reason(workload, reason):
+    assert outcomes(plan(workload))["fused"] == (Status.SKIPPED, reason)
+
+
+@pytest.mark.parametrize("layout", ["transposed", "strided", "transposed_dy", "expanded_dy"])
+def test_layouts_are_measured_where_they_have_a_meaning(layout):
+    assert outcomes(plan(f"shapes: [[2, 2]], layouts: {layout}"))["fused"] == (None, "")
+
+
+def test_gradients_of_parameters_alone_are_unsupported_where_there_are_none():
+    made = plan("shapes: [[8, 64]], affine: [both, none], gradients: [all, parameters]", implementations="fused")
+
+    assert [(made.workloads[case.workload].id, case.status, case.reason) for case in made.cases] == [
+        ("8x64/float32/cpu", None, ""),
+        ("8x64/float32/cpu/gradients=parameters", None, ""),
+        ("8x64/float32/cpu/affine=none", None, ""),
+        (
+            "8x64/float32/cpu/affine=none/gradients=parameters",
+            Status.UNSUPPORTED,
+            "gradients: parameters asks for those of weight and bias, and affine: none has neither",
+        ),
+    ]
+
+
+def test_cold_counts_what_is_read_and_its_memory_counts_what_is_allocated():
+    contiguous, expanded, strided = (
+        Workload((256, 1024), (1024,), cache="cold", layout=layout)
+        for layout in ("contiguous", "expanded_dy", "strided")
+    )
+    narrow = Workload((4096, 64), (64,), cache="cold", layout="strided")
+
+    assert rotation_buffers(contiguous, MACHINE.caches, 64 * MIB) == 8
+    assert rotation_buffers(expanded, MACHINE.caches, 65 * MIB) == 16  # dy is one element: twice as many x make 16 MiB
+    assert rotation_buffers(strided, MACHINE.caches, 64 * MIB) == 0  # 8 pairs are 16.5 MiB
+    assert rotation_buffers(narrow, MACHINE.caches, 96 * MIB) == 8  # x is 1 MiB, and 1 MiB lies between its rows
+    assert rotation_buffers(narrow, MACHINE.caches, 95 * MIB) == 0

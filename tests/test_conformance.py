@@ -99,6 +99,47 @@ def test_a_built_in_is_right_on_channels_last_memory(name):
     assert (outcome.status, outcome.reason) == (Status.OK, "")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("layout", ["transposed", "strided", "transposed_dy", "expanded_dy"])
+@pytest.mark.parametrize("name", NOT_COMPILED)
+def test_a_built_in_is_right_whatever_the_layout_and_says_nothing_of_it(name, layout, dtype):
+    outcome = judged(
+        name, 4, 8, 3, 5, norm_dims=3, layout=layout, dtype=dtype, norm_mode="train", groups=group_count(name)
+    )
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+    assert outcome.notices.keys() <= {"rounded-statistics"}
+
+
+@pytest.mark.parametrize("layout", ["transposed", "strided", "transposed_dy", "expanded_dy"])
+@pytest.mark.parametrize(("shape", "dims"), [((6, 32), 1), ((700, 33), 1), ((3, 4, 8), 2), ((2, 3, 4, 8), 2)])
+@pytest.mark.parametrize("name", ["eager", "fused", "module", "rms_norm"])
+def test_row_norms_are_right_whatever_the_layout_and_the_rank(name, shape, dims, layout):
+    outcome = judged(name, *shape, norm_dims=dims, layout=layout)
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("affine", ["both", "weight", "none"])
+@pytest.mark.parametrize("gradients", ["x", "parameters"])
+@pytest.mark.parametrize("name", NOT_COMPILED)
+def test_a_built_in_is_right_with_something_frozen(name, gradients, affine, mode):
+    if (gradients, affine) == ("parameters", "none"):
+        pytest.skip("nothing is left to differentiate")
+    outcome = judged(
+        name,
+        *(4, 8, 3, 5),
+        norm_dims=3,
+        gradients=gradients,
+        affine=affine,
+        norm_mode=mode,
+        groups=group_count(name),
+    )
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
 @pytest.mark.parametrize("eps", [1e-12, 1e-5, 1e-3, 1.0])
 @pytest.mark.parametrize("name", NOT_COMPILED)
 def test_a_built_in_takes_the_eps_of_the_workload(name, eps):
@@ -128,7 +169,8 @@ def test_batch_norm_in_train_mode_updates_its_running_statistics_and_in_eval_mod
 
 
 @pytest.mark.skipif(bool(missing_cpp_compiler()), reason="torch.compile on the CPU needs a C++ compiler")
-def test_the_compiled_layer_norm_is_right():
-    outcome = judged("compiled", 32, 64)
+@pytest.mark.parametrize("axes", [{}, {"layout": "transposed"}, {"layout": "expanded_dy"}, {"gradients": "x"}])
+def test_the_compiled_layer_norm_is_right(axes):
+    outcome = judged("compiled", 32, 64, **axes)
 
     assert (outcome.status, outcome.reason) == (Status.OK, "")

@@ -33,6 +33,7 @@ KNOWN = {
     "cache",
     "allocator",
     "affine",
+    "gradients",
     "norm_mode",
     "function",
     "phases",

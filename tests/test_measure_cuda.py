@@ -149,6 +149,59 @@ def test_work_that_waits_inside_does_not_lengthen_the_spins_or_cut_the_calls_of_
     assert work.calls == 2 * 2 * 32
 
 
+def test_a_step_in_one_piece_has_both_clocks():
+    stream = Stream(launch_s=1e-6)
+    work = StreamWork(stream, forward_s=7e-6, backward_s=11e-6, one_piece_s=15e-6)
+
+    sample = sampler(stream).sample_one_piece(work, 10)
+
+    assert sample.device_s == pytest.approx({"forward_backward": 15e-6}, rel=CLOSE)
+    assert sample.wall_s == pytest.approx({"forward_backward": 15e-6 + 1e-6 / 10}, rel=CLOSE)
+
+
+def elsewhere(stream, **seconds):
+    """Work on a stream of its own, beside the one whose events are seen, on the same host."""
+    own = Stream(launch_s=stream.launch_s)
+    own.host = stream.host
+    return StreamWork(own, on_torch_stream=False, **seconds)
+
+
+def test_work_on_another_stream_has_wall_times_of_whole_calls_and_no_device_times():
+    stream = Stream(launch_s=1e-6)
+    work = elsewhere(stream, inference_s=1e-3, forward_s=2e-3, backward_s=3e-3, one_piece_s=4e-3)
+    measured = sampler(stream)
+    stream.spins.clear()
+
+    samples = [measured.sample_inference(work, 10), measured.sample_step(work, 10), measured.sample_one_piece(work, 10)]
+
+    assert [sample.device_s for sample in samples] == [{}] * 3
+    assert stream.spins == []
+    # Waiting for PyTorch's stream alone would read the launches, 1 us each.
+    assert samples[0].wall_s == pytest.approx({"inference": 1e-3 + 1e-7}, rel=CLOSE)
+    assert samples[1].wall_s == pytest.approx({"forward_backward": 5e-3 + 1e-7}, rel=CLOSE)
+    assert samples[2].wall_s == pytest.approx({"forward_backward": 4e-3 + 1e-7}, rel=CLOSE)
+
+
+def test_what_is_still_at_work_on_another_stream_is_not_counted():
+    stream = Stream(launch_s=1e-6)
+    work = elsewhere(stream, inference_s=1e-3)
+    measured = sampler(stream)
+    for _ in range(100):
+        work.inference()
+
+    sample = measured.sample_inference(work, 10)
+
+    assert sample.wall_s == pytest.approx({"inference": 1e-3 + 1e-7}, rel=CLOSE)
+
+
+def test_work_on_another_stream_has_no_times_in_cold_caches():
+    stream = Stream()
+
+    sample = sampler(stream, cold=True).sample_inference(elsewhere(stream, inference_s=1e-3), 4)
+
+    assert (sample.wall_s, sample.device_s) == ({}, {})
+
+
 def test_cold_displaces_the_cache_before_every_timed_call_outside_the_window_and_has_no_wall():
     stream = Stream(displace_s=80e-6)
     work = StreamWork(stream, inference_s=5e-6, forward_s=7e-6, backward_s=11e-6)

@@ -189,3 +189,31 @@ def test_a_cold_copy_walks_through_the_buffers_and_times_only_the_copies():
 
     assert sample.wall_s == pytest.approx({"copy": 500e-9}, rel=EXACT)
     assert sorted(copies.selected) == [0, 0, 1, 1, 2, 2]
+
+
+@given(step=nanoseconds, release=nanoseconds, stamp=stamps, calls=few)
+def test_a_step_in_one_piece_is_its_own_time_without_the_release_of_its_result(step, release, stamp, calls):
+    clock = HostClock(stamp_ns=stamp)
+    work = HostWork(clock, one_piece_ns=step, release_ns=release)
+
+    sample = HostSampler(now=clock).sample_one_piece(work, calls)
+
+    assert sample.wall_s == pytest.approx({"forward_backward": step * 1e-9, "disposal": release * 1e-9}, rel=EXACT)
+    assert [name for name, _ in work.calls] == ["forward_backward"] * calls
+
+
+def test_in_cold_caches_a_step_in_one_piece_walks_through_the_buffers_too():
+    clock = HostClock(stamp_ns=25)
+    work = HostWork(clock, one_piece_ns=500, select_ns=9999)
+
+    sample = HostSampler(rotation=Rotation(3, seed=1), now=clock).sample_one_piece(work, 6)
+
+    assert sample.wall_s["forward_backward"] == pytest.approx(500e-9, rel=EXACT)
+    assert sorted(pair for _, pair in work.calls) == [0, 0, 1, 1, 2, 2]
+
+
+def test_warming_takes_at_least_the_calls_that_it_is_told():
+    clock = HostClock()
+
+    assert warm(lambda: clock.take(100), least_s=200e-9, least_calls=7, now=clock) == 7
+    assert warm(lambda: clock.take(10), least_s=200e-9, least_calls=7, now=clock) == 20

@@ -90,7 +90,8 @@ _AXES = {
     "threads": [1, 2, 3, 64],
     "cache": ["hot", "cold"],
     "allocators": ["retained", "system"],
-    "layouts": ["contiguous", "channels_last"],
+    "layouts": ["contiguous", "channels_last", "transposed", "expanded_dy"],
+    "gradients": ["all", "x", "parameters"],
     "affine": ["both", "weight", "none"],
     "eps": [1e-5, 1e-6, 0.5],
 }

@@ -72,6 +72,23 @@ def test_only_filters_by_the_columns_of_the_results(only, kept):
     assert bool(made.cases) == bool(kept)
 
 
+def test_layouts_and_gradients_are_excluded_and_chosen_by_their_columns():
+    axes = "shapes: [[8, 64]], layouts: [contiguous, strided, expanded_dy], gradients: [all, x]"
+
+    excluded = plan(f"{axes}, exclude: [{{layout: expanded_dy}}, {{layout: strided, gradients: x}}]")
+    chosen = plan(axes, options={"only": parse_only("layout=*d*,gradients=x")})
+
+    assert [w.id for w in excluded.workloads] == [
+        "8x64/float32/cpu",
+        "8x64/float32/cpu/gradients=x",
+        "8x64/float32/cpu/layout=strided",
+    ]
+    assert [w.id for w in chosen.workloads] == [
+        "8x64/float32/cpu/layout=strided/gradients=x",
+        "8x64/float32/cpu/layout=expanded_dy/gradients=x",
+    ]
+
+
 def test_only_can_choose_phases():
     made = plan(options={"only": parse_only("phase=forward*")})
 

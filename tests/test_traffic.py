@@ -56,6 +56,51 @@ def test_layer_norm_backward_with_something_frozen_moves_the_bytes_of_its_row(gr
     assert minimum_bytes("layer_norm", BACKWARD, ROWS, gradients=gradients).bytes == expected
 
 
+@pytest.mark.parametrize(
+    ("gradients", "expected"),
+    [
+        ("x", 3 * M * N * b + 2 * M * s + N * p),
+        ("parameters", 2 * M * N * b + 2 * M * s + 2 * N * p),
+        ("all", 3 * M * N * b + 2 * M * s + 3 * N * p),
+    ],
+)
+def test_the_workload_says_which_gradients_are_counted_mistake_22(gradients, expected):
+    on = replace(ROWS, gradients=gradients)
+
+    assert minimum_bytes("layer_norm", BACKWARD, on) == Traffic(expected, "minimal")
+    assert minimum_bytes("layer_norm", FORWARD, on) == minimum_bytes("layer_norm", FORWARD, ROWS)
+
+
+@pytest.mark.parametrize("function", ["layer_norm", "rms_norm", "batch_norm", "group_norm"])
+@pytest.mark.parametrize(
+    ("layout", "added", "because"),
+    [("transposed_dy", 2 * M * N * b, "transposed dy"), ("expanded_dy", M * N * b, "expanded dy")],
+)
+def test_a_dy_that_is_not_contiguous_adds_a_copy_to_backward_and_says_so(function, layout, added, because):
+    plain = replace(ROWS, norm_mode="train")
+    on = replace(plain, layout=layout)
+
+    for phase in (BACKWARD, STEP):
+        found = minimum_bytes(function, phase, on)
+        assert found == Traffic(minimum_bytes(function, phase, plain).bytes + added, "practical", (because,))
+    for phase in (INFERENCE, FORWARD):
+        assert minimum_bytes(function, phase, on) == minimum_bytes(function, phase, plain)
+
+
+@pytest.mark.parametrize("layout", ["transposed", "strided", "channels_last"])
+def test_the_layout_of_x_does_not_change_the_minimum(layout):
+    for phase in Phase:
+        assert minimum_bytes("layer_norm", phase, replace(ROWS, layout=layout)) == minimum_bytes(
+            "layer_norm", phase, ROWS
+        )
+
+
+def test_both_reasons_of_a_practical_bound_are_told():
+    found = minimum_bytes("layer_norm", STEP, replace(ROWS, layout="expanded_dy"), cache_b=N * b)
+
+    assert (found.bound, found.because) == ("practical", ("second read", "expanded dy"))
+
+
 def test_layer_norm_backward_as_two_kernels_is_the_sum_of_its_parts():
     parts = [
         minimum_bytes("layer_norm", BACKWARD, ROWS, gradients=part).bytes for part in (("dx",), ("dweight", "dbias"))
@@ -101,11 +146,11 @@ def test_batch_norm_eval_backward_moves_the_bytes_of_its_row(gradients, expected
     ("phase", "cache_b", "expected"),
     [
         (FORWARD, HUGE_CACHE_B, Traffic(2 * E * b + C * (2 * p + 2 * s + 4 * r), "ideal")),
-        (FORWARD, TINY_CACHE_B, Traffic(3 * E * b + C * (2 * p + 2 * s + 4 * r), "practical")),
+        (FORWARD, TINY_CACHE_B, Traffic(3 * E * b + C * (2 * p + 2 * s + 4 * r), "practical", ("second read",))),
         (BACKWARD, HUGE_CACHE_B, Traffic(3 * E * b + C * (3 * p + 2 * s), "ideal")),
-        (BACKWARD, TINY_CACHE_B, Traffic(5 * E * b + C * (3 * p + 2 * s), "practical")),
+        (BACKWARD, TINY_CACHE_B, Traffic(5 * E * b + C * (3 * p + 2 * s), "practical", ("second read",))),
         (STEP, HUGE_CACHE_B, Traffic(5 * E * b + C * (5 * p + 4 * s + 4 * r), "ideal")),
-        (STEP, TINY_CACHE_B, Traffic(8 * E * b + C * (5 * p + 4 * s + 4 * r), "practical")),
+        (STEP, TINY_CACHE_B, Traffic(8 * E * b + C * (5 * p + 4 * s + 4 * r), "practical", ("second read",))),
     ],
 )
 def test_batch_norm_train_says_which_bound_its_bytes_use_mistake_21(phase, cache_b, expected):
@@ -127,14 +172,14 @@ def test_a_step_is_practical_when_only_its_backward_is():
 
     found = minimum_bytes("batch_norm", STEP, in_mode("train"), cache_b=between_b)
 
-    assert found == Traffic((2 + 5) * E * b + C * (5 * p + 4 * s + 4 * r), "practical")
+    assert found == Traffic((2 + 5) * E * b + C * (5 * p + 4 * s + 4 * r), "practical", ("second read",))
 
 
 @pytest.mark.parametrize(("cache_b", "passes", "bound"), [(N * b, 2, "minimal"), (N * b - 1, 3, "practical")])
 def test_a_row_that_the_device_can_not_hold_is_read_twice(cache_b, passes, bound):
     found = minimum_bytes("layer_norm", INFERENCE, ROWS, cache_b=cache_b)
 
-    assert found == Traffic(passes * M * N * b + 2 * N * p, bound)
+    assert (found.bytes, found.bound) == (passes * M * N * b + 2 * N * p, bound)
 
 
 def test_at_one_row_of_8192_the_parameters_are_two_thirds_of_the_bytes():

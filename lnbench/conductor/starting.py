@@ -17,10 +17,12 @@ def worker_command(*arguments: str) -> list[str]:
 def worker_environment(threads: int, *, compile_cache: str = "") -> dict[str, str]:
     """The worker's environment variables: every OpenMP and BLAS library gets the workload's threads, and spins briefly.
 
+    NPROC is where XLA's client for the CPU, which JAX uses, looks for the number of threads (jaxlib 0.10).
+
     A user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT stays. `compile_cache`: where torch.compile and Triton keep what they
     compiled; "" for where they do anyway.
     """
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
     environment = {**os.environ, **dict.fromkeys(names, str(threads))}
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)

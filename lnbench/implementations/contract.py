@@ -4,6 +4,7 @@ A builder takes a workload, untimed, and gives a callable or an `nn.Module`. The
 framework's adapter makes of it.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -13,7 +14,6 @@ from typing import Any, Protocol, TypeVar
 
 from lnbench.errors import PluginError, nearest
 from lnbench.functions import FUNCTIONS
-from lnbench.workload import Workload
 
 MOST_NAME = 64
 """Characters of a name: as many as a suite may write."""
@@ -35,6 +35,11 @@ class Registration:
     build: Callable[..., Any]
     options: Mapping[str, object]
 
+    @property
+    def takes_arrays(self) -> bool:
+        """True when the builder is of the fuller contract, `prepare(workload, arrays)`."""
+        return takes_arrays(self.build)
+
 
 class WrongResultError(Exception):
     """An implementation's result is not what its function computes; the text says in what."""
@@ -44,9 +49,18 @@ class Prepared(Protocol):
     """A built case, ready to be called. `wait` returns when all work that was asked for is done.
 
     `repeats`: two backward runs on the same inputs, in the last `outputs()`, agreed to the bit; None where unknown.
+    `no_step`: why there is an inference alone; "" where there are gradients. `forward_backward`: a whole step as one
+    function, which is then timed for itself; None where a step is its parts. `on_torch_stream`: on a GPU, its work goes
+    to PyTorch's current stream, whose events time it. `copies`: the inputs that it holds in buffers of its own.
+    `compiles`: its first calls compile, though not by torch.compile.
     """
 
     repeats: bool | None
+    no_step: str
+    forward_backward: Callable[[], object] | None
+    on_torch_stream: bool
+    copies: tuple[str, ...]
+    compiles: bool
 
     def inference(self) -> object:
         """Compute the outputs; called inside `without_gradients`."""
@@ -62,6 +76,12 @@ class Prepared(Protocol):
 
     def select(self, index: int) -> None:
         """Read from the pair of x and dy with this number from now on."""
+
+    def refresh(self) -> None:
+        """Take over values that have changed in the shared buffers, where it holds copies."""
+
+    def inputs(self) -> Any:
+        """What the case reads now, for the oracle."""
 
     def wait(self) -> None:
         """Return when the device has finished."""
@@ -92,8 +112,10 @@ def implementation(name: str, *, function: str, summary: str = "") -> Callable[[
     """Register a builder under `name` as an implementation of `function`.
 
     The builder takes a `Workload` and gives a callable `forward(x, weight, bias)` (see the table of signatures in the
-    README for other functions) or an `nn.Module`. Keyword-only parameters of the builder are options that a suite may
-    set. Raises PluginError for an unknown function or a name that can't be typed on a command line.
+    README for other functions) or an `nn.Module`. One that takes a second argument, `arrays`, is of the fuller contract
+    for other frameworks: it gives what `implementations/framework.py` describes. Keyword-only parameters of the builder
+    are options that a suite may set. Raises PluginError for an unknown function or a name that can't be typed on a
+    command line.
     """
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
         shown = repr(name[:MOST_NAME] if isinstance(name, str) else name)
@@ -139,7 +161,15 @@ def builder_options(builder: Callable[..., Any]) -> Mapping[str, object]:
     )
 
 
-def build(registration: Registration, workload: Workload, options: Mapping[str, object]) -> Any:
-    """Call the builder for a workload. `groups` has gone into the workload already."""
+def takes_arrays(builder: Callable[..., Any]) -> bool:
+    """True when a builder has a second positional parameter, as `prepare(workload, arrays)` has."""
+    kinds = [parameter.kind for parameter in inspect.signature(builder).parameters.values()]
+    return (
+        sum(kind in {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD} for kind in kinds) > 1
+    )
+
+
+def bound_builder(registration: Registration, options: Mapping[str, object]) -> Callable[..., Any]:
+    """The builder with a suite's options. `groups` has gone into the workload already."""
     accepted = {name: value for name, value in options.items() if name in registration.options}
-    return registration.build(workload, **accepted)
+    return functools.partial(registration.build, **accepted)

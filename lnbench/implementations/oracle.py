@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lnbench.functions import Function, Geometry, geometry, parameter_shape
-from lnbench.tolerance import Terms, tolerances
-from lnbench.workload import Workload
+from lnbench.functions import Function, Geometry, geometry, gradient_names, parameter_shape
+from lnbench.tolerance import Terms, rounding, tolerances
+from lnbench.workload import Layout, Workload
+
+CANCELLED = 2.0**-36
+"""A result this much smaller than the terms that it sums is zero but for float64's own rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,15 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The right result of one tensor in float64, and the largest accepted |error|, elementwise."""
+    """The right result of one tensor in float64, and the largest accepted |error|, elementwise.
+
+    scale: what a relative error is relative to, the largest |value|; where the terms cancel, as in the dx of a dy that
+    is the same everywhere, the size of the terms.
+    """
 
     value: Tensor
     tolerance: Tensor
+    scale: float
 
 
 def oracle(
@@ -36,7 +44,7 @@ def oracle(
 ) -> Mapping[str, Expected]:
     """y, dx, dweight and dbias of a function on a workload, in float64, with tolerances for the workload's dtype.
 
-    Gradients of absent parameters are left out. `exact_mean` is the stricter tolerance of `tolerances`.
+    Gradients that the workload does not ask for are left out. `exact_mean` is the stricter tolerance of `tolerances`.
     The variance divides by the number of elements, not by one less.
     Sources: layer norm arXiv:1607.06450, RMS norm arXiv:1910.07467, batch norm arXiv:1502.03167,
     group norm arXiv:1803.08494, instance norm arXiv:1607.08022; dx = rstd (g - mean(g) - x̂ mean(g x̂)), g = w dy.
@@ -95,19 +103,25 @@ def oracle(
         centred=function.centred,
         fixed_statistics=fixed,
         exact_mean=exact_mean,
+        equal_dy=workload.layout == Layout.EXPANDED_DY,
     )
-    if inputs.weight is None:
-        del values["dweight"]
-    if inputs.bias is None:
-        del values["dbias"]
     parameters = parameter_shape(function, workload)
     return {
         name: Expected(
-            value.reshape(workload.shape if name in {"y", "dx"} else parameters),
-            accepted[name].expand_as(value).reshape(workload.shape if name in {"y", "dx"} else parameters),
+            values[name].reshape(parameters if name in {"dweight", "dbias"} else workload.shape),
+            accepted[name]
+            .expand_as(values[name])
+            .reshape(parameters if name in {"dweight", "dbias"} else workload.shape),
+            _scale(values[name], accepted[name], dtype=workload.dtype),
         )
-        for name, value in values.items()
+        for name in ("y", *gradient_names(function, workload))
     }
+
+
+def _scale(value: Tensor, tolerance: Tensor, *, dtype: str) -> float:
+    terms = float(tolerance.detach().max()) / rounding(dtype)
+    scale = float(value.detach().abs().max())
+    return scale if scale > CANCELLED * terms else terms
 
 
 def _canonical(tensor: Tensor, plan: Geometry) -> Tensor:

@@ -10,7 +10,21 @@ from types import MappingProxyType
 from typing import Any
 
 from lnbench.implementations.contract import Registration
-from lnbench.implementations.needs import Need, missing_library
+from lnbench.implementations.needs import (
+    APEX,
+    EQUINOX,
+    JAX,
+    KERAS,
+    LIGER,
+    ONNX,
+    ONNXRUNTIME,
+    QUACK,
+    TENSORFLOW,
+    TRANSFORMER_ENGINE,
+    TRITON,
+    Need,
+    missing_library,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +32,7 @@ class Row:
     """A built-in implementation: what it is, and where its builder stands (`module:attribute`).
 
     `needs`: the libraries beside PyTorch without which it can't be built. `devices`: the kinds that it runs on
-    ("cpu", "cuda"), where it does not run on all.
+    ("cpu", "cuda"), where it does not run on all. `compiles`: its first calls compile, which takes seconds.
     """
 
     name: str
@@ -28,11 +42,7 @@ class Row:
     fixed: Mapping[str, object] = field(default_factory=dict)
     needs: tuple[Need, ...] = ()
     devices: tuple[str, ...] = ()
-
-    @property
-    def compiles(self) -> bool:
-        """True when its first call compiles."""
-        return self.builder.startswith("compiled:")
+    compiles: bool = False
 
     def load(self) -> Registration:
         """Import the builder."""
@@ -41,35 +51,130 @@ class Row:
         return Registration(self.name, self.function, self.summary, _with_fixed(builder, self.fixed), {})
 
 
-BUILT_IN: Mapping[str, Row] = MappingProxyType(
-    {
-        row.name: row
-        for row in (
-            Row("eager", "layer_norm", "composed PyTorch operations, float32 statistics", "eager:layer_norm"),
-            Row("fused", "layer_norm", "torch.nn.functional.layer_norm", "fused:layer_norm"),
-            Row("module", "layer_norm", "torch.nn.LayerNorm", "fused:layer_norm_module"),
-            Row("compiled", "layer_norm", "torch.compile of eager: whole graph, static shapes", "compiled:layer_norm"),
-            Row(
-                "compiled_dynamic",
-                "layer_norm",
-                "torch.compile of eager: whole graph, dynamic shapes",
-                "compiled:layer_norm",
-                {"dynamic": True},
-            ),
-            Row(
-                "compiled_max_autotune",
-                "layer_norm",
-                "torch.compile of eager: whole graph, static shapes, max-autotune without CUDA graphs",
-                "compiled:layer_norm",
-                {"mode": "max-autotune-no-cudagraphs"},
-            ),
-            Row("rms_norm", "rms_norm", "torch.nn.functional.rms_norm", "fused:rms_norm"),
-            Row("batch_norm", "batch_norm", "torch.nn.functional.batch_norm", "fused:batch_norm"),
-            Row("group_norm", "group_norm", "torch.nn.functional.group_norm", "fused:group_norm"),
-            Row("instance_norm", "instance_norm", "torch.nn.functional.instance_norm", "fused:instance_norm"),
-        )
-    }
+_CUDA = ("cuda",)
+_CPU = ("cpu",)
+
+_PYTORCH = (
+    Row("eager", "layer_norm", "composed PyTorch operations, float32 statistics", "eager:layer_norm"),
+    Row("fused", "layer_norm", "torch.nn.functional.layer_norm", "fused:layer_norm"),
+    Row("module", "layer_norm", "torch.nn.LayerNorm", "fused:layer_norm_module"),
+    Row(
+        "compiled",
+        "layer_norm",
+        "torch.compile of eager: whole graph, static shapes",
+        "compiled:layer_norm",
+        compiles=True,
+    ),
+    Row(
+        "compiled_dynamic",
+        "layer_norm",
+        "torch.compile of eager: whole graph, dynamic shapes",
+        "compiled:layer_norm",
+        {"dynamic": True},
+        compiles=True,
+    ),
+    Row(
+        "compiled_max_autotune",
+        "layer_norm",
+        "torch.compile of eager: whole graph, static shapes, max-autotune without CUDA graphs",
+        "compiled:layer_norm",
+        {"mode": "max-autotune-no-cudagraphs"},
+        compiles=True,
+    ),
+    Row("rms_norm", "rms_norm", "torch.nn.functional.rms_norm", "fused:rms_norm"),
+    Row("batch_norm", "batch_norm", "torch.nn.functional.batch_norm", "fused:batch_norm"),
+    Row("group_norm", "group_norm", "torch.nn.functional.group_norm", "fused:group_norm"),
+    Row("instance_norm", "instance_norm", "torch.nn.functional.instance_norm", "fused:instance_norm"),
 )
+
+_KERAS = (TENSORFLOW, KERAS)
+_FRAMEWORKS = (
+    Row("keras", "layer_norm", "keras LayerNormalization on TensorFlow, eager", "keras_norms:layer_norm", needs=_KERAS),
+    Row(
+        "tensorflow",
+        "layer_norm",
+        "the Keras layer under tf.function",
+        "keras_norms:graph_layer_norm",
+        needs=_KERAS,
+        compiles=True,
+    ),
+    Row(
+        "tensorflow_xla",
+        "layer_norm",
+        "the Keras layer under tf.function, compiled by XLA",
+        "keras_norms:xla_layer_norm",
+        needs=_KERAS,
+        compiles=True,
+    ),
+    Row("keras_torch", "layer_norm", "the Keras layer on PyTorch", "keras_norms:torch_layer_norm", needs=(KERAS,)),
+    Row(
+        "keras_batch_norm",
+        "batch_norm",
+        "keras BatchNormalization on TensorFlow, eager",
+        "keras_norms:batch_norm",
+        needs=_KERAS,
+    ),
+    Row("jax", "layer_norm", "jax.jit of the plain formula", "jax_norms:layer_norm", needs=(JAX,), compiles=True),
+    Row(
+        "equinox",
+        "layer_norm",
+        "equinox.nn.LayerNorm under jax.jit",
+        "jax_norms:equinox_layer_norm",
+        needs=(JAX, EQUINOX),
+        compiles=True,
+    ),
+    Row(
+        "onnxruntime",
+        "layer_norm",
+        "ONNX's LayerNormalization operator; inference only",
+        "onnxruntime_norms:layer_norm",
+        needs=(ONNXRUNTIME, ONNX),
+        devices=_CPU,
+    ),
+    Row("numpy", "layer_norm", "NumPy, on one thread; inference only", "numpy_norms:layer_norm", devices=_CPU),
+)
+
+_KERNELS = (
+    Row("liger", "layer_norm", "Liger's Triton kernel", "liger_norms:layer_norm", needs=(LIGER, TRITON), devices=_CUDA),
+    Row(
+        "liger_rms_norm",
+        "rms_norm",
+        "Liger's Triton kernel",
+        "liger_norms:rms_norm",
+        needs=(LIGER, TRITON),
+        devices=_CUDA,
+    ),
+    Row(
+        "apex", "layer_norm", "apex.normalization.FusedLayerNorm", "apex_norms:layer_norm", needs=(APEX,), devices=_CUDA
+    ),
+    Row(
+        "apex_rms_norm",
+        "rms_norm",
+        "apex.normalization.FusedRMSNorm",
+        "apex_norms:rms_norm",
+        needs=(APEX,),
+        devices=_CUDA,
+    ),
+    Row("quack", "rms_norm", "quack.rmsnorm, in CuTe-DSL", "quack_norms:rms_norm", needs=(QUACK,), devices=_CUDA),
+    Row(
+        "transformer_engine",
+        "layer_norm",
+        "transformer_engine.pytorch.LayerNorm",
+        "transformer_engine_norms:layer_norm",
+        needs=(TRANSFORMER_ENGINE,),
+        devices=_CUDA,
+    ),
+    Row(
+        "transformer_engine_rms_norm",
+        "rms_norm",
+        "transformer_engine.pytorch.RMSNorm",
+        "transformer_engine_norms:rms_norm",
+        needs=(TRANSFORMER_ENGINE,),
+        devices=_CUDA,
+    ),
+)
+
+BUILT_IN: Mapping[str, Row] = MappingProxyType({row.name: row for row in (*_PYTORCH, *_FRAMEWORKS, *_KERNELS)})
 
 
 def availability(row: Row) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lnbench.errors import text_of
-from lnbench.functions import Function, parameter_shape
+from lnbench.functions import Function, gradient_names, parameter_shape
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
@@ -22,14 +22,20 @@ _MUST_STAY = "a result must stay valid while the next is made"
 class TorchPrepared:
     """A PyTorch case bound to the shared buffers.
 
-    Gradients come from `torch.autograd.grad` over x and the affine parameters, so nothing accumulates and nothing
-    needs zeroing; each backward runs on the graph of its own forward.
+    Gradients come from `torch.autograd.grad` over x and the affine parameters, or those of them that the workload asks
+    for, so nothing accumulates and nothing needs zeroing; each backward runs on the graph of its own forward. What is
+    frozen does not require a gradient, so that kernels can leave its work out.
     """
 
     inference: Callable[[], Any]
     forward: Callable[[], Any]
     backward: Callable[[Any], Any]
     repeats: bool | None = None
+    no_step: str = ""
+    forward_backward: Callable[[], object] | None = None
+    on_torch_stream: bool = True
+    copies: tuple[str, ...] = ()
+    compiles: bool = False
 
     def __init__(self, built: Any, function: Function, workload: Workload, arrays: TorchArrays) -> None:
         self._function = function
@@ -37,18 +43,19 @@ class TorchPrepared:
         self._arrays = arrays
         self._leaves = arrays.leaves()
         self._running = arrays.running_statistics() if function.has_running_statistics else None
+        self._names = gradient_names(function, workload)
         weight, bias = (
-            None if parameter is None else parameter.detach().requires_grad_()
-            for parameter in arrays.parameters(function)
+            None if parameter is None else parameter.detach().requires_grad_(name in self._names)
+            for name, parameter in zip(("dweight", "dbias"), arrays.parameters(function), strict=True)
         )
         tensors = {"weight": weight, "bias": bias}
         if self._running:
             tensors |= dict(zip(("running_mean", "running_var"), self._running, strict=True))
-        self._wanted = [
-            (name, parameter) for name, parameter in (("dweight", weight), ("dbias", bias)) if parameter is not None
+        self._parameters = [
+            (f"d{name}", parameter) for name, parameter in (("weight", weight), ("bias", bias)) if parameter is not None
         ]
         if isinstance(built, nn.Module):
-            self._wanted = bind_module(built, function, workload, tensors)
+            self._parameters = bind_module(built, function, workload, tensors)
             self._call: Callable[[Tensor], Any] = built
         elif callable(built):
             arguments = tuple(tensors[name] for name in function.parameters)
@@ -60,7 +67,7 @@ class TorchPrepared:
     def select(self, index: int) -> None:
         """Bind the calls to one pair of x and dy; bound as locals, so that a call costs nothing extra."""
         x, dy, call = self._leaves[index], self._arrays.dy[index], self._call
-        inputs = (x, *(parameter for _, parameter in self._wanted))
+        inputs = tuple(leaf for _, leaf in self._wanted(x))
         grad = torch.autograd.grad
 
         # Each has a name of its own, by which the stack of a process that died tells what it was doing.
@@ -74,6 +81,14 @@ class TorchPrepared:
             return grad(saved, inputs, dy)
 
         self.inference, self.forward, self.backward = inference, forward, backward
+
+    def refresh(self) -> None:
+        """Nothing is copied."""
+
+    def _wanted(self, x: Tensor) -> list[tuple[str, Tensor]]:
+        """What is differentiated, with the names of the gradients; frozen tensors are left out."""
+        leaves = {"dx": x, **dict(self._parameters)}
+        return [(name, leaves[name]) for name in self._names]
 
     def inputs(self) -> Inputs:
         """What the case reads now, for the oracle."""
@@ -122,7 +137,7 @@ class TorchPrepared:
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             y = self.forward()
-        inputs = [*self._leaves, *(leaf for _, leaf in self._wanted), *self._arrays.all_buffers()]
+        inputs = [*self._leaves, *(leaf for _, leaf in self._parameters), *self._arrays.all_buffers()]
         for tensor in (y, *inputs, *(self._running or ())):
             saved.pop(_storage(tensor), None)
         return sum(saved.values())
@@ -140,8 +155,8 @@ class TorchPrepared:
     def _gradients(self, y: Tensor) -> dict[str, Tensor]:
         """What one backward gives, by name."""
         if not y.requires_grad or y.grad_fn is None:
-            raise WrongResultError("the result is detached from the graph: no gradient can flow back to x")
-        wanted = [("dx", self._leaves[0]), *self._wanted]
+            raise WrongResultError("the result is detached from the graph: no gradient can flow back")
+        wanted = self._wanted(self._leaves[0])
 
         def backward() -> tuple[Any, ...]:
             return torch.autograd.grad(y, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
@@ -167,7 +182,8 @@ class TorchPrepared:
             raise WrongResultError(f"{phase} returns {_kind(y)}, x is {_kind(x)}")
         if y.device != x.device:
             raise WrongResultError(f"{phase} returns a tensor on {y.device}, x is on {x.device}")
-        if _storage(y) in {_storage(tensor) for tensor in (x, self._arrays.dy[0], *(leaf for _, leaf in self._wanted))}:
+        parameters = (parameter for _, parameter in self._parameters)
+        if _storage(y) in {_storage(tensor) for tensor in (x, self._arrays.dy[0], *parameters)}:
             raise WrongResultError(f"{phase} returns a view of its input")
         return y
 
@@ -177,7 +193,8 @@ def bind_module(
 ) -> list[tuple[str, Tensor]]:
     """Make a module's parameters and running statistics the shared buffers, by name, and set its mode.
 
-    A parameter that the workload does not have becomes None. Gives the (gradient name, parameter) pairs.
+    A parameter that the workload does not have becomes None, and one that is frozen stays so. Gives the
+    (gradient name, parameter) pairs.
     Raises WrongResultError when the module lacks a parameter or has one that can't be matched.
     """
     wanted: list[tuple[str, Tensor]] = []
@@ -199,7 +216,7 @@ def bind_module(
         if present is None and tensor is not None:
             raise WrongResultError(f"the module has no {name}, the workload has")
         if name in owner._parameters:
-            bound = None if tensor is None else nn.Parameter(tensor.detach())
+            bound = None if tensor is None else nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
             owner._parameters[name] = bound
             if bound is not None:
                 wanted.append((f"d{name}", bound))

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lnbench.functions import Function, channel_axis, parameter_shape
 from lnbench.implementations.oracle import Inputs
-from lnbench.workload import Layout, Workload
+from lnbench.implementations.torch_layouts import slab_of_dy, slab_of_x
+from lnbench.workload import Gradients, Workload
 
 
 class TorchArrays:
@@ -22,15 +23,15 @@ class TorchArrays:
         self.seed = seed
         self._dtype: torch.dtype = getattr(torch, workload.dtype)
         self._param_dtype: torch.dtype = getattr(torch, workload.param_dtype)
-        self._slabs = [_slab(workload, self._dtype, pairs) for _ in range(2)]
-        self.x: list[Tensor] = list(self._slabs[0].unbind(0))
-        self.dy: list[Tensor] = list(self._slabs[1].unbind(0))
+        self._slabs = [slab_of_x(workload, self._dtype, pairs), slab_of_dy(workload, self._dtype, pairs)]
+        self.x: list[Tensor] = list(self._slabs[0].tensors)
+        self.dy: list[Tensor] = list(self._slabs[1].tensors)
         self._parameters: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         self._fill()
 
     def leaves(self) -> list[Tensor]:
-        """Every x as a leaf of the graph, on the same memory."""
-        return [x.detach().requires_grad_() for x in self.x]
+        """Every x as a leaf of the graph, on the same memory; without a gradient where the workload wants none."""
+        return [x.detach().requires_grad_(self.workload.gradients != Gradients.PARAMETERS) for x in self.x]
 
     def parameters(self, function: Function) -> tuple[Tensor | None, Tensor | None]:
         """Weight and bias of a function; None where the workload or the function has none."""
@@ -81,22 +82,27 @@ class TorchArrays:
             x.data.mul_(factor).add_(offset)
 
     def all_buffers(self) -> list[Tensor]:
-        """Every buffer that is shared, for comparing before and after."""
-        return [*self._slabs, *(tensor for pair in self._parameters.values() for tensor in pair)]
+        """The whole memory of every shared buffer, for comparing before and after: x, dy, then parameters."""
+        slabs = (slab.memory for slab in self._slabs)
+        return [*slabs, *(tensor for pair in self._parameters.values() for tensor in pair)]
+
+    def dense(self) -> tuple[list[Tensor], list[Tensor]]:
+        """Contiguous ranges as long as every x and dy, out of their memory, for copies to be held against.
+
+        An expanded dy has no such memory: in its place stands the x of another pair, or memory of its own where there
+        is one pair.
+        """
+        x, dy = (slab.dense() for slab in self._slabs)
+        if dy[0].numel() < x[0].numel():
+            dy = [*x[1:], x[0]] if len(x) > 1 else [x[0].clone()]
+        return x, dy
 
     def _generator(self, stream: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1_000_003 + stream)
 
     def _fill(self) -> None:
-        """Draw on the CPU, so that a seed means the same values on every device.
-
-        Written through `data`, which leaves the tensors' version as it was: a result that is kept until the version
-        changes would otherwise be right in every judgement, and never computed while timed.
-        """
         for stream, slab in enumerate(self._slabs):
-            generator = self._generator(stream)
-            for tensor in slab.unbind(0):
-                tensor.data.copy_(torch.randn(tensor.shape, generator=generator, dtype=torch.float32))
+            slab.fill(self._generator(stream))
         for shape in self._parameters:
             self._fill_parameters(shape)
 
@@ -105,12 +111,3 @@ class TorchArrays:
         weight, bias = self._parameters[shape]
         weight.data.copy_(1.0 + 0.25 * torch.randn(shape, generator=generator, dtype=torch.float32))
         bias.data.copy_(torch.randn(shape, generator=generator, dtype=torch.float32))
-
-
-def _slab(workload: Workload, dtype: torch.dtype, pairs: int) -> Tensor:
-    """One allocation of (pairs, *shape) in the workload's layout, so that rotation walks through all of it."""
-    if workload.layout == Layout.CHANNELS_LAST:
-        samples, channels, height, width = workload.shape
-        slab = torch.empty((pairs, samples, height, width, channels), dtype=dtype, device=workload.device)
-        return slab.permute(0, 1, 4, 2, 3)
-    return torch.empty((pairs, *workload.shape), dtype=dtype, device=workload.device)

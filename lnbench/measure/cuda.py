@@ -11,7 +11,7 @@ from itertools import repeat
 from time import perf_counter_ns
 from typing import Any, Protocol
 
-from lnbench.measure.sampler import LEAST_S, NANOSECOND, Copies, Sample, Work, median, step_phases
+from lnbench.measure.sampler import LEAST_S, NANOSECOND, Copies, Sample, Work, median, one_piece, step_phases
 
 MOST_QUEUED_STEPS = 48
 """Steps per sample: the driver queues about 1,000 launches, and an eager step with its events makes about 20."""
@@ -111,7 +111,8 @@ class CudaSampler:
 
     `cold`: the L2 cache is displaced before every timed call, outside the events; then there is no wall time, because
     the host can't leave the displacement out without waiting at each call.
-    What waits for the device inside a call can't be enqueued behind a spin, and has wall times only.
+    What waits for the device inside a call can't be enqueued behind a spin, and has wall times only. So has work that
+    is not on PyTorch's stream, whose events do not see it: its blocks end when it says that it is done.
     """
 
     def __init__(self, clock: EventClock, *, cold: bool = False, now: Callable[[], int] = perf_counter_ns) -> None:
@@ -123,7 +124,7 @@ class CudaSampler:
 
     def sample_inference(self, work: Work, calls: int) -> Sample:
         """The mean of `calls` inferences on both clocks."""
-        return self._both(work, work.inference, calls, phase="inference")
+        return self._both(work, work.inference, calls, phase="inference", work=work)
 
     def sample_step(self, work: Work, calls: int) -> Sample:
         """The means of `calls` steps: each part on the device's clock, the whole step on the host's.
@@ -134,25 +135,42 @@ class CudaSampler:
         def step() -> None:
             work.backward(work.forward())
 
-        device = self._device_step(work, calls)
-        wall = {} if self._cold else {"forward_backward": self._wall(step, calls)}
+        device = self._device_step(work, calls) if work.on_torch_stream else {}
+        wall = {} if self._cold else {"forward_backward": self._wall(step, calls, wait=self._wait_for(work))}
         return Sample(wall_s=wall, device_s=device)
+
+    def sample_one_piece(self, work: Work, calls: int) -> Sample:
+        """The mean of `calls` steps that are one function, on both clocks."""
+        return self._both(work, one_piece(work), calls, phase="forward_backward", work=work)
 
     def sample_copy(self, copies: Copies, name: str, calls: int) -> Sample:
         """The mean of `calls` of one of the probe's copies on both clocks."""
-        return self._both(copies, copies.pieces[name], calls, phase=name)
+        return self._both(copies, copies.pieces[name], calls, phase=name, work=None)
 
-    def _both(self, owner: object, call: Callable[[], Any], calls: int, *, phase: str) -> Sample:
-        seconds = self._device_calls(call, calls, self._queues[owner, phase])
-        wall = {} if self._cold else {phase: self._wall(call, calls)}
+    def _both(self, owner: object, call: Callable[[], Any], calls: int, *, phase: str, work: Work | None) -> Sample:
+        """On both clocks; `work` is None for what is PyTorch's own."""
+        has_events = work is None or work.on_torch_stream
+        seconds = self._device_calls(call, calls, self._queues[owner, phase]) if has_events else None
+        wall = {} if self._cold else {phase: self._wall(call, calls, wait=self._wait_for(work))}
         return Sample(wall_s=wall, device_s={} if seconds is None else {phase: seconds})
 
-    def _wall(self, call: Callable[[], Any], calls: int) -> float:
-        self._clock.wait()
+    def _wait_for(self, work: Work | None) -> Callable[[], None]:
+        """What returns when the work is done, on whichever stream it is."""
+        if work is None or work.on_torch_stream:
+            return self._clock.wait
+
+        def wait() -> None:
+            work.wait()
+            self._clock.wait()
+
+        return wait
+
+    def _wall(self, call: Callable[[], Any], calls: int, *, wait: Callable[[], None]) -> float:
+        wait()
         start = self._now()
         for _ in repeat(None, calls):
             call()
-        self._clock.wait()
+        wait()
         return (self._now() - start) * NANOSECOND / calls
 
     def _device_calls(self, call: Callable[[], Any], calls: int, queue: _Queue) -> float | None:

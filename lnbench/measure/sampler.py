@@ -19,7 +19,11 @@ LEAST_S = 1e-12
 
 
 class Work(Protocol):
-    """What is sampled: calls without arguments, and the choice of the buffers that they read."""
+    """What is sampled: calls without arguments, and the choice of the buffers that they read.
+
+    `forward_backward`: a whole step as one function, where there is one. `on_torch_stream`: on a GPU, the work goes to
+    PyTorch's current stream.
+    """
 
     @property
     def inference(self) -> Callable[[], Any]: ...
@@ -29,6 +33,12 @@ class Work(Protocol):
 
     @property
     def backward(self) -> Callable[[Any], Any]: ...
+
+    @property
+    def forward_backward(self) -> Callable[[], Any] | None: ...
+
+    @property
+    def on_torch_stream(self) -> bool: ...
 
     def select(self, index: int) -> None: ...
 
@@ -58,6 +68,8 @@ class Sampler(Protocol):
     def sample_inference(self, work: Work, calls: int) -> Sample: ...
 
     def sample_step(self, work: Work, calls: int) -> Sample: ...
+
+    def sample_one_piece(self, work: Work, calls: int) -> Sample: ...
 
     def sample_copy(self, copies: Copies, name: str, calls: int) -> Sample: ...
 
@@ -121,6 +133,26 @@ class HostSampler:
         ]
         return Sample(wall_s=step_phases(parts[0], parts[1]) | {DISPOSAL: parts[2]})
 
+    def sample_one_piece(self, work: Work, calls: int) -> Sample:
+        """The means of `calls` steps that are one function: forward_backward, and disposal."""
+        now, rotation = self._now, self._rotation
+        step = one_piece(work)
+        step_ns = disposal_ns = 0
+        gradients = None
+        for _ in repeat(None, calls):
+            if rotation is not None:
+                work.select(rotation.next())
+                step = one_piece(work)
+            start = now()
+            gradients = step()
+            end = now()
+            gradients = None
+            disposal_ns += now() - end
+            step_ns += end - start
+        del gradients
+        names = zip(("forward_backward", DISPOSAL), (step_ns, disposal_ns), strict=True)
+        return Sample(wall_s={name: max((ns / calls - self.empty_pair_ns) * NANOSECOND, LEAST_S) for name, ns in names})
+
     def sample_copy(self, copies: Copies, name: str, calls: int) -> Sample:
         """The mean of `calls` of one of the probe's copies, in the same state of the caches as the cases."""
         if self._rotation is None:
@@ -152,19 +184,27 @@ def step_phases(forward_s: float, backward_s: float) -> dict[str, float]:
     return {"forward": forward_s, "backward": backward_s, "forward_backward": forward_s + backward_s}
 
 
+def one_piece(work: Work) -> Callable[[], Any]:
+    """The whole step as one function, for works that have it."""
+    assert work.forward_backward is not None  # the callers have asked
+    return work.forward_backward
+
+
 def empty_pair_ns(now: Callable[[], int]) -> float:
     """What two stamps with nothing between them measure: the median of many pairs."""
     pairs = sorted(-now() + now() for _ in repeat(None, _CALIBRATION_PAIRS))
     return float(pairs[len(pairs) // 2])
 
 
-def warm(call: Callable[[], Any], *, least_s: float, now: Callable[[], int] = perf_counter_ns) -> int:
-    """Call at least once and for at least `least_s`; gives how many calls that took."""
+def warm(
+    call: Callable[[], Any], *, least_s: float, least_calls: int = 1, now: Callable[[], int] = perf_counter_ns
+) -> int:
+    """Call at least so many times and for at least `least_s`; gives how many calls that took."""
     end, count = now() + least_s / NANOSECOND, 0
     while True:
         call()
         count += 1
-        if now() >= end:
+        if count >= least_calls and now() >= end:
             return count
 
 

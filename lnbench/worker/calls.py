@@ -1,7 +1,7 @@
 """How often a case is called: one sample of each kind, what goes before it uncounted, and how many calls make it."""
 
-from collections.abc import Callable, Collection
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from time import perf_counter
@@ -12,8 +12,8 @@ from lnbench.measure.sampler import Sample, Sampler, warm
 from lnbench.workload import STEP_PHASES, Phase
 
 UNCOUNTED_S = 200e-6
-"""The first call or the first 200 µs of a turn, whichever is longer, are not counted: they pay for the caches and the
-branch predictor that the turn before left behind."""
+"""At least the first call and the first 200 µs of a sample are not counted: they pay for the caches and the branch
+predictor that the turn before left behind. `warming` finds out where it takes more calls."""
 
 LONGEST_SAMPLE_S = 2e-3
 """Shorter than a scheduler's time slice, so that most samples are whole although a neighbour wants the cores. With one
@@ -25,10 +25,11 @@ a quarter of it, at least three times."""
 
 
 class Kind(StrEnum):
-    """What is called in one sample: a forward pass without gradients, or a whole step."""
+    """What is called in one sample: a forward pass without gradients, a step in two parts, or one in one piece."""
 
     INFERENCE = "inference"
     STEP = "step"
+    ONE_PIECE = "forward_backward"
 
     @property
     def whole(self) -> Phase:
@@ -36,29 +37,55 @@ class Kind(StrEnum):
         return Phase.INFERENCE if self is Kind.INFERENCE else Phase.FORWARD_BACKWARD
 
 
-def kinds_for(phases: Collection[Phase]) -> tuple[Kind, ...]:
-    """The kinds of samples that give these phases."""
-    kinds = (Kind.INFERENCE,) if Phase.INFERENCE in phases else ()
-    return (*kinds, Kind.STEP) if set(STEP_PHASES) & set(phases) else kinds
+def phases_of(phases: Collection[Phase], prepared: Prepared) -> tuple[Phase, ...]:
+    """Those of the phases that a case has."""
+    return tuple(phase for phase in phases if phase is Phase.INFERENCE or not prepared.no_step)
+
+
+def kinds_for(phases: Collection[Phase], prepared: Prepared) -> tuple[Kind, ...]:
+    """The kinds of samples of a case that give these phases, as far as it has them."""
+    step = set(STEP_PHASES) & set(phases_of(phases, prepared))
+    in_one_piece = prepared.forward_backward is not None
+    kinds = [Kind.INFERENCE] if Phase.INFERENCE in phases else []
+    if step - {Phase.FORWARD_BACKWARD} or (step and not in_one_piece):
+        kinds.append(Kind.STEP)
+    if in_one_piece and Phase.FORWARD_BACKWARD in step:
+        kinds.append(Kind.ONE_PIECE)
+    return tuple(kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A sample, the calls that went before it uncounted, and the page faults that its own calls paid."""
+    """A sample, the calls that went before it uncounted, and the page faults that its own calls paid.
+
+    `call_s`: what one whole call took on the host's clock; None where that was not taken.
+    """
 
     sample: Sample
     uncounted: int
     faults: int
+    call_s: float | None
 
 
-def take_sample(prepared: Prepared, kind: Kind, sampler: Sampler, *, calls: int) -> Taken:
-    """Call a case until it is warm, then sample it."""
-    with prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
-        uncounted = warm(_finished(one_call(prepared, kind), prepared), least_s=UNCOUNTED_S)
-        take = sampler.sample_inference if kind is Kind.INFERENCE else sampler.sample_step
+def take_sample(prepared: Prepared, kind: Kind, sampler: Sampler, *, calls: int, warm_calls: int = 1) -> Taken:
+    """Call a case until it is warm, at least `warm_calls` times, then sample it.
+
+    The parts of a step give no forward_backward where that is a piece of its own.
+    """
+    take = {
+        Kind.INFERENCE: sampler.sample_inference,
+        Kind.STEP: sampler.sample_step,
+        Kind.ONE_PIECE: sampler.sample_one_piece,
+    }[kind]
+    with gradients_for(prepared, kind):
+        uncounted = warm(finished(prepared, kind), least_s=UNCOUNTED_S, least_calls=warm_calls)
         before = page_faults()
         sample = take(prepared, calls)
-        return Taken(sample, uncounted, page_faults() - before)
+        faults = page_faults() - before
+    call_s = sample.wall_s.get(kind.whole)
+    if kind is Kind.STEP and prepared.forward_backward is not None:
+        sample = Sample(_parts(sample.wall_s), _parts(sample.device_s))
+    return Taken(sample, uncounted, faults, call_s)
 
 
 def calls_for(call_s: float, sample_s: float) -> int:
@@ -69,7 +96,7 @@ def calls_for(call_s: float, sample_s: float) -> int:
 
 def call_seconds(prepared: Prepared, kind: Kind) -> float:
     """How long one warm call of a case takes, roughly; the turns correct it."""
-    with prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
+    with gradients_for(prepared, kind):
         return fastest_block_s(one_call(prepared, kind), prepared.wait)
 
 
@@ -77,7 +104,7 @@ def check_steady(prepared: Prepared, kinds: Collection[Kind]) -> None:
     """One call of each kind in a state where compiling anew, or falling back to uncompiled code, raises."""
     with prepared.steady():
         for kind in kinds:
-            with prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
+            with gradients_for(prepared, kind):
                 one_call(prepared, kind)()
         prepared.wait()
 
@@ -96,18 +123,31 @@ def fastest_block_s(call: Callable[[], object], wait: Callable[[], None]) -> flo
     return min(blocks)
 
 
-def _finished(call: Callable[[], object], prepared: Prepared) -> Callable[[], object]:
-    """The call, to its end: calls that are only enqueued would take far longer than the time that is not counted."""
+def finished(prepared: Prepared, kind: Kind) -> Callable[[], object]:
+    """A call of a kind to its end: what is only enqueued would take far longer than the time that is not counted."""
+    call = one_call(prepared, kind)
 
-    def finished() -> None:
+    def to_its_end() -> None:
         call()
         prepared.wait()
 
-    return finished
+    return to_its_end
+
+
+def gradients_for(prepared: Prepared, kind: Kind) -> AbstractContextManager[None]:
+    """The context in which a kind of call is made."""
+    return prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext()
 
 
 def one_call(prepared: Prepared, kind: Kind) -> Callable[[], object]:
     """A call of a kind, without arguments; a step forgets its results."""
     if kind is Kind.INFERENCE:
         return prepared.inference
+    if kind is Kind.ONE_PIECE:
+        assert prepared.forward_backward is not None  # only such cases have this kind
+        return prepared.forward_backward
     return lambda: prepared.backward(prepared.forward())
+
+
+def _parts(seconds: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: value for name, value in seconds.items() if name != Phase.FORWARD_BACKWARD}

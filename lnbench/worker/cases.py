@@ -1,7 +1,7 @@
 """The cases of one workload inside a worker: built, ready to be judged and to take turns, or ended with a reason."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -10,13 +10,10 @@ from time import perf_counter
 from lnbench.errors import Unsupported, text_of
 from lnbench.events import AnyEvent, Built, Ended, Noticed
 from lnbench.functions import FUNCTIONS, Function
-from lnbench.implementations.contract import WrongResultError, build
+from lnbench.implementations.contract import Prepared, WrongResultError
+from lnbench.implementations.preparing import prepare
 from lnbench.implementations.registry import Registry
-from lnbench.implementations.torch_adapter import (
-    TorchPrepared,
-    is_out_of_memory,
-    poisons_device,
-)
+from lnbench.implementations.torch_adapter import is_out_of_memory, poisons_device
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import begin_compiling_afresh, counted_compiling
 from lnbench.measure.stillness import PATIENCE_S
@@ -24,7 +21,7 @@ from lnbench.planned import Notice, PlannedCase, Stage, Status
 from lnbench.worker.company import Company, Left
 from lnbench.worker.guard import Guard
 from lnbench.worker.protocol import WorkerChannel
-from lnbench.workload import Workload
+from lnbench.workload import Phase, Workload
 
 
 class SpoiledProcessError(Exception):
@@ -35,6 +32,12 @@ SHORT_PATIENCE_S = 0.5
 """For what was started while cases were timed, when nothing is compiled any more."""
 
 
+_ONE_PIECE = (
+    "forward_backward is one function, compiled as a whole and timed for itself; forward and backward are called apart "
+    "and need not add up to it"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LiveCase:
     """A case that is built and has not failed."""
@@ -43,7 +46,7 @@ class LiveCase:
     planned: PlannedCase
     function: Function
     workload: Workload
-    prepared: TorchPrepared
+    prepared: Prepared
 
 
 class Cases:
@@ -60,6 +63,7 @@ class Cases:
         planned: Mapping[int, PlannedCase],
         seed: int,
         pairs: int,
+        phases: Collection[Phase] = tuple(Phase),
         company: Company | None = None,
     ) -> None:
         self._channel = channel
@@ -68,6 +72,7 @@ class Cases:
         self._number = workload_number
         self.workload = workload
         self._planned = planned
+        self._phases = phases
         self.seed = seed
         self._guard = Guard()
         self._company = company or Company()
@@ -100,19 +105,27 @@ class Cases:
                     call_once(case.prepared)
                     first_call_s = perf_counter() - started
                 compiled = compiling.graphs > 0
-                self.compiling_s += build_s + first_call_s if compiled else 0.0
+                self.compiling_s += build_s + first_call_s if compiled or case.prepared.compiles else 0.0
+                cold = compiling.cache_misses > 0 if compiled else True if case.prepared.compiles else None
                 self._channel.send(
                     Built(
                         process=self.process,
                         case=number,
                         build_s=build_s,
                         first_call_s=first_call_s,
-                        compiled_cold=compiling.cache_misses > 0 if compiled else None,
+                        compiled_cold=cold,
                         graphs=compiling.graphs if compiled else None,
                         graph_breaks=compiling.graph_breaks if compiled else None,
                         recompilations=compiling.recompilations if compiled else None,
+                        no_step=case.prepared.no_step,
                     )
                 )
+                if case.prepared.no_step and Phase.INFERENCE not in self._phases:
+                    raise Unsupported(case.prepared.no_step)
+                if case.prepared.copies:
+                    self.notice(number, "own-buffers", _own_buffers(case.prepared.copies))
+                if case.prepared.forward_backward is not None:
+                    self.notice(number, "one-piece", _ONE_PIECE)
                 if compiling.graph_breaks:
                     self.notice(
                         number,
@@ -205,20 +218,34 @@ class Cases:
         """Build a case on a workload, with the case's own norm mode and groups."""
         own = replace(workload, norm_mode=planned.norm_mode, groups=planned.groups)
         function = FUNCTIONS[planned.function]
-        built = build(self._registry.load(planned.use), own, planned.options)
-        return LiveCase(number, planned, function, own, TorchPrepared(built, function, own, arrays))
+        prepared = prepare(self._registry.load(planned.use), own, planned.options, arrays)
+        return LiveCase(number, planned, function, own, prepared)
 
 
-def call_once(prepared: TorchPrepared) -> None:
-    """One inference and one step, to their end. Raises WrongResultError where a result that is none made them fail."""
+def call_once(prepared: Prepared) -> None:
+    """One inference and one step, also in one piece, to their end.
+
+    Raises WrongResultError where a result that is none made them fail.
+    """
     try:
         with prepared.without_gradients():
             prepared.inference()
-        prepared.backward(prepared.forward())
+        if not prepared.no_step:
+            prepared.backward(prepared.forward())
+        if prepared.forward_backward is not None:
+            prepared.forward_backward()
         prepared.wait()
     except Exception:
         prepared.outputs()  # says in plain words what PyTorch says in its own
         raise
+
+
+def _own_buffers(copies: Collection[str]) -> str:
+    """What a row says whose framework reads other memory than the others do."""
+    return (
+        f"reads {', '.join(copies)} from memory of its own, with equal values; where memory lies is worth about "
+        "a percent"
+    )
 
 
 def describe(error: BaseException) -> str:

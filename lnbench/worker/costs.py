@@ -1,7 +1,7 @@
 """What a case costs beside time, from calls of their own after it was timed: memory, and energy where asked for."""
 
-from contextlib import nullcontext
 from dataclasses import asdict
+from typing import Literal
 
 import torch
 
@@ -12,7 +12,7 @@ from lnbench.measure.memory import memory_of
 from lnbench.measure.nvml import Nvml
 from lnbench.observed import DeviceMemory, EnergyUse, MemoryUse
 from lnbench.planned import PlannedWorkload, Stage
-from lnbench.worker.calls import Kind, calls_for, fastest_block_s, kinds_for, one_call
+from lnbench.worker.calls import Kind, calls_for, fastest_block_s, gradients_for, kinds_for, one_call
 from lnbench.worker.cases import Cases, LiveCase
 
 BLOCK_S = 10e-3
@@ -33,7 +33,7 @@ def measure_energy_of(cases: Cases, *, planned: PlannedWorkload) -> None:
     """The joules of each kind of call of each live case; a notice where no counter can be read."""
     counter = _counter(cases)
     for number, case in list(cases.live.items()):
-        for kind in kinds_for(planned.phases):
+        for kind in kinds_for(planned.phases, case.prepared):
             with cases.attempt(number, Stage.ENERGY):
                 if not _measure_energy(cases, number, case, kind, counter):
                     cases.notice(None, "no-energy", f"energy was not measured: {_why_no_counter(cases)}")
@@ -56,8 +56,10 @@ def _measure_energy(cases: Cases, number: int, case: LiveCase, kind: Kind, count
     """Report what a counter shows for one kind of call; False where it can't be read."""
     if counter.read_j() is None:
         return False
-    with case.prepared.without_gradients() if kind is Kind.INFERENCE else nullcontext():
-        call = one_call(case.prepared, kind)
+    name: Literal["inference", "step"] = "inference" if kind is Kind.INFERENCE else "step"
+    called = Kind.ONE_PIECE if kind is Kind.STEP and case.prepared.forward_backward is not None else kind
+    with gradients_for(case.prepared, kind):
+        call = one_call(case.prepared, called)
         calls = calls_for(fastest_block_s(call, case.prepared.wait), BLOCK_S)
 
         def block() -> int:
@@ -69,16 +71,18 @@ def _measure_energy(cases: Cases, number: int, case: LiveCase, kind: Kind, count
         found = measure_energy(block, counter)
     if found is None:
         return False
-    event = EnergyUse(process=cases.process, case=number, kind=kind.value, source=counter.source, **asdict(found))
+    event = EnergyUse(process=cases.process, case=number, kind=name, source=counter.source, **asdict(found))
     cases.report(event)
     return True
 
 
 def _measure_one(cases: Cases, number: int, case: LiveCase) -> None:
     compiled = compilations()
+    saved_b = case.prepared.saved_bytes()
+    if saved_b is None:  # another framework allocates where PyTorch's profiler and allocator do not see it
+        return
     found = memory_of(case.prepared, on_cuda=cases.workload.is_cuda)
     if compilations() == compiled:  # what compiling allocates is not the case's
-        saved_b = case.prepared.saved_bytes()
         cases.report(
             MemoryUse(process=cases.process, case=number, phases=found.phases, saved_b=saved_b, kept_b=found.kept_b)
         )

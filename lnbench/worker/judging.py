@@ -71,6 +71,8 @@ class Judge:
             self._judged.setdefault(_identity(case, case.workload), Hard())
             self._tell(number, self._judged[_identity(case, case.workload)])
         self._judge_rounded_mean()
+        for case in self._cases.live.values():
+            case.prepared.refresh()
 
     def after(self) -> None:
         """Judge every case after it was timed, on fresh values; and see that nobody wrote into the inputs meanwhile."""

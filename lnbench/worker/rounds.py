@@ -1,31 +1,19 @@
 """The timed rounds of one workload: every live case takes its turn, until the speedups are known well enough."""
 
 import gc
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Literal
 
-import numpy as np
-
-from lnbench.events import PROBE_CASE, Turn, WorkloadFinished
+from lnbench.events import OFF_STREAM, PROBE_CASE, Turn, WorkloadFinished
 from lnbench.measure.sampler import Sampler
-from lnbench.pairing import Turns, pair_nearest
 from lnbench.planned import Stage
-from lnbench.stats import FloatArray, is_precise
-from lnbench.worker.calls import (
-    LONGEST_SAMPLE_S,
-    Kind,
-    call_seconds,
-    calls_for,
-    check_steady,
-    kinds_for,
-    take_sample,
-)
-from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.calls import LONGEST_SAMPLE_S, phases_of
+from lnbench.worker.cases import Cases
+from lnbench.worker.contenders import Contender, Samples, choose_warm_calls, warmed_up
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Progress, WorkerChannel
+from lnbench.worker.stopping import Known
 from lnbench.worker.turns import TurnOrder
 from lnbench.worker.watching import Watch
 from lnbench.workload import Phase
@@ -36,6 +24,9 @@ WANTED_ROUNDS = 40
 LEAST_ROUNDS = 3
 """Measured even where the budget does not suffice, because fewer have no interval at all."""
 
+LEAST_BUDGET_S = 1e-3
+"""Left for the rounds where the trials took more time than they should have."""
+
 TELL_EVERY_S = 0.5
 CHECK_EVERY_ROUNDS = 10
 WANTED_LOOKS = 2
@@ -45,31 +36,20 @@ sight costs up to ten points of coverage where the machine switches between two 
 PROBE_EVERY_ROUNDS = 4
 """The probe needs no narrow interval, and its bytes push those of the cases out of the caches."""
 
-LEAST_SHARE = 0.05
-"""A sample this much shorter than the first estimate of a call is an error of the clock, and chooses no calls."""
+OFF_STREAM_TEXT = (
+    "its work is on a stream of its own framework, which PyTorch's events do not see: it has times on the host's clock"
+)
 
 MOST_SPOILED_TURNS = 3
 """Turns in which something was compiled anew, before the case is given up."""
 
 
-@dataclass
-class _Contender:
-    """A live case, the shortest mean of its samples by kind (not below `least_s`), and what its turns gave so far."""
-
-    case: LiveCase
-    call_s: dict[Kind, float]
-    least_s: dict[Kind, float]
-    turn_s: float = 0.0
-    spoiled: int = 0
-    rounds: list[int] = field(default_factory=list)
-    started_s: list[float] = field(default_factory=list)
-    times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-
 class Rounds:
     """Runs the rounds of a workload and reports every turn.
 
-    `on_device`: the device's clock decides when to stop, not the host's.
+    `on_device`: the device's clock decides when to stop, not the host's. `until_hot`: find out how many calls each case
+    takes until it is hot. Not where each call is to find its caches cold; and not on a GPU, where a single call is
+    timed only by waiting for it, which is another thing than the queue that is measured.
     """
 
     def __init__(
@@ -89,6 +69,7 @@ class Rounds:
         probe: ProbeTurns,
         watch: Watch,
         on_device: bool,
+        until_hot: bool,
     ) -> None:
         self._channel = channel
         self._cases = cases
@@ -97,43 +78,50 @@ class Rounds:
         self._workload = workload_number
         self._references = dict(references)
         self._phases = phases
-        self._kinds = kinds_for(phases)
         self._precision = precision
         self._budget_s = budget_s
         self._round = first_round
         self._probe = probe
         self._watch = watch
         self._on_device = on_device
-        self._contenders: dict[int, _Contender] = {}
+        self._until_hot = until_hot
+        self._contenders: dict[int, Contender] = {}
         self._sample_s = LONGEST_SAMPLE_S
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
+        self._known = Known({}, references={}, precision=precision)
 
     def run(self, *, setup_s: float, compiling_s: float) -> WorkloadFinished:
         """Warm up, then take turns; gives the event that is due when all else is done with the workload too."""
+        begun = perf_counter()
         self._choose_calls()
         gc.collect()
         gc.freeze()
         gc.disable()
         self._cases.keep_settings()
-        first, started, told, looks = self._round, perf_counter(), 0.0, 0
+        first, told, looks = self._round, 0.0, 0
         stopped_by: Literal["precision", "budget", "nothing left"] = "nothing left"
         try:
+            trying = perf_counter()
+            if self._until_hot:
+                self._choose_warm_calls()
+            started = perf_counter()
+            budget_s = max(self._budget_s - (started - trying), LEAST_BUDGET_S)
             while self._contenders:
                 self._one_round(started)
                 elapsed = perf_counter() - started
                 done = self._round - first
-                if elapsed >= self._budget_s and done >= LEAST_ROUNDS:
+                if elapsed >= budget_s and done >= LEAST_ROUNDS:
                     stopped_by = "budget"
                     break
                 if done % CHECK_EVERY_ROUNDS == 0:
-                    looks = looks + 1 if self._is_precise() else 0
+                    looks = looks + 1 if self._known.is_precise() else 0
                     if looks == WANTED_LOOKS:
                         stopped_by = "precision"
                         break
                 if elapsed - told >= TELL_EVERY_S:
                     told = elapsed
-                    self._channel.send(Progress(share=min(elapsed / self._budget_s, 1.0)))
+                    self._channel.send(Progress(share=min(elapsed / budget_s, 1.0)))
         finally:
             gc.enable()
             gc.unfreeze()
@@ -145,7 +133,7 @@ class Rounds:
             rounds=self._round - first,
             stopped_by=stopped_by,
             rounds_s=perf_counter() - started,
-            setup_s=setup_s,
+            setup_s=setup_s + started - begun,
             compiling_s=compiling_s,
         )
         self._channel.flush()
@@ -154,7 +142,7 @@ class Rounds:
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
         for number in self._order.next_round(expected | {PROBE_CASE: self._probe.turn_s}):
-            self._forget_rounds(self._watch.before_turn(self._round))
+            self._known.forget_rounds(self._watch.before_turn(self._round))
             if number == PROBE_CASE:
                 if self._round % PROBE_EVERY_ROUNDS == 0:
                     self._channel.announce(PROBE_CASE, Stage.TIMING)
@@ -164,68 +152,41 @@ class Rounds:
         self._round += 1
         gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 
-    def _turn(self, contender: _Contender, started: float) -> None:
+    def _turn(self, contender: Contender, started: float) -> None:
         """One case's samples, one of each kind; a turn in which something was compiled is not reported."""
         case = contender.case
         with self._cases.attempt(case.number, Stage.TIMING):
             compiled = case.prepared.compilations()
             begun = perf_counter()
-            uncounted = 0
-            faults: dict[str, float] = {}
-            calls: dict[str, int] = {}
-            wall: dict[str, float] = {}
-            device: dict[str, float] = {}
-            for kind in self._kinds:
-                calls[kind] = calls_for(contender.call_s[kind], self._sample_s)
-                taken = take_sample(case.prepared, kind, self._sampler, calls=calls[kind])
-                wall |= taken.sample.wall_s
-                device |= taken.sample.device_s
-                uncounted += taken.uncounted
-                faults[kind] = taken.faults / calls[kind]
+            taken = contender.take_samples(self._sampler, sample_s=self._sample_s)
             contender.turn_s = perf_counter() - begun
             if case.prepared.compilations() != compiled:
                 self._spoiled(contender)
             else:
-                self._keep(contender, begun - started, calls, wall, device, uncounted=uncounted, faults=faults)
+                self._keep(contender, taken, started_s=begun - started)
         if case.number not in self._cases.live:
             self._drop(case.number)
 
-    def _keep(
-        self,
-        contender: _Contender,
-        started_s: float,
-        calls: Mapping[str, int],
-        wall: Mapping[str, float],
-        device: Mapping[str, float],
-        *,
-        uncounted: int,
-        faults: Mapping[str, float],
-    ) -> None:
+    def _keep(self, contender: Contender, taken: Samples, *, started_s: float) -> None:
+        number = contender.case.number
         self._channel.send(
             Turn(
                 process=self._process,
                 workload=self._workload,
                 round=self._round,
-                case=contender.case.number,
+                case=number,
                 started_s=started_s,
-                calls=calls,
-                uncounted=uncounted,
-                wall_s=wall,
-                device_s=device,
-                faults={} if self._on_device else faults,
+                calls=taken.calls,
+                uncounted=taken.uncounted,
+                wall_s=taken.wall_s,
+                device_s=taken.device_s,
+                faults={} if self._on_device else taken.faults,
             )
         )
-        for kind in self._kinds:
-            if kind.whole in wall:
-                contender.call_s[kind] = min(contender.call_s[kind], max(wall[kind.whole], contender.least_s[kind]))
-        decisive = device if self._on_device else wall
-        if decisive and all(phase in decisive for phase in self._phases):
-            contender.rounds.append(self._round)
-            contender.started_s.append(started_s)
-            for phase in self._phases:
-                contender.times[phase].append(decisive[phase])
+        decisive = taken.device_s if self._on_device else taken.wall_s
+        self._known.keep(number, self._round, started_s=started_s, seconds=decisive)
 
-    def _spoiled(self, contender: _Contender) -> None:
+    def _spoiled(self, contender: Contender) -> None:
         contender.spoiled += 1
         case = contender.case
         if contender.spoiled == 1:
@@ -239,64 +200,38 @@ class Rounds:
             raise RuntimeError(f"it compiled anew in {contender.spoiled} of its turns, so it has no steady time")
 
     def _choose_calls(self) -> None:
-        """Call everything until it is warm, see how long a call takes, and choose how long samples are."""
-        seconds: dict[int, dict[Kind, float]] = {}
-        for number, case in list(self._cases.live.items()):
-            with self._cases.attempt(number, Stage.WARM_UP):
-                found = {kind: call_seconds(case.prepared, kind) for kind in self._kinds}
-                check_steady(case.prepared, self._kinds)
-                seconds[number] = found
-        waits = [case.prepared.wait for case in self._cases.live.values()]
-        samples = sum(len(kinds) for kinds in seconds.values()) + 1
+        """Warm everything up, choose how long samples are, and line up who takes turns and who decides when to stop."""
+        live = self._contenders = warmed_up(self._cases, self._phases)
+        samples = sum(len(contender.call_s) for contender in live.values()) + 1
         self._sample_s = min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S)
-        self._contenders = {
-            number: _Contender(
-                self._cases.live[number], kinds, {kind: call_s * LEAST_SHARE for kind, call_s in kinds.items()}
-            )
-            for number, kinds in seconds.items()
-        }
-        if waits:
-            self._probe.choose_calls(waits[0], sample_s=self._sample_s)
-        self._forget_lost_references()
-        families = set(self._references.values())
+        for contender in list(live.values())[:1]:
+            self._probe.choose_calls(contender.case.prepared.wait, sample_s=self._sample_s)
+        references = {case: of for case, of in self._references.items() if case in live and of in live}
+        families = set(references.values())
         # Within the only family the probe has a place among the others, not always at an end.
         probe = {PROBE_CASE: families.pop()} if len(families) == 1 else {}
-        self._order = TurnOrder([*self._contenders, PROBE_CASE], references=self._references | probe, seed=self._seed)
+        self._order = TurnOrder([*live, PROBE_CASE], references=references | probe, seed=self._seed)
+        # Times that the device's clock can't have are not waited for.
+        unseen = [number for number, it in live.items() if self._on_device and not it.case.prepared.on_torch_stream]
+        deciding = {
+            number: phases_of(self._phases, it.case.prepared) for number, it in live.items() if number not in unseen
+        }
+        self._known = Known(deciding, references=references, precision=self._precision)
+        for number in unseen:
+            self._cases.notice(number, OFF_STREAM, OFF_STREAM_TEXT)
 
-    def _forget_rounds(self, spoiled: range) -> None:
-        """Leave spoiled rounds out of what decides when to stop; the journal keeps them, and readers drop them too."""
-        if not spoiled:
-            return
-        for contender in self._contenders.values():
-            kept = [place for place, number in enumerate(contender.rounds) if number not in spoiled]
-            contender.rounds = [contender.rounds[place] for place in kept]
-            contender.started_s = [contender.started_s[place] for place in kept]
-            for phase, times in contender.times.items():
-                contender.times[phase] = [times[place] for place in kept]
+    def _choose_warm_calls(self) -> None:
+        choose_warm_calls(
+            self._cases,
+            self._contenders,
+            lambda: self._order.next_round({}),
+            sample_s=self._sample_s,
+            budget_s=self._budget_s,
+        )
+        for number in self._contenders.keys() - self._cases.live.keys():
+            self._drop(number)
 
     def _drop(self, number: int) -> None:
         del self._contenders[number]
         self._order.drop(number)
-        self._forget_lost_references()
-
-    def _forget_lost_references(self) -> None:
-        live = self._contenders
-        self._references = {case: of for case, of in self._references.items() if case in live and of in live}
-
-    def _is_precise(self) -> bool:
-        """True when every speedup, and every time that is compared with nothing, is known well enough."""
-        contenders = [contender for contender in self._contenders.values() if contender.rounds]
-        if not contenders or len(contenders) < len(self._contenders):
-            return False
-        series: list[FloatArray] = []
-        for phase in self._phases:
-            turns = {contender.case.number: _turns(contender, phase) for contender in contenders}
-            compared = {case: of for case, of in self._references.items() if case in turns}
-            series.extend(pair_nearest(turns[case], turns[of]) for case, of in compared.items())
-            alone = turns.keys() - compared.keys() - set(compared.values())
-            series.extend(np.log(turns[case].seconds) for case in alone)
-        return is_precise(series, precision=self._precision)
-
-
-def _turns(contender: _Contender, phase: Phase) -> Turns:
-    return Turns(contender.rounds, contender.started_s, contender.times[phase])
+        self._known.drop(number)

@@ -116,6 +116,7 @@ class Session:
                 planned=order.cases,
                 seed=order.seed,
                 pairs=order.pairs,
+                phases=order.workload.phases,
                 company=self._company,
             )
         except (RuntimeError, MemoryError) as error:
@@ -183,11 +184,10 @@ class Session:
             budget_s=order.budget_s,
             first_round=order.first_round,
             seed=order.seed + process,
-            probe=ProbeTurns(
-                Probe(cases.arrays.x, cases.arrays.dy), sampler, process=process, workload_number=order.index
-            ),
+            probe=ProbeTurns(Probe(*cases.arrays.dense()), sampler, process=process, workload_number=order.index),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             on_device=workload.is_cuda,
+            until_hot=workload.cache == Cache.HOT and not workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
 
     def _sampler(self, order: Measure) -> Sampler:

@@ -12,7 +12,7 @@ from lnbench.implementations.oracle import Expected, Inputs, oracle
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.planned import Notice
 from lnbench.units import format_shape
-from lnbench.workload import Workload
+from lnbench.workload import Layout, Workload
 
 JUDGED_ROWS = 32
 """At few rows a wrong dweight or dbias stands out of the rounding that many rows bring."""
@@ -64,13 +64,15 @@ class Judgement:
 def judged_workloads(workload: Workload) -> tuple[Workload, ...]:
     """The workloads on which a formula is judged beside the real one: in float32 at its own shape and at few rows.
 
-    float64 is judged in float64. Shapes that coincide with the real workload are left out, for it is judged anyway.
+    float64 is judged in float64. A dy that is the same everywhere hides errors of the gradients, so there the formula
+    is judged with one that is not. Shapes that coincide with the real workload are left out, for it is judged anyway.
     """
+    layout = "contiguous" if workload.layout == Layout.EXPANDED_DY else workload.layout
     if workload.dtype == "float64":
-        candidates = [workload.with_rows(JUDGED_ROWS)]
+        plain = replace(workload, cache="hot", layout=layout)
     else:
-        plain = replace(workload, dtype="float32", param_dtype="float32", cache="hot")
-        candidates = [plain, plain.with_rows(JUDGED_ROWS)]
+        plain = replace(workload, dtype="float32", param_dtype="float32", cache="hot", layout=layout)
+    candidates = [plain, plain.with_rows(JUDGED_ROWS)]
     hot = replace(workload, cache="hot")
     return tuple(dict.fromkeys(candidate for candidate in candidates if candidate != hot))
 
@@ -89,9 +91,11 @@ class Fill:
         key = (function.name, workload.norm_mode, workload.groups)
         if key not in self._expected:
             self._expected[key] = oracle(function, workload, inputs, exact_mean=self._exact_mean)
+        prepared.refresh()
         outputs = dict(prepared.outputs())
         self._refuse_written_inputs()
-        return judge(outputs, self._expected[key])
+        expected = self._expected[key]
+        return judge(outputs, {"y": expected["y"]} if prepared.no_step else expected)
 
     def changed_buffers(self) -> bool:
         """True when some shared buffer no longer holds these values."""
@@ -114,14 +118,20 @@ class Fill:
 
 
 def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Judgement:
-    """Compare tensors with the oracle's; both forwards are held against y. NaN is never within a tolerance."""
+    """Compare tensors with the oracle's: that of an inference or of a whole step with the one that it should equal.
+
+    NaN is never within a tolerance. Raises WrongResultError where one of those expected is not there.
+    """
+    given = {name: name.removeprefix("inference_").removeprefix("step_") for name in outputs}
+    for name in expected:
+        if name not in given.values():
+            raise WrongResultError(f"it gives no {name}")
     relative, share = {}, {}
     for name, tensor in outputs.items():
-        right = expected["y" if name == "inference_y" else name]
+        right = expected[given[name]]
         error = (tensor.to(torch.float64) - right.value).abs()
-        scale = float(right.value.abs().max())
         largest = float(error.max())
-        relative[name] = largest / scale if scale else (0.0 if largest == 0 else float("inf"))
+        relative[name] = largest / right.scale if right.scale else (0.0 if largest == 0 else float("inf"))
         ratio = error / right.tolerance
         worst = float(ratio.max())
         share[name] = worst if worst == worst else float("inf")

@@ -1,0 +1,207 @@
+"""Makes a `Prepared` of a case of another framework: completion forced, results checked, PyTorch left out of it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lnbench.errors import Unsupported
+from lnbench.functions import Function, gradient_names, parameter_shape
+from lnbench.implementations.contract import WrongResultError
+from lnbench.implementations.framework import Arrays, FrameworkCase
+from lnbench.implementations.oracle import Inputs
+from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.units import format_shape
+from lnbench.workload import Layout, Workload
+
+Prepare = Callable[[Workload, Arrays], Any]
+
+_NO_STEP = "it has no forward and backward"
+_EVERY_CASE = ("inference", "wait", "outputs", "close")
+
+
+class ArrayPrepared:
+    """A case of another framework, bound to the shared buffers.
+
+    On the CPU every call is followed by `wait`, so that its time is that of finished work. On CUDA a block of calls is:
+    the framework has streams of its own, which CUDA events of PyTorch's do not see.
+    """
+
+    on_torch_stream = False
+    repeats: bool | None = None
+    inference: Callable[[], Any]
+    forward: Callable[[], Any]
+    backward: Callable[[Any], Any]
+    forward_backward: Callable[[], Any] | None = None
+
+    def __init__(self, prepare: Prepare, function: Function, workload: Workload, arrays: TorchArrays) -> None:
+        self._function = function
+        self._workload = workload
+        self._arrays = arrays
+        self._running = arrays.running_statistics() if function.has_running_statistics else None
+        self._handed = _hand_over(function, workload, arrays, self._running)
+        made: FrameworkCase = prepare(workload, self._handed)
+        _require_contract(made, pairs=len(self._handed.pairs))
+        self._made = made
+        self.no_step = "" if hasattr(made, "forward") else str(getattr(made, "no_step", "") or _NO_STEP)
+        self.copies: tuple[str, ...] = tuple(getattr(made, "copies", ()))
+        self.compiles = bool(getattr(made, "compiles", False))
+        self._bind()
+
+    def select(self, index: int) -> None:
+        if len(self._handed.pairs) > 1:
+            self._made.select(index)  # type: ignore[attr-defined]  # asked for when it was built
+
+    def refresh(self) -> None:
+        if hasattr(self._made, "refresh"):
+            self._made.refresh()
+
+    def inputs(self) -> Inputs:
+        """What the case reads now, for the oracle."""
+        return self._arrays.inputs(self._function, self._running)
+
+    def wait(self) -> None:
+        self._made.wait()
+
+    def without_gradients(self) -> AbstractContextManager[None]:
+        return torch.no_grad()
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        yield
+
+    def compilations(self) -> int:
+        return 0
+
+    def saved_bytes(self) -> None:
+        """Not known: what another framework keeps is not PyTorch's."""
+
+    def close(self) -> None:
+        self._made.close()
+
+    def outputs(self) -> Mapping[str, Tensor]:
+        self.select(0)
+        first, second = self._checked(self._made.outputs()), self._checked(self._made.outputs())
+        for name in first:
+            if first[name].address == second[name].address:
+                raise WrongResultError(
+                    f"two calls return {name} in the same memory: a result must stay valid while the next is made"
+                )
+        gradients = [name for name in first if name in self._handed.gradients]
+        if gradients:
+            self.repeats = all(_same_bits(first[name].values, second[name].values) for name in gradients)
+        return {name: found.values for name, found in first.items()}
+
+    def _bind(self) -> None:
+        """Bind the calls, each with a name by which the stack of a process that died tells what it was doing."""
+        made, wait = self._made, self._made.wait
+        run_inference = made.inference
+        run_forward, run_backward = getattr(made, "forward", None), getattr(made, "backward", None)
+        run_step = getattr(made, "forward_backward", None)
+
+        def inference() -> Any:
+            result = run_inference()
+            wait()
+            return result
+
+        def forward() -> Any:
+            saved = run_forward()  # type: ignore[misc]
+            wait()
+            return saved
+
+        def backward(saved: Any) -> Any:
+            gradients = run_backward(saved)  # type: ignore[misc]
+            wait()
+            return gradients
+
+        def forward_backward() -> Any:
+            results = run_step()  # type: ignore[misc]
+            wait()
+            return results
+
+        if self._workload.is_cuda:
+            self.inference = run_inference
+            self.forward, self.backward = run_forward or forward, run_backward or backward
+            self.forward_backward = run_step
+        else:
+            self.inference, self.forward, self.backward = inference, forward, backward
+            self.forward_backward = forward_backward if run_step is not None else None
+
+    def _checked(self, given: Any) -> dict[str, "_Result"]:
+        """The results by name, if each is there and of the right kind."""
+        if not isinstance(given, Mapping):
+            raise WrongResultError(f"outputs() gives a {type(given).__name__}, not a map of names to arrays")
+        wanted = ["inference_y"]
+        if not self.no_step:
+            wanted += ["y", *self._handed.gradients]
+        if self.forward_backward is not None:
+            wanted += ["step_y", *(f"step_{name}" for name in self._handed.gradients)]
+        missing = [name for name in wanted if name not in given]
+        if missing:
+            raise WrongResultError(f"outputs() has no {missing[0]}; it gives {', '.join(map(str, given))[:100]}")
+        return {name: self._result(name, given[name]) for name in wanted}
+
+    def _result(self, name: str, value: Any) -> "_Result":
+        tensor = name.rpartition("_")[2]
+        is_parameter = tensor in {"dweight", "dbias"}
+        shape = parameter_shape(self._function, self._workload) if is_parameter else self._workload.shape
+        dtype = self._workload.param_dtype if is_parameter else self._workload.dtype
+        if not isinstance(value, np.ndarray):
+            raise WrongResultError(f"outputs() gives {name} as a {type(value).__name__}, not as a NumPy array")
+        if value.shape != shape or value.dtype.name != dtype:
+            found = f"{value.dtype.name} {format_shape(value.shape)}"
+            raise WrongResultError(f"{name} is {found}, not {dtype} {format_shape(shape)}")
+        result = _Result(value)
+        if result.address in {it.data_ptr() for pair in self._handed.pairs for it in pair}:
+            raise WrongResultError(f"{name} is a view of an input")
+        return result
+
+
+class _Result:
+    """A result, kept alive, and a copy of it as a tensor."""
+
+    def __init__(self, array: "np.ndarray[Any, Any]") -> None:
+        self.array = array
+        self.address = int(array.__array_interface__["data"][0])
+        copy = np.array(array, order="C")
+        bits = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}[array.dtype.itemsize]
+        # NumPy has no bfloat16 of its own, and PyTorch takes no other library's: the bits go through an integer.
+        self.values = torch.from_numpy(copy.view(bits)).view(getattr(torch, array.dtype.name))
+
+
+def _hand_over(
+    function: Function, workload: Workload, arrays: TorchArrays, running: tuple[Tensor, Tensor] | None
+) -> Arrays:
+    """The shared buffers as the fuller contract names them. Raises Unsupported for a layout that it does not have."""
+    if workload.layout != Layout.CONTIGUOUS:
+        raise Unsupported(f"arrays of other frameworks are contiguous; layout {workload.layout} is PyTorch's")
+    weight, bias = arrays.parameters(function)
+    mean, variance = running or (None, None)
+    return Arrays(
+        pairs=tuple(zip(arrays.x, arrays.dy, strict=True)),
+        gradients=gradient_names(function, workload),
+        weight=weight,
+        bias=bias,
+        running_mean=mean,
+        running_var=variance,
+    )
+
+
+def _require_contract(made: Any, *, pairs: int) -> None:
+    """Raise where an object is not what the fuller contract asks for."""
+    missing = [name for name in _EVERY_CASE if not callable(getattr(made, name, None))]
+    if missing:
+        raise WrongResultError(f"prepare(workload, arrays) gave a {type(made).__name__} without {missing[0]}()")
+    if hasattr(made, "forward") != hasattr(made, "backward"):
+        raise WrongResultError("a case has both forward() and backward(saved), or neither")
+    if getattr(made, "copies", ()) and not callable(getattr(made, "refresh", None)):
+        raise WrongResultError("a case that copies its inputs needs refresh(), which takes over new values")
+    if pairs > 1 and not callable(getattr(made, "select", None)):
+        raise Unsupported("cold caches rotate through several inputs, and it has no select(index)")
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.view(torch.uint8), other.view(torch.uint8))

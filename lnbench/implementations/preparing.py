@@ -1,0 +1,23 @@
+"""From a registration to a case that can be called: each contract has its adapter."""
+
+from collections.abc import Mapping
+
+from lnbench.functions import FUNCTIONS
+from lnbench.implementations.array_adapter import ArrayPrepared
+from lnbench.implementations.contract import Prepared, Registration, bound_builder
+from lnbench.implementations.torch_adapter import TorchPrepared
+from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.workload import Workload
+
+
+def prepare(
+    registration: Registration, workload: Workload, options: Mapping[str, object], arrays: TorchArrays
+) -> Prepared:
+    """Build an implementation for a workload, bound to the shared buffers.
+
+    Raises Unsupported where it does not do the workload, WrongResultError where it gives what is no implementation.
+    """
+    builder, function = bound_builder(registration, options), FUNCTIONS[registration.function]
+    if registration.takes_arrays:
+        return ArrayPrepared(builder, function, workload, arrays)
+    return TorchPrepared(builder(workload), function, workload, arrays)

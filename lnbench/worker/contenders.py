@@ -1,0 +1,117 @@
+"""The cases that take turns: how each is called in a turn, found out while it warms up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lnbench.measure.sampler import Sampler
+from lnbench.planned import Stage
+from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, kinds_for, take_sample
+from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.warming import (
+    BUDGET_SHARE,
+    LEAST_ROOM_S,
+    LEAST_TRIAL_ROUNDS,
+    MOST_S,
+    MOST_TRIAL_ROUNDS,
+    TRIAL_ROUNDS,
+    Trial,
+    find_warm_calls,
+    trial_calls,
+)
+from lnbench.workload import Phase
+
+LEAST_SHARE = 0.05
+"""A sample this much shorter than the first estimate of a call is an error of the clock, and chooses no calls."""
+
+
+@dataclass
+class Samples:
+    """What one turn gave, as a `Turn` keeps it."""
+
+    calls: dict[str, int] = field(default_factory=dict)
+    wall_s: dict[str, float] = field(default_factory=dict)
+    device_s: dict[str, float] = field(default_factory=dict)
+    faults: dict[str, float] = field(default_factory=dict)
+    uncounted: int = 0
+
+
+@dataclass
+class Contender:
+    """A live case, and how its samples are taken, by kind.
+
+    `call_s`: the shortest mean of its samples, not below `least_s`. `warm_calls`: those that go before a sample.
+    `turn_s`: what its last turn took. `spoiled`: its turns in which something was compiled.
+    """
+
+    case: LiveCase
+    call_s: dict[Kind, float]
+    least_s: dict[Kind, float]
+    warm_calls: dict[Kind, int]
+    turn_s: float = 0.0
+    spoiled: int = 0
+
+    def take_samples(self, sampler: Sampler, *, sample_s: float) -> Samples:
+        """One sample of each kind, of about this length or of a few calls."""
+        taken = Samples()
+        for kind, call_s in self.call_s.items():
+            calls, warm_calls = calls_for(call_s, sample_s), self.warm_calls[kind]
+            found = take_sample(self.case.prepared, kind, sampler, calls=calls, warm_calls=warm_calls)
+            taken.calls[kind] = calls
+            taken.wall_s |= found.sample.wall_s
+            taken.device_s |= found.sample.device_s
+            taken.faults[kind] = found.faults / calls
+            taken.uncounted += found.uncounted
+            if found.call_s is not None:
+                self.call_s[kind] = min(call_s, max(found.call_s, self.least_s[kind]))
+        return taken
+
+
+def warmed_up(cases: Cases, phases: tuple[Phase, ...]) -> dict[int, Contender]:
+    """Every live case, called until it is warm and its calls' length is known; what fails at that ends."""
+    found = {}
+    for number, case in list(cases.live.items()):
+        with cases.attempt(number, Stage.WARM_UP):
+            kinds = kinds_for(phases, case.prepared)
+            call_s = {kind: call_seconds(case.prepared, kind) for kind in kinds}
+            check_steady(case.prepared, kinds)
+            least_s = {kind: seconds * LEAST_SHARE for kind, seconds in call_s.items()}
+            found[number] = Contender(case, call_s, least_s, warm_calls=dict.fromkeys(kinds, 1))
+    return found
+
+
+def choose_warm_calls(
+    cases: Cases,
+    contenders: Mapping[int, Contender],
+    next_round: Callable[[], Sequence[int]],
+    *,
+    sample_s: float,
+    budget_s: float,
+) -> None:
+    """Find out how many calls each takes until it is hot, in a small share of the budget; what fails at that ends."""
+    budgeted_s = BUDGET_SHARE * budget_s
+    trials, round_s = _trials(contenders, sample_s=sample_s, room_s=MOST_S)
+    room_s = MOST_S
+    while round_s * TRIAL_ROUNDS > budgeted_s and room_s > LEAST_ROOM_S:
+        room_s *= 0.7
+        trials, round_s = _trials(contenders, sample_s=sample_s, room_s=room_s)
+    rounds = min(int(budgeted_s / max(round_s, 1e-9)), MOST_TRIAL_ROUNDS)
+    if not contenders or rounds < LEAST_TRIAL_ROUNDS:
+        return
+    for number, warm_calls in find_warm_calls(cases, trials, next_round, rounds=rounds).items():
+        contenders[number].warm_calls = warm_calls
+
+
+def _trials(
+    contenders: Mapping[int, Contender], *, sample_s: float, room_s: float
+) -> tuple[dict[int, dict[Kind, Trial]], float]:
+    """A trial of each kind of call of each, in so much room, and the seconds of a round of them."""
+    trials = {
+        number: {
+            kind: Trial(trial_calls(call_s, room_s=room_s), counted=calls_for(call_s, sample_s))
+            for kind, call_s in contender.call_s.items()
+        }
+        for number, contender in contenders.items()
+    }
+    return trials, sum(
+        trials[number][kind].calls * call_s for number, it in contenders.items() for kind, call_s in it.call_s.items()
+    )

@@ -1,0 +1,88 @@
+"""When the rounds may stop, on plain numbers."""
+
+import numpy as np
+
+from lnbench.worker.stopping import Known
+from lnbench.workload import Phase
+
+ONE_PHASE = (Phase.INFERENCE,)
+FUSED, EAGER = 0, 1
+
+
+def known(*, precision=0.01, cases=(FUSED, EAGER), phases=ONE_PHASE):
+    return Known(cases, references={EAGER: FUSED}, phases=phases, precision=precision)
+
+
+def keep_rounds(it, *, noise, rounds=40, cases=(FUSED, EAGER), drift=0.0):
+    """Turns of fused at 1 ms and of eager at 3, each with noise of its own on a machine that slows down."""
+    draw = np.random.default_rng(3)
+    for number in range(rounds):
+        for case in cases:
+            seconds = 1e-3 * (1 + 2 * case) * np.exp(drift * number + draw.normal(0, noise))
+            it.keep(case, number, started_s=number + case / 10, seconds={"inference": seconds})
+
+
+def test_quiet_rounds_are_known_and_noisy_ones_are_not():
+    quiet, noisy = known(), known()
+    keep_rounds(quiet, noise=0.001)
+    keep_rounds(noisy, noise=0.2)
+
+    assert quiet.is_precise()
+    assert not noisy.is_precise()
+
+
+def test_what_all_cases_share_does_not_count():
+    drifting = known()
+    keep_rounds(drifting, noise=0.001, drift=0.05)
+
+    assert drifting.is_precise()
+
+
+def test_without_cases_nothing_is_known():
+    assert not known(cases=()).is_precise()
+
+
+def test_a_case_without_a_turn_is_waited_for():
+    it = known()
+    keep_rounds(it, noise=0.001, cases=(FUSED,))
+
+    assert not it.is_precise()
+
+
+def test_a_case_that_does_not_decide_is_not_waited_for():
+    it = known(cases=(FUSED,))
+    keep_rounds(it, noise=0.001)
+
+    assert it.is_precise()
+
+
+def test_a_turn_that_lacks_a_phase_says_nothing():
+    it = known(phases=(Phase.INFERENCE, Phase.FORWARD_BACKWARD))
+    keep_rounds(it, noise=0.001)
+
+    assert not it.is_precise()
+
+
+def test_spoiled_rounds_are_forgotten():
+    it = known()
+    keep_rounds(it, noise=0.001)
+    for number in (40, 41, 42):
+        it.keep(FUSED, number, started_s=number, seconds={"inference": 1e-3})
+        it.keep(EAGER, number, started_s=number + 0.1, seconds={"inference": 1.0 + number})
+    it.forget_rounds(range(40))
+
+    assert not it.is_precise()  # of three rounds nothing is known
+
+    keep_rounds(it, noise=0.001)
+    it.forget_rounds(range(40, 43))
+
+    assert it.is_precise()
+
+
+def test_a_case_whose_reference_was_dropped_has_to_be_known_by_itself():
+    drifting = known()
+    keep_rounds(drifting, noise=0.001, drift=0.05)
+
+    drifting.drop(FUSED)
+
+    assert not drifting.is_precise()

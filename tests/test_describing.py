@@ -5,6 +5,7 @@ from fabricate import ENVIRONMENT
 from packages import install, looking_into, norm
 
 from lnbench.conductor import known
+from lnbench.conductor.calling import Answer
 from lnbench.conductor.describing import Registered, describe_sources
 from lnbench.conductor.known import known_implementations
 from lnbench.conductor.loaded import loaded
@@ -13,7 +14,7 @@ from lnbench.implementations.needs import Need
 from lnbench.implementations.packages import chosen_sources
 from lnbench.implementations.registry import Row
 from lnbench.planned import InstalledSource, PlannedCase, PluginSource, Status
-from lnbench.worker.description import Described
+from lnbench.worker.description import Described, Description
 
 
 @pytest.fixture
@@ -52,6 +53,23 @@ def test_a_package_that_takes_too_long_is_a_timeout(packages, monkeypatch):
     assert told.unloadable == {
         0: (Status.TIMEOUT, "hung-norms 1.0: loading it failed: it did not finish within 1 s"),
     }
+
+
+def test_a_source_is_not_blamed_for_the_time_that_those_before_it_took(monkeypatch):
+    asked = []
+
+    def call(arguments, *, timeout_s):
+        asked.append(arguments[1])
+        number = int(arguments[1])
+        line = Description(found=(entry("ab"[number], number),)).model_dump_json().encode() + b"\n"
+        return Answer(line, "it did not finish within 120 s" if number == 0 else "", timed_out=number == 0)
+
+    monkeypatch.setattr("lnbench.conductor.describing.call_worker", call)
+
+    told = describe_sources([source("a"), source("b")])
+
+    assert asked == ["0", "1"]
+    assert ([it.name for it in told.found], told.unloadable) == (["a", "b"], {})
 
 
 def test_a_file_that_registers_a_package_s_name_is_refused(packages, tmp_path):

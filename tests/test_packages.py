@@ -52,6 +52,15 @@ def test_a_package_that_is_hidden_by_another_version_on_the_path_has_no_entry_po
     assert {"pkg_old", "pkg_new"} & set(installed_sources()) == {"pkg_new"}
 
 
+def test_of_two_versions_with_the_same_entry_points_the_first_on_the_path_counts(site, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path / "newer")
+    for folder, version in (site, "1.0"), (tmp_path / "newer", "2.0"), (tmp_path / "newer" / "again", "2.0"):
+        install(folder, "some-norms", {"pkg_norm": "pkg_norm:pkg_norm"}, {}, version=version)
+    monkeypatch.syspath_prepend(tmp_path / "newer" / "again")
+
+    assert only("pkg_norm").version == "2.0"
+
+
 def test_metadata_that_can_not_be_read_hides_no_other_package(site):
     install(site, "whole-norms", {"pkg_whole": "pkg_whole:pkg_whole"}, {})
     install(site, "torn-norms", {"pkg_torn": "pkg_torn:pkg_torn"}, {})

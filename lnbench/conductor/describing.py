@@ -45,6 +45,8 @@ def describe_sources(sources: Sequence[Source], *, timeout_s: float | None = Non
                 unloadable[number] = Status.ERROR, ": ".join(filter(None, (description.error, description.hint)))
             found += description.found
             number += 1
+        if answer.timed_out and told:
+            continue  # it may be the sources before it that took the time: the next one gets as long for itself
         if number < len(sources):
             source, (status, why) = sources[number], _end_of(answer, is_garbled=is_garbled)
             _refuse_file(source, f"{source.title}: {why}")

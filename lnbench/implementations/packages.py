@@ -21,7 +21,7 @@ def installed_sources() -> Mapping[str, tuple[InstalledSource, ...]]:
     Nothing is imported, and of most packages only one small file is read.
     """
     found: dict[str, tuple[InstalledSource, ...]] = {}
-    entries = [entry for package in distributions() for entry in _entries(package)]
+    entries = {entry for package in distributions() for entry in _entries(package)}
     for source in sorted(entries, key=lambda it: (it.name, it.distribution)):
         found[source.name] = (*found.get(source.name, ()), source)
     return found
@@ -70,7 +70,8 @@ def _entries(package: Distribution) -> list[InstalledSource]:
         return []
     try:
         name, version = package.metadata["Name"], package.version
-        if distribution(name).read_text("entry_points.txt") != text:
+        first = distribution(name)
+        if (first.version, first.read_text("entry_points.txt")) != (version, text):
             return []
         points = package.entry_points.select(group=GROUP)
         return [InstalledSource(name=it.name, value=it.value, distribution=name, version=version) for it in points]

@@ -22,12 +22,15 @@ UNKNOWN = "unknown"
 _LEAST_TEXT_WIDTH = 28
 """Narrower columns of whole sentences are not read well; then two columns stand in one."""
 
+_NAME_WIDTH = 32
+"""Longer ones are broken, where cells have several lines anyway."""
+
 _GAP = 2
 _INDENT = "  "
 
 
 def render_implementations(found: Sequence[Listed]) -> RenderableType:
-    """One row each: all side by side where the last two columns have room, else in three columns of two lines."""
+    """One row each: all side by side where the last two columns have room, else in two columns of a few lines."""
     return _Responsive(tuple(found))
 
 
@@ -106,16 +109,23 @@ def _side_by_side(found: Sequence[Listed], rows: Sequence[Sequence[str]]) -> Tab
 
 
 def _stacked(found: Sequence[Listed], rows: Sequence[Sequence[str]]) -> Table:
-    """Name over function, origin over needs, and what it is below whether it is here."""
-    table = _table([f"{HEADINGS[column]}\n{_INDENT}{HEADINGS[column + 1]}" for column in (0, 2, 4)])
+    """Name over function and origin; beside it whether it is here, over what it needs and what it is."""
+    name, function, origin, *right = HEADINGS
+    table = _table([_lines(name, f"{function}, {origin}") + "\n ", _lines(right[1], right[0], right[2])])
+    table.columns[0].max_width = _NAME_WIDTH
     for listed, row in zip(found, rows, strict=True):
         name, function, origin, needs, here, summary = row
+        is_told = all(library in here for library, _ in listed.needs)
         table.add_row(
-            Text(f"{name}\n{_INDENT}{function}"),
-            Text(f"{origin}\n{_INDENT}{needs}".rstrip()),
-            Text.assemble((here, _style(listed)), f"\n{_INDENT}{summary}".rstrip()),
+            Text(_lines(name, f"{function}, {origin}")),
+            Text.assemble((here, _style(listed)), _lines("", "" if is_told else f"needs {needs}", summary)),
         )
     return table
+
+
+def _lines(first: str, *others: str) -> str:
+    """Lines of one cell, of which all but the first are set in; empty ones are left out."""
+    return "\n".join([first, *(f"{_INDENT}{line}" for line in others if line)])
 
 
 def _table(headings: Sequence[str]) -> Table:

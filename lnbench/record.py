@@ -16,7 +16,7 @@ SCHEMA_VERSION = 5
 READABLE_VERSIONS = (1, 2, 3, 4, 5)
 """2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. 3 added what cases cost
 beside time, and parted page faults by kind of call. 4 added resumed runs and the stage of imports, and lets a workload
-be finished only when nothing of it is left to do. 5 added the gradients that a workload asks for, and layouts. All have
+be finished only when nothing of it is left to do. 5 added gradients, autocast and more layouts to workloads. All have
 defaults; older ones are read as far as they went."""
 
 

@@ -140,6 +140,31 @@ def test_a_built_in_is_right_with_something_frozen(name, gradients, affine, mode
     assert (outcome.status, outcome.reason) == (Status.OK, "")
 
 
+@pytest.mark.parametrize("autocast", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("dtype", "param_dtype"), [pair for pair in DTYPES if pair[0] != "float64"])
+@pytest.mark.parametrize("name", NOT_COMPILED)
+def test_a_built_in_is_right_under_autocast_or_says_which_parameters_its_kernel_refuses(
+    name, dtype, param_dtype, autocast
+):
+    outcome = judged(
+        name,
+        *(4, 8, 3, 5),
+        norm_dims=3,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        autocast=autocast,
+        norm_mode="train",
+        groups=group_count(name),
+    )
+
+    if outcome.status is Status.UNSUPPORTED:
+        assert f"takes no {param_dtype} parameters with {dtype} input" in outcome.reason
+        assert dtype != param_dtype
+    else:
+        assert (outcome.status, outcome.reason) == (Status.OK, "")
+        assert "changed-settings" not in outcome.notices
+
+
 @pytest.mark.parametrize("eps", [1e-12, 1e-5, 1e-3, 1.0])
 @pytest.mark.parametrize("name", NOT_COMPILED)
 def test_a_built_in_takes_the_eps_of_the_workload(name, eps):
@@ -169,7 +194,7 @@ def test_batch_norm_in_train_mode_updates_its_running_statistics_and_in_eval_mod
 
 
 @pytest.mark.skipif(bool(missing_cpp_compiler()), reason="torch.compile on the CPU needs a C++ compiler")
-@pytest.mark.parametrize("axes", [{}, {"layout": "transposed"}, {"layout": "expanded_dy"}, {"gradients": "x"}])
+@pytest.mark.parametrize("axes", [{}, {"layout": "transposed"}, {"gradients": "x"}, {"autocast": "bfloat16"}])
 def test_the_compiled_layer_norm_is_right(axes):
     outcome = judged("compiled", 32, 64, **axes)
 

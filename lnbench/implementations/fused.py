@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from lnbench.errors import Unsupported
 from lnbench.functions import DEFAULT_GROUPS, channel_axis
+from lnbench.implementations.torch_autocast import autocasting
 from lnbench.workload import Workload
 
 Forward = Callable[..., Tensor]
@@ -104,11 +105,12 @@ def _require_dtypes(workload: Workload, call: Callable[[Tensor, Tensor | None, T
     x = torch.ones(4, 8, dtype=dtype, device=workload.device)
     parameter = torch.ones(8, dtype=param_dtype, device=workload.device)
     try:
-        call(
-            x,
-            None if workload.affine == "none" else parameter,
-            parameter if workload.affine == "both" else None,
-        )
+        with autocasting(workload):
+            call(
+                x,
+                None if workload.affine == "none" else parameter,
+                parameter if workload.affine == "both" else None,
+            )
     except RuntimeError as error:
         place = "CUDA" if workload.is_cuda else "the CPU"
         raise Unsupported(

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from lnbench.errors import text_of
-from lnbench.functions import Function, gradient_names, parameter_shape
+from lnbench.functions import Function, gradient_names
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.implementations.torch_autocast import autocast_call
 from lnbench.implementations.torch_compiling import compilations
-from lnbench.workload import Workload
+from lnbench.implementations.torch_modules import bind_module
+from lnbench.workload import Autocast, Workload
 
 _MUST_STAY = "a result must stay valid while the next is made"
 
@@ -57,11 +59,13 @@ class TorchPrepared:
             self._call = lambda x: built(x, *arguments)
         else:
             raise WrongResultError(f"the builder gave a {type(built).__name__}, not a callable or an nn.Module")
+        self._call = autocast_call(self._call, workload)
+        self._upstream = arrays.dy if workload.autocast == Autocast.NONE else None
         self.select(0)
 
     def select(self, index: int) -> None:
         """Bind the calls to one pair of x and dy; bound as locals, so that a call costs nothing extra."""
-        x, dy, call = self._leaves[index], self._arrays.dy[index], self._call
+        x, dy, call = self._leaves[index], (self._upstream or self._arrays.dy)[index], self._call
         inputs = tuple(leaf for _, leaf in self._wanted(x))
         grad = torch.autograd.grad
 
@@ -76,6 +80,14 @@ class TorchPrepared:
             return grad(saved, inputs, dy)
 
         self.inference, self.forward, self.backward = inference, forward, backward
+        if self._upstream is None:
+            self.backward = lambda saved: self._first_backward(saved, index)
+
+    def _first_backward(self, saved: Tensor, index: int) -> Any:
+        """The first backward under autocast, which decides y's dtype: from then on dy is there in that, once cast."""
+        self._upstream = self._arrays.dy_as(saved.dtype)
+        self.select(index)
+        return self.backward(saved)
 
     def _wanted(self, x: Tensor) -> list[tuple[str, Tensor]]:
         """What is differentiated, with the names of the gradients; frozen tensors are left out."""
@@ -151,7 +163,8 @@ class TorchPrepared:
         wanted = self._wanted(self._leaves[0])
 
         def backward() -> tuple[Any, ...]:
-            return torch.autograd.grad(y, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
+            dy = self._arrays.dy_as(y.dtype)[0]
+            return torch.autograd.grad(y, [leaf for _, leaf in wanted], dy, allow_unused=True)
 
         gradients = backward()
         for (name, leaf), gradient in zip(wanted, gradients, strict=True):
@@ -164,13 +177,17 @@ class TorchPrepared:
         return {name: gradient for (name, _), gradient in zip(wanted, gradients, strict=True)}
 
     def _checked(self, y: Any, phase: str) -> Tensor:
-        """y, if it is a plain, finished tensor of its own with x's shape, dtype and device."""
+        """y, if it is a plain, finished tensor of its own with x's shape, dtype and device.
+
+        Under autocast it may be float32 too: on CUDA, layer norm is one of the operations that it takes to float32.
+        """
         x = self._leaves[0]
         if type(y) is not Tensor:
             raise WrongResultError(f"{phase} returns a {type(y).__name__}, not a plain torch.Tensor")
         if y.is_meta or y.layout != torch.strided:
             raise WrongResultError(f"{phase} returns a tensor without its own dense memory ({y.layout}, {y.device})")
-        if y.shape != x.shape or y.dtype != x.dtype:
+        is_widened = self._workload.autocast != Autocast.NONE and y.dtype == torch.float32
+        if y.shape != x.shape or (y.dtype != x.dtype and not is_widened):
             raise WrongResultError(f"{phase} returns {_kind(y)}, x is {_kind(x)}")
         if y.device != x.device:
             raise WrongResultError(f"{phase} returns a tensor on {y.device}, x is on {x.device}")
@@ -178,48 +195,6 @@ class TorchPrepared:
         if _storage(y) in {_storage(tensor) for tensor in (x, self._arrays.dy[0], *parameters)}:
             raise WrongResultError(f"{phase} returns a view of its input")
         return y
-
-
-def bind_module(
-    module: nn.Module, function: Function, workload: Workload, tensors: Mapping[str, Tensor | None]
-) -> list[tuple[str, Tensor]]:
-    """Make a module's parameters and running statistics the shared buffers, by name, and set its mode.
-
-    A parameter that the workload does not have becomes None, and one that is frozen stays so. Gives the
-    (gradient name, parameter) pairs.
-    Raises WrongResultError when the module lacks a parameter or has one that can't be matched.
-    """
-    wanted: list[tuple[str, Tensor]] = []
-    seen: set[str] = set()
-    shape = parameter_shape(function, workload)
-    places = [
-        (owner, name)
-        for owner in module.modules()
-        for name in (*owner._parameters, *owner._buffers)
-        if name != "num_batches_tracked"
-    ]
-    for owner, name in places:
-        if name not in tensors or name in seen:
-            raise WrongResultError(f'the module\'s "{name}" is not one of {", ".join(tensors)}')
-        seen.add(name)
-        tensor, present = tensors[name], getattr(owner, name)
-        if present is not None and present.shape != shape:
-            raise WrongResultError(f"the module's {name} is {tuple(present.shape)}, the workload's is {shape}")
-        if present is None and tensor is not None:
-            raise WrongResultError(f"the module has no {name}, the workload has")
-        if name in owner._parameters:
-            bound = None if tensor is None else nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
-            owner._parameters[name] = bound
-            if bound is not None:
-                wanted.append((f"d{name}", bound))
-        else:
-            owner._buffers[name] = tensor
-    missing = [name for name, tensor in tensors.items() if tensor is not None and name not in seen]
-    if missing:
-        raise WrongResultError(f"the module has no {missing[0]}, the workload has")
-    module.to(workload.device)
-    module.train(workload.norm_mode != "eval")
-    return wanted
 
 
 def flushes_denormals() -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lnbench.functions import Function, channel_axis, parameter_shape
 from lnbench.implementations.oracle import Inputs
-from lnbench.implementations.torch_layouts import slab_of_dy, slab_of_x
+from lnbench.implementations.torch_layouts import Slab, slab_of_dy, slab_of_x
 from lnbench.workload import Gradients, Workload
 
 
@@ -27,6 +27,8 @@ class TorchArrays:
         self.x: list[Tensor] = list(self._slabs[0].tensors)
         self.dy: list[Tensor] = list(self._slabs[1].tensors)
         self._parameters: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        self._cast_dy: dict[torch.dtype, Slab] = {}
+        self._shared = [("x", self._slabs[0].memory), ("dy", self._slabs[1].memory)]
         self._fill()
 
     def leaves(self) -> list[Tensor]:
@@ -39,6 +41,7 @@ class TorchArrays:
         if shape not in self._parameters:
             made = [torch.empty(shape, dtype=self._param_dtype, device=self.workload.device) for _ in range(2)]
             self._parameters[shape] = (made[0], made[1])
+            self._shared += [("a parameter", tensor) for tensor in made]
             self._fill_parameters(shape)
         weight, bias = self._parameters[shape]
         affine = self.workload.affine
@@ -82,9 +85,22 @@ class TorchArrays:
             x.data.mul_(factor).add_(offset)
 
     def all_buffers(self) -> list[Tensor]:
-        """The whole memory of every shared buffer, for comparing before and after: x, dy, then parameters."""
-        slabs = (slab.memory for slab in self._slabs)
-        return [*slabs, *(tensor for pair in self._parameters.values() for tensor in pair)]
+        """The whole memory of every shared buffer, for comparing before and after, in the order of their making."""
+        return [memory for _, memory in self._shared]
+
+    def buffer_names(self) -> list[str]:
+        """What each of these buffers is."""
+        return [name for name, _ in self._shared]
+
+    def dy_as(self, dtype: torch.dtype) -> list[Tensor]:
+        """Every dy in the dtype of y, which autocast may make another than x's; cast once, and anew with each fill."""
+        if dtype == self._dtype:
+            return self.dy
+        if dtype not in self._cast_dy:
+            self._cast_dy[dtype] = slab_of_dy(self.workload, dtype, len(self.dy))
+            self._shared.append(("dy", self._cast_dy[dtype].memory))
+            self._fill_cast_dy()
+        return list(self._cast_dy[dtype].tensors)
 
     def dense(self) -> tuple[list[Tensor], list[Tensor]]:
         """Contiguous ranges as long as every x and dy, out of their memory, for copies to be held against.
@@ -103,8 +119,14 @@ class TorchArrays:
     def _fill(self) -> None:
         for stream, slab in enumerate(self._slabs):
             slab.fill(self._generator(stream))
+        self._fill_cast_dy()
         for shape in self._parameters:
             self._fill_parameters(shape)
+
+    def _fill_cast_dy(self) -> None:
+        for slab in self._cast_dy.values():
+            for cell, drawn in zip(slab.cells, self._slabs[1].cells, strict=True):
+                cell.data.copy_(drawn)
 
     def _fill_parameters(self, shape: tuple[int, ...]) -> None:
         generator = self._generator(2)

@@ -111,21 +111,15 @@ class Fill:
         ]
         for now, before in zip(self._arrays.all_buffers(), self._before, strict=False):
             now.copy_(before)
-        name = {0: "x", 1: "dy"}.get(changed[0], "a parameter")
+        name = self._arrays.buffer_names()[changed[0]]
         raise WrongResultError(f"it writes into {name}; inputs belong to the caller")
 
 
 def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Judgement:
-    """Compare tensors with the oracle's; both forwards are held against y. NaN is never within a tolerance.
-
-    Raises WrongResultError where one of those expected is not there.
-    """
-    for name in expected:
-        if name not in outputs:
-            raise WrongResultError(f"it gives no {name}")
+    """Compare tensors with the oracle's; both forwards are held against y. NaN is never within a tolerance."""
     relative, share = {}, {}
     for name, tensor in outputs.items():
-        right = expected[name.removeprefix("inference_")]
+        right = expected[name.removeprefix("inference_").removeprefix("step_")]
         error = (tensor.to(torch.float64) - right.value).abs()
         largest = float(error.max())
         relative[name] = largest / right.scale if right.scale else (0.0 if largest == 0 else float("inf"))

@@ -300,11 +300,11 @@ def test_dy_is_cast_to_the_dtype_of_y_once_and_drawn_anew_with_the_others():
 def test_every_pair_of_a_rotation_has_its_own_cast_dy():
     arrays = TorchArrays(workload(8, 16, dtype="bfloat16"), seed=3, pairs=3)
 
-    cast = arrays.dy_as(torch.float32)
+    cast = arrays.upstream("y", torch.float32)
 
     assert all(torch.equal(one, other.float()) for one, other in zip(cast, arrays.dy, strict=True))
     assert len({one.data_ptr() for one in cast}) == 3
-    assert arrays.dy_as(torch.bfloat16) is arrays.dy
+    assert all(one is other for one, other in zip(arrays.upstream("y", torch.bfloat16), arrays.dy, strict=True))
 
 
 def test_a_write_into_the_cast_dy_is_found():

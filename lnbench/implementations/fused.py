@@ -36,6 +36,17 @@ def layer_norm_module(workload: Workload) -> nn.Module:
     )
 
 
+def add_layer_norm(workload: Workload) -> Callable[..., tuple[Tensor, Tensor]]:
+    """x + residual, then `torch.nn.functional.layer_norm`: two passes over memory, as networks are mostly written."""
+    norm = layer_norm(workload)
+
+    def forward(x: Tensor, residual: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        total = x + residual
+        return norm(total, weight, bias), total
+
+    return forward
+
+
 def rms_norm(workload: Workload) -> Forward:
     """`torch.nn.functional.rms_norm` over the normalized shape: y = x / sqrt(mean(x^2) + eps) * weight."""
     shape, eps = workload.normalized_shape, workload.eps

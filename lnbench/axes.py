@@ -8,7 +8,7 @@ from typing import Any
 
 from lnbench.planned import CacheSizes, SetAside, Status
 from lnbench.suite_entries import WorkloadEntry
-from lnbench.workload import STEP_PHASES, Cache, Gradients, Layout, Phase, Workload
+from lnbench.workload import STEP_PHASES, Autocast, Cache, Gradients, Layout, Phase, Workload
 
 MAX_BUFFERS = 131_072
 """Pairs of x and dy that cold rotates through; more are slow to make, and small tensors would need millions."""
@@ -68,6 +68,7 @@ def _axes(entry: WorkloadEntry, *, default_threads: int) -> Mapping[str, tuple[A
         "affine": entry.affine,
         "eps": entry.eps,
         "gradients": entry.gradients,
+        "autocast": entry.autocast,
     }
 
 
@@ -129,6 +130,8 @@ def _why_meaningless(workload: Workload, phases: Collection[Phase]) -> str:
         return f"{layout} swaps the last two axes in memory, which changes nothing where one of them is 1"
     if layout == Layout.STRIDED and math.prod(shape[:-1]) == 1:
         return "strided keeps rows apart, and this shape has one row"
+    if workload.autocast != Autocast.NONE and workload.dtype == "float64":
+        return "autocast leaves float64 as it is"
     if not set(STEP_PHASES) & set(phases):
         if layout in {Layout.TRANSPOSED_DY, Layout.EXPANDED_DY}:
             return f"{layout} concerns backward, and the phases have none"

@@ -93,14 +93,22 @@ def _accuracy_columns(evidence: Evidence, number: int) -> dict[str, Any]:
         for tensors in event.max_relative_error.values()
         for error in tensors.values()
     ]
-    y = [error for name, error in errors.items() if name in {"y", "inference_y"}]
-    found = {name: errors.get(name) for name in TENSORS} | {"y": max(y, default=None)}
+    found = {
+        name: max((error for judged, error in errors.items() if _shown_as(judged) == name), default=None)
+        for name in TENSORS
+    }
     return {
         "max_relative_error": max(errors.values(), default=None),
         **{f"{name}_error_eps": None if error is None else error / EPSILON[dtype] for name, error in found.items()},
         "hard_error_eps": max(hard, default=None),
         "repeats": all(repeats) if repeats else None,
     }
+
+
+def _shown_as(tensor: str) -> str:
+    """The column of a tensor's error: a new residual counts to y, as the other output, and dresidual to dx."""
+    name = tensor.removeprefix("inference_").removeprefix("step_")
+    return {"new_residual": "y", "dresidual": "dx"}.get(name, name)
 
 
 def _memory_columns(evidence: Evidence, number: int, phase: Phase) -> dict[str, Any]:

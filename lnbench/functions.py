@@ -15,14 +15,15 @@ from lnbench.workload import Affine, Gradients, Workload
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One normalization: what its callables take after x, and what kind of statistics it uses.
+    """One normalization: what its callables take after x and give, and what kind of statistics it uses.
 
-    parameters: the arguments of `forward` after x, in order. centred: the mean is subtracted.
-    norm_modes: () when training and evaluation compute the same.
+    parameters: the arguments of `forward` after x, in order. outputs: what it returns, a tuple where they are several.
+    centred: the mean is subtracted. norm_modes: () when training and evaluation compute the same.
     """
 
     name: str
     parameters: tuple[str, ...]
+    outputs: tuple[str, ...] = ("y",)
     centred: bool = True
     norm_modes: tuple[str, ...] = ()
     channelwise: bool = False
@@ -32,6 +33,11 @@ class Function:
     def has_bias(self) -> bool:
         """True when the function shifts as well as scales."""
         return "bias" in self.parameters
+
+    @property
+    def has_residual(self) -> bool:
+        """True when it normalizes x + residual, and gives that sum beside y as the new residual."""
+        return "residual" in self.parameters
 
     @property
     def has_running_statistics(self) -> bool:
@@ -53,10 +59,11 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             ),
             Function("group_norm", ("weight", "bias"), channelwise=True, has_groups=True),
             Function("instance_norm", ("weight", "bias"), channelwise=True),
+            Function("add_layer_norm", ("residual", "weight", "bias"), outputs=("y", "new_residual")),
         )
     }
 )
-"""The one table of signatures: `forward(x, *parameters)`; absent affine tensors are None."""
+"""The one table of signatures: `forward(x, *parameters)` gives the outputs; absent affine tensors are None."""
 
 UNKNOWN_FUNCTION = Function("", ())
 """That of an implementation which could not be loaded."""
@@ -126,8 +133,10 @@ def parameter_shape(function: Function, workload: Workload) -> tuple[int, ...]:
 
 
 def gradient_names(function: Function, workload: Workload) -> tuple[str, ...]:
-    """The gradients that backward computes: dx, dweight, dbias, as far as they exist and the workload asks for them."""
-    names = ("dx",) if workload.gradients != Gradients.PARAMETERS else ()
+    """The gradients that backward computes: dx, dresidual, dweight, dbias, as far as they exist and are asked for."""
+    names: tuple[str, ...] = ("dx", "dresidual") if function.has_residual else ("dx",)
+    if workload.gradients == Gradients.PARAMETERS:
+        names = ()
     if workload.gradients == Gradients.X or workload.affine == Affine.NONE:
         return names
     return (*names, "dweight", "dbias") if workload.affine == Affine.BOTH and function.has_bias else (*names, "dweight")

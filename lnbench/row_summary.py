@@ -38,6 +38,7 @@ class RowSummary:
     allocator: str
     layout: str
     gradients: str
+    autocast: str
     reference: str
 
     implementation: str

@@ -29,6 +29,7 @@ WORKLOAD_COLUMNS: Mapping[str, Callable[[Workload, str], str]] = {
     "allocator": lambda workload, _: workload.allocator,
     "layout": lambda workload, _: workload.layout,
     "gradients": lambda workload, _: workload.gradients,
+    "autocast": lambda workload, _: workload.autocast,
 }
 """The columns that a workload has, from it and its id."""
 

@@ -139,4 +139,5 @@ def _memory_kind(case: PlannedCase, workload: Workload) -> tuple[object, ...]:
         workload.cache,
         workload.affine,
         workload.gradients,
+        workload.autocast,
     )

@@ -9,6 +9,7 @@ from lnbench.errors import nearest
 from lnbench.suite_fields import (
     AffineName,
     AllocatorName,
+    AutocastName,
     Axis,
     CacheName,
     Count,
@@ -108,6 +109,7 @@ class Exclusion(SuiteModel):
     layout: Axis[LayoutName] = ()
     affine: Axis[AffineName] = ()
     gradients: Axis[GradientsName] = ()
+    autocast: Axis[AutocastName] = ()
     eps: Axis[Positive] = ()
     phase: Axis[PhaseName] = ()
     input_shape: ShapeAxis[ShapePattern] = ()
@@ -156,6 +158,9 @@ class WorkloadEntry(SuiteModel):
     affine: Axis[AffineName] = Field(default=("both",), description="Which of weight and bias exist.")
     gradients: Axis[GradientsName] = Field(
         default=("all",), description="What backward computes: x alone where weight and bias are frozen."
+    )
+    autocast: Axis[AutocastName] = Field(
+        default=("none",), description="The dtype of PyTorch's autocast in forward and inference."
     )
     eps: Axis[Positive] = Field(default=(1e-5,), description="Added to the variance under the root.")
     norm_modes: Axis[NormModeName] = Field(

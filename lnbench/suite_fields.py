@@ -23,7 +23,7 @@ from lnbench.amounts import MOST_ELEMENTS, MOST_SIZE
 from lnbench.errors import nearest
 from lnbench.suite_text import Step, show
 from lnbench.units import format_shape
-from lnbench.workload import DEVICE_PATTERN, DTYPE_BYTES, Affine, Allocator, Cache, Gradients, Layout, Phase
+from lnbench.workload import DEVICE_PATTERN, DTYPE_BYTES, Affine, Allocator, Autocast, Cache, Gradients, Layout, Phase
 
 OptionValue = bool | int | float | str
 """What an option of an implementation may be."""
@@ -227,6 +227,7 @@ AllocatorName = Annotated[str, Name("allocator", Allocator)]
 LayoutName = Annotated[str, Name("layout", Layout, _LAYOUT_ALIASES)]
 AffineName = Annotated[str, Name("affine", Affine)]
 GradientsName = Annotated[str, Name("gradients", Gradients, _GRADIENTS_ALIASES)]
+AutocastName = Annotated[str, Name("autocast", Autocast, _DTYPE_ALIASES | {"off": "none", "false": "none"})]
 NormModeName = Annotated[str, Name("norm mode", ("train", "eval"), {"training": "train", "inference": "eval"})]
 PhaseName = Annotated[str, Name("phase", Phase, {"training": "forward_backward", "step": "forward_backward"})]
 

@@ -69,7 +69,7 @@ def _workload_columns(planned: PlannedWorkload, *, device_name: str | None) -> d
     workload = planned.workload
     taken = ("label", "device", "dtype", "param_dtype", "rows", "features", "affine", "eps", "threads")
     return {
-        **{name: getattr(workload, name) for name in (*taken, "cache", "allocator", "layout", "gradients")},
+        **{name: getattr(workload, name) for name in (*taken, "cache", "allocator", "layout", "gradients", "autocast")},
         "workload": planned.id,
         "device_name": device_name,
         "input_shape": format_shape(workload.shape),

@@ -124,6 +124,7 @@ RESULT_COLUMNS = _columns(
     throttling="string",
     flushes_denormals="boolean",
     gradients="string",
+    autocast="string",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

@@ -35,6 +35,16 @@ class Terms:
     y: Any
     dweight: Any
     dbias: Any
+    residual: "ResidualTerms | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualTerms:
+    """The same where x + residual is normalized: the sum, its own upstream gradient, and dx with that added."""
+
+    total: Any
+    dtotal: Any
+    dx: Any
 
 
 def rounding(dtype: str) -> float:
@@ -52,7 +62,7 @@ def tolerances(
     exact_mean: bool = False,
     equal_dy: bool = False,
 ) -> dict[str, Any]:
-    """The largest accepted |error| of y, dx, dweight and dbias.
+    """The largest accepted |error| of y, dx, dweight and dbias; with a residual also of new_residual and dresidual.
 
     With u half the dtype's epsilon, v = 2^-24 (the accumulator's; 2^-53 in float64), N and M the lengths of the sums
     over features and rows:
@@ -69,6 +79,15 @@ def tolerances(
     `equal_dy`: dy is the same everywhere, so its partial sums grow with the rows and are all rounded the same way:
     (v + u) M |dbias| is added for dbias. PyTorch's fused CPU backward needs it: in float32 it is 3e-4 off at 50000
     rows, and in bfloat16 its sum stands still before 4096 rows.
+    Where s = x + residual is normalized, s may be rounded to x's dtype once, by u |s|: that moves x̂ by about
+    u (|x̂| + κ), and so adds
+
+        y             u |w| (|x̂| + κ)
+        dx            u κ rstd (|w dy| + rms(w dy) (1 + |x̂|)) + u (|ds| + |dx|), for the sum with s's own gradient ds
+        dweight       u S2(dy (|x̂| + κ))
+        new_residual  u |s|
+
+    and dresidual is dx.
     `fixed_statistics`: mean and variance are given (batch norm in eval mode), so dx is w dy rstd alone.
     """
     u = _HALF_EPSILON[dtype]
@@ -98,6 +117,12 @@ def tolerances(
         dbias = dbias + over_rows * sqrt(geometry.sum_length) * terms.dbias.abs()
     floor = _SMALLEST_SUBNORMAL[dtype]
     bounds = {"y": y, "dx": dx, "dweight": dweight, "dbias": dbias}
+    if terms.residual is not None:
+        total, dtotal, whole = terms.residual.total.abs(), terms.residual.dtotal.abs(), terms.residual.dx.abs()
+        bounds["y"] = y + u * gain * (x_hat + condition)
+        bounds["dx"] = bounds["dresidual"] = dx + u * (condition * terms.rstd * reach + dtotal + whole)
+        bounds["dweight"] = dweight + u * _root_sum_square(dy * (x_hat + condition), geometry)
+        bounds["new_residual"] = u * total
     return {name: ALLOWANCE * bound + floor for name, bound in bounds.items()}
 
 

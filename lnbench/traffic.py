@@ -37,8 +37,20 @@ _READ_FOR_IN_EVAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The same when the statistics are given: dx then needs no x."""
 
+_READ_FOR_WITH_RESIDUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "y": ("x", "residual", "weight", "bias"),
+        "new_residual": ("x", "residual"),
+        "dx": ("dy", "dnew_residual", "new_residual", "mean", "rstd", "weight"),
+        "dweight": ("dy", "new_residual", "mean", "rstd"),
+        "dbias": ("dy",),
+    }
+)
+"""The same when x + residual is normalized. Backward reads that sum, a result of forward; dresidual is dx itself."""
+
 _READ_AGAIN: Mapping[str, tuple[str, ...]] = MappingProxyType({"y": ("x",), "dx": ("dy", "x")})
-"""What is summed over before a result can be computed, and so must be held on the chip or read a second time."""
+"""What is summed over before a result can be computed, and so must be held on the chip or read a second time. With a
+residual it is the sum, which has the bytes of x."""
 
 
 _DENSE_DY: Mapping[str, tuple[Because, int]] = MappingProxyType(
@@ -90,9 +102,9 @@ def minimum_bytes(
     described = FUNCTIONS[function]
     sizes = _sizes(described, workload)
     wanted = gradient_names(described, workload) if gradients is None else gradients
-    results = [result for result in wanted if result in sizes] if phase is Phase.BACKWARD else ["y"]
+    results = [result for result in wanted if result in sizes] if phase is Phase.BACKWARD else [*described.outputs]
     in_eval = described.has_running_statistics and workload.norm_mode == "eval"
-    read_for = _READ_FOR_IN_EVAL if in_eval else _READ_FOR
+    read_for = _READ_FOR_IN_EVAL if in_eval else _READ_FOR_WITH_RESIDUAL if described.has_residual else _READ_FOR
     touched = Counter({*results, *(tensor for result in results for tensor in read_for[result])})
     because: list[Because] = []
     if phase is Phase.BACKWARD and workload.layout in _DENSE_DY:
@@ -131,6 +143,8 @@ def _sizes(function: Function, workload: Workload) -> dict[str, int]:
         sizes |= {"weight": parameter_b, "dweight": parameter_b}
     if workload.affine == "both" and function.has_bias:
         sizes |= {"bias": parameter_b, "dbias": parameter_b}
+    if function.has_residual:
+        sizes |= dict.fromkeys(("residual", "new_residual", "dnew_residual"), workload.x_bytes)
     if function.centred:
         sizes["mean"] = statistic_b
     if function.has_running_statistics:

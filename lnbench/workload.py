@@ -85,6 +85,14 @@ class Gradients(StrEnum):
     PARAMETERS = "parameters"
 
 
+class Autocast(StrEnum):
+    """PyTorch's autocast in forward and inference: the dtype of the operations that it lists as safe in 16 bits."""
+
+    NONE = "none"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 class Clock(StrEnum):
     """wall: the host's clock, to completion. device: CUDA events around the work alone."""
 
@@ -132,6 +140,7 @@ class Workload:
     affine: Annotated[str, AfterValidator(one_of("affine", tuple(Affine)))] = "both"
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5
     gradients: Annotated[str, AfterValidator(one_of("gradients", tuple(Gradients)))] = "all"
+    autocast: Annotated[str, AfterValidator(one_of("autocast", tuple(Autocast)))] = "none"
     label: str = ""
     norm_mode: NormMode = ""
     groups: Size | None = None
@@ -187,6 +196,7 @@ class Workload:
             ("layout", "contiguous"),
             ("affine", "both"),
             ("gradients", "all"),
+            ("autocast", "none"),
         ):
             value = getattr(self, axis)
             if value != default:

@@ -2,7 +2,7 @@
 
 python tests/interpret.py NAME DTYPE ... > one JSON outcome a line
 
-The interpreter of Triton 3.9 lacks two things that the kernels rely on: scalars that are floats become float32 there only
+Two things that the kernels rely on are not in Triton 3.9's interpreter: floats as arguments become float32 scalars only
 when a kernel is compiled, and libdevice's functions have no body. Both are filled in; the kernels stay as they are.
 """
 

@@ -48,7 +48,7 @@ def read_suites() -> list[str]:
         "precision: 0.01, budget_s: 1}\nexclude: [{dtype: bfloat16, implementation: eager}]\nworkloads:\n"
         "  - shapes: [[8, 128, 768], {shape: [32, 512], label: tiny}]\n    norm_dims: [1, 2]\n    dtypes: [float32, "
         "bfloat16]\n    devices: [cpu, cuda]\n    threads: [1, 2]\n    cache: [hot, cold]\n    allocators: system\n"
-        "    layouts: [contiguous, expanded_dy]\n    gradients: [all, x]\n"
+        "    layouts: [contiguous, expanded_dy]\n    gradients: [all, x]\n    autocast: [none, bfloat16]\n"
         "    affine: [both, none]\n    eps: [1e-5, 1.0e-6]\n    norm_modes: [train, eval]\n"
         "    phases: [inference, forward_backward]\n    thresholds: 0.1\n"
     )

@@ -67,21 +67,23 @@ class Heard:
 
 
 Entry = str | Callable[..., Any]
-"""A built-in's name, or a planted builder of layer norm."""
+"""A built-in's name, or a planted builder."""
 
 
-def cases(entries: Mapping[str, Entry], on: Workload, *, norm_mode="", groups=None, pairs=1) -> tuple[Cases, Heard]:
-    """The cases of a workload, not yet built, numbered in order."""
+def cases(
+    entries: Mapping[str, Entry], on: Workload, *, function="layer_norm", norm_mode="", groups=None, pairs=1
+) -> tuple[Cases, Heard]:
+    """The cases of a workload, not yet built, numbered in order; planted builders are of `function`."""
     heard, planned, planted = Heard(), {}, []
     for number, (name, entry) in enumerate(entries.items()):
         row = BUILT_IN.get(entry) if isinstance(entry, str) else None
         if row is None:
-            planted.append(Registration(name, "layer_norm", "", entry, builder_options(entry)))
+            planted.append(Registration(name, function, "", entry, builder_options(entry)))
         planned[number] = PlannedCase(
             workload=0,
             implementation=name,
             use=entry if row else name,
-            function=row.function if row else "layer_norm",
+            function=row.function if row else function,
             norm_mode=norm_mode,
             groups=groups,
         )
@@ -101,9 +103,10 @@ class Outcome:
     repeats: bool | None = None
 
 
-def judged(entry: Entry, *shape: int, norm_mode="", groups=None, **axes) -> Outcome:
+def judged(entry: Entry, *shape: int, function="layer_norm", norm_mode="", groups=None, **axes) -> Outcome:
     """Build a case, judge it, and judge it again, as a worker does around the timing."""
-    made, heard = cases({"it": entry}, workload(*shape, **axes), norm_mode=norm_mode, groups=groups)
+    on = workload(*shape, **axes)
+    made, heard = cases({"it": entry}, on, function=function, norm_mode=norm_mode, groups=groups)
     made.build_all()
     judge = Judge(made, judged={})
     judge.before()

@@ -123,6 +123,7 @@ def test_a_tensor_above_the_cap_alone_needs_no_second_pair():
             "shapes: [[8, 64]], layouts: expanded_dy, phases: inference",
             "expanded_dy concerns backward, and the phases have none",
         ),
+        ("shapes: [[8, 64]], dtypes: float64, autocast: bfloat16", "autocast leaves float64 as it is"),
         (
             "shapes: [[8, 64]], gradients: x, phases: inference",
             "gradients: x concerns forward and backward, and the phases have neither",

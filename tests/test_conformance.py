@@ -14,7 +14,7 @@ from lnbench.units import format_shape
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NOT_COMPILED = [name for name in BUILT_IN if not name.startswith("compiled")]
+NOT_COMPILED = [name for name, row in BUILT_IN.items() if not row.compiles]
 LAYER_NORMS = ["eager", "fused", "module"]
 SHAPES = [((6, 32), 1), ((3, 5, 32), 1), ((3, 4, 8), 2), ((2, 3, 4, 32), 1), ((2, 3, 4, 8), 2), ((2, 32, 5, 3), 3)]
 DTYPES = [
@@ -31,7 +31,7 @@ def is_defined(name, shape, dims):
     """Channels need one axis, or all but the first; instance norm needs positions beside them."""
     if name == "instance_norm":
         return dims == len(shape) - 1 > 1
-    return BUILT_IN[name].function in {"layer_norm", "rms_norm"} or dims in {1, len(shape) - 1}
+    return not FUNCTIONS[BUILT_IN[name].function].channelwise or dims in {1, len(shape) - 1}
 
 
 def combinations(*, defined):
@@ -113,7 +113,7 @@ def test_a_built_in_is_right_whatever_the_layout_and_says_nothing_of_it(name, la
 
 @pytest.mark.parametrize("layout", ["transposed", "strided", "transposed_dy", "expanded_dy"])
 @pytest.mark.parametrize(("shape", "dims"), [((6, 32), 1), ((700, 33), 1), ((3, 4, 8), 2), ((2, 3, 4, 8), 2)])
-@pytest.mark.parametrize("name", ["eager", "fused", "module", "rms_norm"])
+@pytest.mark.parametrize("name", [*LAYER_NORMS, "rms_norm", "add_layer_norm"])
 def test_row_norms_are_right_whatever_the_layout_and_the_rank(name, shape, dims, layout):
     outcome = judged(name, *shape, norm_dims=dims, layout=layout)
 
@@ -121,12 +121,12 @@ def test_row_norms_are_right_whatever_the_layout_and_the_rank(name, shape, dims,
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
-@pytest.mark.parametrize("affine", ["both", "weight", "none"])
-@pytest.mark.parametrize("gradients", ["x", "parameters"])
+@pytest.mark.parametrize(
+    ("gradients", "affine"),
+    [("x", "both"), ("x", "weight"), ("x", "none"), ("parameters", "both"), ("parameters", "weight")],
+)
 @pytest.mark.parametrize("name", NOT_COMPILED)
 def test_a_built_in_is_right_with_something_frozen(name, gradients, affine, mode):
-    if (gradients, affine) == ("parameters", "none"):
-        pytest.skip("nothing is left to differentiate")
     outcome = judged(
         name,
         *(4, 8, 3, 5),
@@ -140,6 +140,31 @@ def test_a_built_in_is_right_with_something_frozen(name, gradients, affine, mode
     assert (outcome.status, outcome.reason) == (Status.OK, "")
 
 
+@pytest.mark.parametrize("autocast", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("dtype", "param_dtype"), [pair for pair in DTYPES if pair[0] != "float64"])
+@pytest.mark.parametrize("name", NOT_COMPILED)
+def test_a_built_in_is_right_under_autocast_or_says_which_parameters_its_kernel_refuses(
+    name, dtype, param_dtype, autocast
+):
+    outcome = judged(
+        name,
+        *(4, 8, 3, 5),
+        norm_dims=3,
+        dtype=dtype,
+        param_dtype=param_dtype,
+        autocast=autocast,
+        norm_mode="train",
+        groups=group_count(name),
+    )
+
+    if outcome.status is Status.UNSUPPORTED:
+        assert f"takes no {param_dtype} parameters with {dtype} input" in outcome.reason
+        assert dtype != param_dtype
+    else:
+        assert (outcome.status, outcome.reason) == (Status.OK, "")
+        assert "changed-settings" not in outcome.notices
+
+
 @pytest.mark.parametrize("eps", [1e-12, 1e-5, 1e-3, 1.0])
 @pytest.mark.parametrize("name", NOT_COMPILED)
 def test_a_built_in_takes_the_eps_of_the_workload(name, eps):
@@ -149,7 +174,7 @@ def test_a_built_in_takes_the_eps_of_the_workload(name, eps):
 
 
 @pytest.mark.parametrize("shape", [(1, 64), (2, 1), (3, 257), (700, 33), (2, 8193)])
-@pytest.mark.parametrize("name", [*LAYER_NORMS, "rms_norm"])
+@pytest.mark.parametrize("name", [*LAYER_NORMS, "rms_norm", "add_layer_norm"])
 def test_row_norms_are_right_on_irregular_shapes(name, shape):
     outcome = judged(name, *shape)
 
@@ -169,8 +194,9 @@ def test_batch_norm_in_train_mode_updates_its_running_statistics_and_in_eval_mod
 
 
 @pytest.mark.skipif(bool(missing_cpp_compiler()), reason="torch.compile on the CPU needs a C++ compiler")
-@pytest.mark.parametrize("axes", [{}, {"layout": "transposed"}, {"layout": "expanded_dy"}, {"gradients": "x"}])
-def test_the_compiled_layer_norm_is_right(axes):
-    outcome = judged("compiled", 32, 64, **axes)
+@pytest.mark.parametrize("axes", [{}, {"layout": "transposed"}, {"gradients": "x"}, {"autocast": "bfloat16"}])
+@pytest.mark.parametrize("name", ["compiled", "add_layer_norm_compiled"])
+def test_the_compiled_layer_norms_are_right(name, axes):
+    outcome = judged(name, 32, 64, **axes)
 
     assert (outcome.status, outcome.reason) == (Status.OK, "")

@@ -34,6 +34,7 @@ KNOWN = {
     "allocator",
     "affine",
     "gradients",
+    "autocast",
     "norm_mode",
     "function",
     "phases",

@@ -1,5 +1,6 @@
 """The float64 oracle against the definitions, written slowly as loops with autograd; its tolerance; the geometry."""
 
+from dataclasses import replace
 from itertools import pairwise, product
 from math import prod
 
@@ -47,13 +48,15 @@ def definition(name, on, inputs):
         "group_norm": lambda index: (index[:channel], index[channel] * on.groups // on.shape[channel]),
         "instance_norm": lambda index: (index[:channel], index[channel]),
     }
+    keys["add_layer_norm"] = keys["layer_norm"]
     if name == "batch_norm" and on.norm_mode == "eval":
         lift = [1] * rank
         lift[channel] = -1
         mean, variance = inputs.running_mean.reshape(lift), inputs.running_var.reshape(lift)
         y = (inputs.x - mean) / (variance + on.eps).sqrt()
     else:
-        y = by_groups(inputs.x, keys[name], on.eps, centred=name != "rms_norm")
+        x = inputs.x if inputs.residual is None else inputs.x + inputs.residual
+        y = by_groups(x, keys[name], on.eps, centred=name != "rms_norm")
     view = on.normalized_shape
     if FUNCTIONS[name].channelwise:
         view = tuple(on.shape[channel] if axis == channel else 1 for axis in range(rank))
@@ -70,12 +73,14 @@ def drawn(function, on, *, seed=3):
 
     parameters = parameter_shape(function, on)
     running = (normal(parameters), 0.5 + normal(parameters).square())
+    residual = (normal(on.shape).requires_grad_(), normal(on.shape)) if function.has_residual else (None, None)
     return Inputs(
         (1.5 * normal(on.shape) + 0.7).requires_grad_(),
         normal(on.shape),
         None if on.affine == "none" else normal(parameters).requires_grad_(),
         normal(parameters).requires_grad_() if on.affine == "both" and function.has_bias else None,
-        *(running if function.has_running_statistics else ()),
+        *(running if function.has_running_statistics else (None, None)),
+        *residual,
     )
 
 
@@ -99,15 +104,18 @@ CASES = [
 def test_the_oracle_gives_the_definition_and_its_gradients(name, shape, dims, mode, affine):
     on = workload(*shape, norm_dims=dims, dtype="float64", affine=affine, norm_mode=mode, groups=2, eps=1e-3)
     inputs = drawn(FUNCTIONS[name], on)
-    wanted = {"dx": inputs.x, "dweight": inputs.weight, "dbias": inputs.bias}
+    wanted = {"dx": inputs.x, "dresidual": inputs.residual, "dweight": inputs.weight, "dbias": inputs.bias}
     wanted = {gradient: leaf for gradient, leaf in wanted.items() if leaf is not None}
-    y = definition(name, on, inputs)
-    gradients = torch.autograd.grad(y, list(wanted.values()), inputs.dy)
+    outputs, upstream = {"y": definition(name, on, inputs)}, [inputs.dy]
+    if inputs.residual is not None:
+        outputs["new_residual"] = inputs.x + inputs.residual
+        upstream.append(inputs.dnew_residual)
+    gradients = torch.autograd.grad(list(outputs.values()), list(wanted.values()), upstream)
 
     found = oracle(FUNCTIONS[name], on, inputs)
 
-    assert set(found) == {"y", *wanted}
-    for tensor, right in {"y": y, **dict(zip(wanted, gradients, strict=True))}.items():
+    assert set(found) == {*outputs, *wanted}
+    for tensor, right in {**outputs, **dict(zip(wanted, gradients, strict=True))}.items():
         # Two ways of summing at most 120 numbers of size 1 in float64.
         torch.testing.assert_close(found[tensor].value, right.detach(), rtol=1e-11, atol=1e-11)
 
@@ -118,6 +126,62 @@ def accepted(factor=1.0, *, dtype="float32", **axes):
     inputs = drawn(FUNCTIONS["layer_norm"], on)
     scaled = Inputs(inputs.x.detach() * factor, inputs.dy, inputs.weight, inputs.bias)
     return {name: expected.tolerance.detach() for name, expected in oracle(FUNCTIONS["layer_norm"], on, scaled).items()}
+
+
+@pytest.mark.parametrize(
+    ("gradients", "wanted"),
+    [
+        ("all", {"dx", "dresidual", "dweight", "dbias"}),
+        ("x", {"dx", "dresidual"}),
+        ("parameters", {"dweight", "dbias"}),
+    ],
+)
+def test_the_oracle_gives_the_gradients_that_the_workload_asks_for(gradients, wanted):
+    on = workload(4, 8, gradients=gradients)
+
+    for name, also in (("layer_norm", {"y"}), ("add_layer_norm", {"y", "new_residual"})):
+        function = FUNCTIONS[name]
+        found = oracle(function, on, drawn(function, on))
+        assert set(found) == also | (wanted - (set() if function.has_residual else {"dresidual"}))
+
+
+def test_rounding_the_sum_to_the_dtype_of_x_is_within_the_tolerance_and_to_a_shorter_one_is_not():
+    function, on = FUNCTIONS["add_layer_norm"], workload(64, 768)
+    inputs = drawn(function, on)
+    expected = oracle(function, on, inputs)["new_residual"]
+    total = (inputs.x + inputs.residual).detach()
+
+    def share(dtype):
+        return float(((total.to(dtype).double() - expected.value).abs() / expected.tolerance).max())
+
+    assert share(torch.float32) < 1 < share(torch.float16)
+
+
+def test_terms_that_cancel_are_the_scale_of_their_error():
+    function, on = FUNCTIONS["layer_norm"], workload(8, 32, affine="none")
+    inputs = drawn(function, on)
+    alike = Inputs(inputs.x, torch.full(on.shape, 0.5, dtype=torch.float64))
+
+    plain, cancelled = (oracle(function, on, given)["dx"] for given in (inputs, alike))
+
+    assert plain.scale == plain.value.abs().max()
+    assert cancelled.value.abs().max() < 1e-12
+    assert cancelled.scale > 0.1
+
+
+def test_equal_upstream_gradients_are_summed_with_rounding_that_adds_up():
+    on = workload(4096, 8)
+    function, inputs = FUNCTIONS["layer_norm"], drawn(FUNCTIONS["layer_norm"], on)
+    alike = Inputs(inputs.x, torch.full(on.shape, 0.7, dtype=torch.float64), inputs.weight, inputs.bias)
+    in_turn = torch.full((8,), 0.0)
+    for _ in range(on.rows):
+        in_turn += 0.7
+
+    random, equal = (oracle(function, replace(on, layout=it), alike)["dbias"] for it in ("contiguous", "expanded_dy"))
+    error = (in_turn.double() - equal.value).abs()
+
+    assert (error > random.tolerance).all()
+    assert (error < equal.tolerance).all()
 
 
 @pytest.mark.parametrize("affine", AFFINE)

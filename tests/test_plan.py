@@ -92,6 +92,7 @@ _AXES = {
     "allocators": ["retained", "system"],
     "layouts": ["contiguous", "channels_last", "transposed", "expanded_dy"],
     "gradients": ["all", "x", "parameters"],
+    "autocast": ["none", "bfloat16"],
     "affine": ["both", "weight", "none"],
     "eps": [1e-5, 1e-6, 0.5],
 }

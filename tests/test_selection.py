@@ -89,6 +89,19 @@ def test_layouts_and_gradients_are_excluded_and_chosen_by_their_columns():
     ]
 
 
+def test_autocast_is_excluded_and_chosen_by_its_column():
+    axes = "shapes: [[8, 64]], autocast: [none, bfloat16, float16]"
+
+    excluded = plan(f"{axes}, exclude: [{{autocast: float16}}]")
+    chosen = plan(axes, options={"only": parse_only("autocast=*16")})
+
+    assert [w.id for w in excluded.workloads] == ["8x64/float32/cpu", "8x64/float32/cpu/autocast=bfloat16"]
+    assert [w.id for w in chosen.workloads] == [
+        "8x64/float32/cpu/autocast=bfloat16",
+        "8x64/float32/cpu/autocast=float16",
+    ]
+
+
 def test_only_can_choose_phases():
     made = plan(options={"only": parse_only("phase=forward*")})
 

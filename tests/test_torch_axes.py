@@ -1,12 +1,15 @@
-"""Layouts and frozen tensors as the PyTorch adapter makes them: where memory lies, and what is differentiated."""
+"""Layouts, frozen tensors and autocast as the PyTorch adapter makes them."""
 
 import pytest
 import torch
-from stage import OperationLog, cases, prepared, workload
+import zoo
+from stage import OperationLog, cases, judged, prepared, workload
 from torch.nn import functional
 
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.probe import Probe
+from lnbench.planned import Status
+from lnbench.worker.guard import Guard
 from lnbench.worker.judging import Judge
 from lnbench.workload import STRIDE_PADDING
 
@@ -172,3 +175,150 @@ def test_exactly_the_gradients_of_the_workload_are_judged(gradients, names):
     work, _ = prepared("fused", workload(8, 16, gradients=gradients))
 
     assert work.outputs().keys() == {"y", "inference_y", *names}
+
+
+def widening(on):
+    """Gives y in float32, as PyTorch's layer norm does under autocast on CUDA."""
+    return lambda x, weight, bias: zoo.honest(on)(x, weight, bias).float()
+
+
+class Seeing:
+    """A builder whose forward and backward write down whether autocast is on, and to which dtype."""
+
+    def __init__(self):
+        self.forward: list[tuple[bool, torch.dtype]] = []
+        self.backward: list[bool] = []
+
+    def __call__(self, on):
+        seeing, norm = self, zoo.honest(on)
+
+        class Marked(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, y):
+                return y.clone()
+
+            @staticmethod
+            def backward(ctx, dy):
+                seeing.backward.append(torch.is_autocast_enabled("cpu"))
+                return dy
+
+        def forward(x, weight, bias):
+            seeing.forward.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+            return Marked.apply(norm(x, weight, bias))
+
+        return forward
+
+
+@pytest.mark.parametrize("autocast", ["float16", "bfloat16"])
+def test_autocast_is_on_in_forward_and_inference_and_off_in_backward(autocast):
+    seen = Seeing()
+    work, _ = prepared(seen, workload(8, 16, autocast=autocast))
+
+    with work.without_gradients():
+        work.inference()
+    work.backward(work.forward())
+
+    assert seen.forward == [(True, getattr(torch, autocast))] * 2
+    assert seen.backward == [False]
+
+
+def test_autocast_leaves_everything_as_it_was_also_when_the_call_raises():
+    def raising(on):
+        def forward(x, weight, bias):
+            raise ValueError("no norm today")
+
+        return forward
+
+    guard, usual = Guard(), torch.get_autocast_dtype("cpu")
+    for entry in ("fused", raising):
+        work, _ = prepared(entry, workload(8, 16, autocast="float16"))
+        try:
+            work.backward(work.forward())
+        except ValueError:
+            assert entry is raising
+
+        assert guard.set_back() == ((), ())
+        assert torch.get_autocast_dtype("cpu") == usual
+        assert torch.autocast_increment_nesting() == 1
+        assert torch.autocast_decrement_nesting() == 0
+
+
+def test_a_cast_of_a_parameter_is_not_kept_from_one_step_to_the_next():
+    kept = []
+
+    def casting(on):
+        def forward(x, weight, bias):
+            kept.append(torch.matmul(torch.eye(16), weight))  # autocast casts the weight, and keeps the cast of a leaf
+            return zoo.honest(on)(x, weight, bias)
+
+        return forward
+
+    work, arrays = prepared(casting, workload(8, 16, autocast="bfloat16"))
+    work.forward()
+    arrays.refill(5)
+    work.forward()
+
+    weight, _ = arrays.parameters(work._function)
+    assert torch.equal(kept[1], weight.bfloat16())
+
+
+def test_y_may_be_float32_under_autocast_and_not_otherwise():
+    assert judged(widening, 8, 16, dtype="bfloat16", autocast="bfloat16").status is Status.OK
+    assert "float32 (8, 16), x is bfloat16" in judged(widening, 8, 16, dtype="bfloat16").reason
+    refused = judged(zoo.after(lambda y, x, weight: y.bfloat16()), 8, 16, autocast="bfloat16")
+    assert "bfloat16 (8, 16), x is float32" in refused.reason
+
+
+def test_dy_is_cast_to_the_dtype_of_y_once_and_drawn_anew_with_the_others():
+    on = workload(8, 16, dtype="bfloat16", autocast="bfloat16", layout="transposed_dy")
+    seen = []
+
+    def spying(on):
+        class Spy(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, y):
+                return y.clone()
+
+            @staticmethod
+            def backward(ctx, dy):
+                seen.append(dy)
+                return dy
+
+        return lambda x, weight, bias: Spy.apply(widening(on)(x, weight, bias))
+
+    work, arrays = prepared(spying, on)
+    gradients = work.backward(work.forward())
+    arrays.refill(7)
+    work.backward(work.forward())
+
+    assert [gradient.dtype for gradient in gradients] == [torch.bfloat16] * 3
+    assert seen[0].data_ptr() == seen[1].data_ptr()
+    assert (seen[1].dtype, seen[1].stride()) == (torch.float32, arrays.dy[0].stride())
+    assert torch.equal(seen[1], arrays.dy[0].float())
+
+
+def test_every_pair_of_a_rotation_has_its_own_cast_dy():
+    arrays = TorchArrays(workload(8, 16, dtype="bfloat16"), seed=3, pairs=3)
+
+    cast = arrays.upstream("y", torch.float32)
+
+    assert all(torch.equal(one, other.float()) for one, other in zip(cast, arrays.dy, strict=True))
+    assert len({one.data_ptr() for one in cast}) == 3
+    assert all(one is other for one, other in zip(arrays.upstream("y", torch.bfloat16), arrays.dy, strict=True))
+
+
+def test_a_write_into_the_cast_dy_is_found():
+    def writing(on):
+        class Writing(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, y):
+                return y.clone()
+
+            @staticmethod
+            def backward(ctx, dy):
+                dy.data.mul_(1.5)
+                return dy
+
+        return lambda x, weight, bias: Writing.apply(widening(on)(x, weight, bias))
+
+    assert "it writes into dy" in judged(writing, 8, 16, dtype="bfloat16", autocast="bfloat16").reason

@@ -122,6 +122,37 @@ def test_rms_norm_moves_the_bytes_of_its_row(phase, expected):
     assert minimum_bytes("rms_norm", phase, ROWS) == Traffic(expected, "minimal")
 
 
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (INFERENCE, 4 * M * N * b + 2 * N * p),
+        (FORWARD, 4 * M * N * b + 2 * N * p + 2 * M * s),
+        (BACKWARD, 4 * M * N * b + 2 * M * s + 3 * N * p),
+        (STEP, 8 * M * N * b + 4 * M * s + 5 * N * p),
+    ],
+)
+def test_add_layer_norm_moves_the_sum_and_both_upstream_gradients_and_writes_one_gradient(phase, expected):
+    assert minimum_bytes("add_layer_norm", phase, ROWS) == Traffic(expected, "minimal")
+
+
+def test_add_layer_norm_with_something_frozen_leaves_out_what_only_that_reads():
+    frozen, first = (
+        minimum_bytes("add_layer_norm", BACKWARD, replace(ROWS, gradients=it)).bytes for it in ("x", "parameters")
+    )
+
+    assert frozen == 4 * M * N * b + 2 * M * s + N * p
+    assert first == 2 * M * N * b + 2 * M * s + 2 * N * p  # the new residual's own gradient goes to x alone
+
+
+@pytest.mark.parametrize(("phase", "passes"), [(INFERENCE, 5), (BACKWARD, 6)])
+def test_a_sum_that_the_device_can_not_hold_is_read_twice(phase, passes):
+    held = minimum_bytes("add_layer_norm", phase, ROWS, cache_b=2 * N * b)
+    found = minimum_bytes("add_layer_norm", phase, ROWS, cache_b=N * b - 1)
+
+    assert (held.bound, found.bound) == ("minimal", "practical")
+    assert found.bytes - held.bytes == (passes - 4) * M * N * b
+
+
 @pytest.mark.parametrize("phase", [INFERENCE, FORWARD])
 def test_batch_norm_eval_moves_the_bytes_of_its_row(phase):
     assert minimum_bytes("batch_norm", phase, in_mode("eval"), cache_b=TINY_CACHE_B) == Traffic(

@@ -15,7 +15,7 @@ from lnbench.implementations.framework import Arrays, FrameworkCase
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.units import format_shape
-from lnbench.workload import Layout, Workload
+from lnbench.workload import Autocast, Layout, Workload
 
 Prepare = Callable[[Workload, Arrays], Any]
 
@@ -176,6 +176,10 @@ def _hand_over(
     function: Function, workload: Workload, arrays: TorchArrays, running: tuple[Tensor, Tensor] | None
 ) -> Arrays:
     """The shared buffers as the fuller contract names them. Raises Unsupported for a layout that it does not have."""
+    if function.has_residual:
+        raise Unsupported(f"{function.name} is PyTorch's: arrays of other frameworks have no residual")
+    if workload.autocast != Autocast.NONE:
+        raise Unsupported("autocast is PyTorch's")
     if workload.layout != Layout.CONTIGUOUS:
         raise Unsupported(f"arrays of other frameworks are contiguous; layout {workload.layout} is PyTorch's")
     weight, bias = arrays.parameters(function)

@@ -8,8 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from types import FunctionType
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -19,15 +21,19 @@ from lnbench.workload import Workload
 
 _PROBE_TIMEOUT_S = 60
 
+Formula = TypeVar("Formula", bound=Callable[..., Any])
+
 
 def layer_norm(workload: Workload, *, dynamic: bool = False, mode: str | None = None) -> eager.Forward:
     """The eager LayerNorm, compiled. Raises Unsupported without the compiler that the generated code needs."""
-    reason = missing_gpu_compiler() if workload.is_cuda else missing_cpp_compiler()
-    if reason:
-        raise Unsupported(reason)
-    formula = _own_code(eager.layer_norm(workload))
-    compiled: eager.Forward = torch.compile(formula, fullgraph=True, dynamic=dynamic, mode=mode)
-    return compiled
+    _require_compiler(workload)
+    return _compiled(eager.layer_norm(workload), dynamic=dynamic, mode=mode)
+
+
+def add_layer_norm(workload: Workload) -> eager.ForwardWithResidual:
+    """The residual add and the eager LayerNorm, compiled as one, so that the compiler can fuse them."""
+    _require_compiler(workload)
+    return _compiled(eager.add_layer_norm(workload), dynamic=False, mode=None)
 
 
 @cache
@@ -64,7 +70,17 @@ def missing_gpu_compiler() -> str:
     return ""
 
 
-def _own_code(function: eager.Forward) -> eager.Forward:
+def _require_compiler(workload: Workload) -> None:
+    reason = missing_gpu_compiler() if workload.is_cuda else missing_cpp_compiler()
+    if reason:
+        raise Unsupported(reason)
+
+
+def _compiled(formula: Formula, *, dynamic: bool, mode: str | None) -> Formula:
+    return cast(Formula, torch.compile(_own_code(formula), fullgraph=True, dynamic=dynamic, mode=mode))
+
+
+def _own_code(function: Formula) -> Formula:
     """The same function with a fresh code object, so that no other workload's versions count against it."""
     assert isinstance(function, FunctionType)
     fresh = FunctionType(
@@ -74,4 +90,4 @@ def _own_code(function: eager.Forward) -> eager.Forward:
         function.__defaults__,
         function.__closure__,
     )
-    return fresh
+    return cast(Formula, fresh)

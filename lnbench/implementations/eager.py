@@ -21,6 +21,7 @@ from torch import Tensor
 from lnbench.workload import Workload
 
 Forward = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+ForwardWithResidual = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
 
 
 def layer_norm(workload: Workload) -> Forward:
@@ -39,5 +40,16 @@ def layer_norm(workload: Workload) -> Forward:
         if bias is not None:
             y = y + bias
         return y.to(x.dtype)
+
+    return forward
+
+
+def add_layer_norm(workload: Workload) -> ForwardWithResidual:
+    """x + residual, rounded to x's dtype, then the same formula; gives y and that sum."""
+    norm = layer_norm(workload)
+
+    def forward(x: Tensor, residual: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        total = x + residual
+        return norm(total, weight, bias), total
 
     return forward

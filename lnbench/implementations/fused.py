@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from lnbench.errors import Unsupported
 from lnbench.functions import DEFAULT_GROUPS, channel_axis
+from lnbench.implementations.torch_autocast import autocasting
 from lnbench.workload import Workload
 
 Forward = Callable[..., Tensor]
@@ -33,6 +34,17 @@ def layer_norm_module(workload: Workload) -> nn.Module:
         elementwise_affine=workload.affine != "none",
         bias=workload.affine == "both",
     )
+
+
+def add_layer_norm(workload: Workload) -> Callable[..., tuple[Tensor, Tensor]]:
+    """x + residual, then `torch.nn.functional.layer_norm`: two passes over memory, as networks are mostly written."""
+    norm = layer_norm(workload)
+
+    def forward(x: Tensor, residual: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        total = x + residual
+        return norm(total, weight, bias), total
+
+    return forward
 
 
 def rms_norm(workload: Workload) -> Forward:
@@ -104,11 +116,12 @@ def _require_dtypes(workload: Workload, call: Callable[[Tensor, Tensor | None, T
     x = torch.ones(4, 8, dtype=dtype, device=workload.device)
     parameter = torch.ones(8, dtype=param_dtype, device=workload.device)
     try:
-        call(
-            x,
-            None if workload.affine == "none" else parameter,
-            parameter if workload.affine == "both" else None,
-        )
+        with autocasting(workload):
+            call(
+                x,
+                None if workload.affine == "none" else parameter,
+                parameter if workload.affine == "both" else None,
+            )
     except RuntimeError as error:
         place = "CUDA" if workload.is_cuda else "the CPU"
         raise Unsupported(

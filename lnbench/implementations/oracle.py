@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lnbench.functions import Function, Geometry, geometry, gradient_names, parameter_shape
-from lnbench.tolerance import Terms, rounding, tolerances
+from lnbench.tolerance import ResidualTerms, Terms, rounding, tolerances
 from lnbench.workload import Layout, Workload
 
 CANCELLED = 2.0**-36
@@ -16,7 +16,10 @@ CANCELLED = 2.0**-36
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a normalization reads; x and dy of the workload's shape, absent tensors None."""
+    """What a normalization reads; absent tensors are None.
+
+    x, dy, residual and the upstream gradient of the new residual have the workload's shape.
+    """
 
     x: Tensor
     dy: Tensor
@@ -24,6 +27,8 @@ class Inputs:
     bias: Tensor | None = None
     running_mean: Tensor | None = None
     running_var: Tensor | None = None
+    residual: Tensor | None = None
+    dnew_residual: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,11 @@ class Expected:
 def oracle(
     function: Function, workload: Workload, inputs: Inputs, *, exact_mean: bool = False
 ) -> Mapping[str, Expected]:
-    """y, dx, dweight and dbias of a function on a workload, in float64, with tolerances for the workload's dtype.
+    """The outputs and gradients of a function on a workload, in float64, with tolerances for the workload's dtype.
 
-    Gradients that the workload does not ask for are left out. `exact_mean` is the stricter tolerance of `tolerances`.
+    With a residual, x + residual is normalized, and is the new residual; its upstream gradient adds to dx, which is
+    dresidual too. Gradients that the workload does not ask for are left out. `exact_mean` is the stricter tolerance of
+    `tolerances`.
     The variance divides by the number of elements, not by one less.
     Sources: layer norm arXiv:1607.06450, RMS norm arXiv:1910.07467, batch norm arXiv:1502.03167,
     group norm arXiv:1803.08494, instance norm arXiv:1607.08022; dx = rstd (g - mean(g) - x̂ mean(g x̂)), g = w dy.
@@ -52,6 +59,8 @@ def oracle(
     plan = geometry(function, workload)
     dtype = torch.float64
     x, dy = (_canonical(tensor, plan) for tensor in (inputs.x, inputs.dy))
+    if inputs.residual is not None:
+        x = x + _canonical(inputs.residual, plan)
     weight, bias = (
         None if parameter is None else parameter.to(dtype).reshape(plan.parameter_view)
         for parameter in (inputs.weight, inputs.bias)
@@ -85,6 +94,12 @@ def oracle(
         "dweight": (dy * x_hat).sum(plan.sum_axes, keepdim=True),
         "dbias": dy.sum(plan.sum_axes, keepdim=True),
     }
+    residual = None
+    if inputs.dnew_residual is not None:
+        dtotal = _canonical(inputs.dnew_residual, plan)
+        values["dx"] = values["dx"] + dtotal
+        values |= {"new_residual": x, "dresidual": values["dx"]}
+        residual = ResidualTerms(total=x, dtotal=dtotal, dx=values["dx"])
     terms = Terms(
         normalized=x_hat,
         rstd=rstd,
@@ -95,6 +110,7 @@ def oracle(
         y=y,
         dweight=values["dweight"],
         dbias=values["dbias"],
+        residual=residual,
     )
     accepted = tolerances(
         terms,
@@ -114,7 +130,7 @@ def oracle(
             .reshape(parameters if name in {"dweight", "dbias"} else workload.shape),
             _scale(values[name], accepted[name], dtype=workload.dtype),
         )
-        for name in ("y", *gradient_names(function, workload))
+        for name in (*function.outputs, *gradient_names(function, workload))
     }
 
 

@@ -85,6 +85,19 @@ _PYTORCH = (
     Row("batch_norm", "batch_norm", "torch.nn.functional.batch_norm", "fused:batch_norm"),
     Row("group_norm", "group_norm", "torch.nn.functional.group_norm", "fused:group_norm"),
     Row("instance_norm", "instance_norm", "torch.nn.functional.instance_norm", "fused:instance_norm"),
+    Row(
+        "add_layer_norm",
+        "add_layer_norm",
+        "x + residual, then torch.nn.functional.layer_norm: not fused",
+        "fused:add_layer_norm",
+    ),
+    Row(
+        "add_layer_norm_compiled",
+        "add_layer_norm",
+        "torch.compile of x + residual and eager: one fused graph",
+        "compiled:add_layer_norm",
+        compiles=True,
+    ),
 )
 
 _KERAS = (TENSORFLOW, KERAS)

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from lnbench.errors import text_of
-from lnbench.functions import Function, gradient_names, parameter_shape
+from lnbench.functions import Function, gradient_names
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.implementations.torch_autocast import autocast_call
 from lnbench.implementations.torch_compiling import compilations
-from lnbench.workload import Workload
-
-_MUST_STAY = "a result must stay valid while the next is made"
+from lnbench.implementations.torch_modules import bind_module
+from lnbench.implementations.torch_results import MUST_STAY, Check, kind, refuse_changed, same_bits, storages
+from lnbench.workload import Autocast, Workload
 
 
 class TorchPrepared:
@@ -41,7 +42,7 @@ class TorchPrepared:
         self._function = function
         self._workload = workload
         self._arrays = arrays
-        self._leaves = arrays.leaves()
+        self._leaves = arrays.leaves(function)
         self._running = arrays.running_statistics() if function.has_running_statistics else None
         self._names = gradient_names(function, workload)
         weight, bias = (
@@ -56,21 +57,39 @@ class TorchPrepared:
         ]
         if isinstance(built, nn.Module):
             self._parameters = bind_module(built, function, workload, tensors)
-            self._call: Callable[[Tensor], Any] = built
+            call: Callable[..., Any] = built
         elif callable(built):
-            arguments = tuple(tensors[name] for name in function.parameters)
-            self._call = lambda x: built(x, *arguments)
+            arguments = tuple(tensors[name] for name in function.parameters if name != "residual")
+            if function.has_residual:
+                call = lambda x, residual: built(x, residual, *arguments)  # noqa: E731  # named by what calls it
+            else:
+                call = lambda x: built(x, *arguments)  # noqa: E731
         else:
             raise WrongResultError(f"the builder gave a {type(built).__name__}, not a callable or an nn.Module")
+        self._call = autocast_call(call, workload)
+        found = dict(self._parameters)
+        self._wanted_parameters = tuple(found[name] for name in self._names if name in found)
+        self._upstream: list[tuple[Tensor, ...]] | None = None
+        if workload.autocast == Autocast.NONE:
+            self._upstream = self._upstream_as(dict.fromkeys(function.outputs, self._leaves[0][0].dtype))
         self.select(0)
 
     def select(self, index: int) -> None:
-        """Bind the calls to one pair of x and dy; bound as locals, so that a call costs nothing extra."""
-        x, dy, call = self._leaves[index], self._arrays.dy[index], self._call
-        inputs = tuple(leaf for _, leaf in self._wanted(x))
-        grad = torch.autograd.grad
+        """Bind the calls to one pair of x and dy, with what belongs to it."""
+        leaves = self._leaves[index]
+        upstream = None if self._upstream is None else self._upstream[index]
+        if self._function.has_residual:
+            self._bind_with_residual(*leaves, wanted=self._wanted(leaves), upstream=upstream)
+        else:
+            self._bind(*leaves, wanted=self._wanted(leaves), upstream=upstream)
+        if upstream is None:
+            self.backward = lambda saved: self._first_backward(saved, index)
 
-        # Each has a name of its own, by which the stack of a process that died tells what it was doing.
+    # What the calls need is bound as locals, so that a call costs nothing extra; and each has a name of its own, by
+    # which the stack of a process that died tells what it was doing.
+    def _bind(self, x: Tensor, *, wanted: tuple[Tensor, ...], upstream: tuple[Tensor, ...] | None) -> None:
+        call, grad, dy = self._call, torch.autograd.grad, None if upstream is None else upstream[0]
+
         def inference() -> Any:
             return call(x)
 
@@ -78,17 +97,50 @@ class TorchPrepared:
             return call(x)
 
         def backward(saved: Any) -> Any:
-            return grad(saved, inputs, dy)
+            return grad(saved, wanted, dy)
 
         self.inference, self.forward, self.backward = inference, forward, backward
 
     def refresh(self) -> None:
         """Nothing is copied."""
 
-    def _wanted(self, x: Tensor) -> list[tuple[str, Tensor]]:
-        """What is differentiated, with the names of the gradients; frozen tensors are left out."""
-        leaves = {"dx": x, **dict(self._parameters)}
-        return [(name, leaves[name]) for name in self._names]
+    def _bind_with_residual(
+        self, x: Tensor, residual: Tensor, *, wanted: tuple[Tensor, ...], upstream: tuple[Tensor, ...] | None
+    ) -> None:
+        call, grad, last = self._call, torch.autograd.grad, len(self._differentiated)
+
+        def inference() -> Any:
+            return call(x, residual)
+
+        def forward() -> Any:
+            return call(x, residual)
+
+        def backward(saved: Any) -> Any:
+            return grad(saved[:last], wanted, upstream)
+
+        self.inference, self.forward, self.backward = inference, forward, backward
+
+    @property
+    def _differentiated(self) -> tuple[str, ...]:
+        """The outputs that gradients flow back from: none reaches the sum where x and the residual want none."""
+        return self._function.outputs if "dx" in self._names else ("y",)
+
+    def _wanted(self, leaves: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What is differentiated, in the order of the gradients' names; frozen tensors are left out."""
+        return (*leaves, *self._wanted_parameters) if "dx" in self._names else self._wanted_parameters
+
+    def _upstream_as(self, dtypes: Mapping[str, torch.dtype]) -> list[tuple[Tensor, ...]]:
+        """The upstream gradients of every pair, for outputs of these dtypes."""
+        return list(zip(*(self._arrays.upstream(it, dtypes[it]) for it in self._differentiated), strict=True))
+
+    def _first_backward(self, saved: Any, index: int) -> Any:
+        """The first backward under autocast, which decides y's dtype: from then on dy is there in that, once cast."""
+        self._upstream = self._upstream_as(self._dtypes(saved if isinstance(saved, tuple) else (saved,)))
+        self.select(index)
+        return self.backward(saved)
+
+    def _dtypes(self, outputs: tuple[Tensor, ...]) -> dict[str, torch.dtype]:
+        return {name: output.dtype for name, output in zip(self._function.outputs, outputs, strict=True)}
 
     def inputs(self) -> Inputs:
         """What the case reads now, for the oracle."""
@@ -117,142 +169,60 @@ class TorchPrepared:
 
     def outputs(self) -> Mapping[str, Tensor]:
         self.select(0)  # a rotation leaves the calls bound to the pair it ended at
+        names, given = self._function.outputs, storages(self._given())
+        check = Check(names, like=self._leaves[0][0], given=given, may_widen=self._workload.autocast != Autocast.NONE)
         with self.without_gradients():
-            _, inferred = self._called_twice(self.inference, "inference")
-        (first, second), y = self._called_twice(self.forward, "forward")
+            _, inferred = check.called_twice(self.inference, "inference")
+        (first, second), results = check.called_twice(self.forward, "forward")
         gradients, others = self._gradients(first), self._gradients(second)
         for name, gradient in gradients.items():
-            if _storage(gradient) == _storage(others[name]) != _storage(self._arrays.dy[0]):
-                raise WrongResultError(f"two calls return {name} in the same memory: {_MUST_STAY}")
-        self.repeats = all(_same_bits(gradient, others[name]) for name, gradient in gradients.items())
-        _refuse_changed(first, y, "forward")
-        return {"inference_y": inferred, "y": y, **gradients}
+            if storages([gradient]) == storages([others[name]]) and not storages([gradient]) & given:
+                raise WrongResultError(f"two calls return {name} in the same memory: {MUST_STAY}")
+        self.repeats = all(same_bits(gradient, others[name]) for name, gradient in gradients.items())
+        refuse_changed(first, results, "forward")
+        inferences = {f"inference_{name}": result for name, result in zip(names, inferred, strict=True)}
+        return {**inferences, **dict(zip(names, results, strict=True)), **gradients}
 
     def saved_bytes(self) -> int:
         saved: dict[int, int] = {}
 
         def pack(tensor: Tensor) -> Tensor:
-            saved[_storage(tensor)] = tensor.untyped_storage().nbytes()
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            y = self.forward()
-        inputs = [*self._leaves, *(leaf for _, leaf in self._parameters), *self._arrays.all_buffers()]
-        for tensor in (y, *inputs, *(self._running or ())):
-            saved.pop(_storage(tensor), None)
+            results = self.forward()
+        others = [*(results if isinstance(results, tuple) else (results,)), *(leaf for _, leaf in self._parameters)]
+        others += [leaf for pair in self._leaves for leaf in pair] + self._arrays.all_buffers()
+        for storage in storages([*others, *(self._running or ())]):
+            saved.pop(storage, None)
         return sum(saved.values())
 
-    def _called_twice(self, call: Callable[[], Any], phase: str) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Two results that are alive together, and a copy of the first, taken at once: unfinished work shows in it."""
-        first = self._checked(call(), phase)
-        copy = first.detach().clone()
-        second = self._checked(call(), phase)
-        if _storage(first) == _storage(second):
-            raise WrongResultError(f"two calls of {phase} return the same memory: {_MUST_STAY}")
-        _refuse_changed(first, copy, phase)
-        return (first, second), copy
+    def _given(self) -> list[Tensor]:
+        """What the case reads of the first pair: no output may lie there."""
+        upstream = [self._arrays.upstream(name, self._leaves[0][0].dtype)[0] for name in self._differentiated]
+        return [*self._leaves[0], *upstream, *(parameter for _, parameter in self._parameters)]
 
-    def _gradients(self, y: Tensor) -> dict[str, Tensor]:
+    def _gradients(self, outputs: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """What one backward gives, by name."""
-        if not y.requires_grad or y.grad_fn is None:
+        flowing = outputs[: len(self._differentiated)]
+        if not all(output.requires_grad and output.grad_fn is not None for output in flowing):
             raise WrongResultError("the result is detached from the graph: no gradient can flow back")
         wanted = self._wanted(self._leaves[0])
-
-        def backward() -> tuple[Any, ...]:
-            return torch.autograd.grad(y, [leaf for _, leaf in wanted], self._arrays.dy[0], allow_unused=True)
-
-        gradients = backward()
-        for (name, leaf), gradient in zip(wanted, gradients, strict=True):
+        upstream = self._upstream_as(self._dtypes(outputs))[0]
+        gradients = torch.autograd.grad(flowing, wanted, upstream, allow_unused=True)
+        found = dict(zip(self._names, gradients, strict=True))
+        for (name, gradient), leaf in zip(found.items(), wanted, strict=True):
             if gradient is None:
-                raise WrongResultError(f"no gradient reaches {'x' if name == 'dx' else name[1:]}")
+                raise WrongResultError(f"no gradient reaches {name.removeprefix('d')}")
             if gradient.dtype != leaf.dtype or gradient.shape != leaf.shape:
-                raise WrongResultError(
-                    f"{name} is {_kind(gradient)}, its tensor is {_kind(leaf)}",
-                )
-        return {name: gradient for (name, _), gradient in zip(wanted, gradients, strict=True)}
-
-    def _checked(self, y: Any, phase: str) -> Tensor:
-        """y, if it is a plain, finished tensor of its own with x's shape, dtype and device."""
-        x = self._leaves[0]
-        if type(y) is not Tensor:
-            raise WrongResultError(f"{phase} returns a {type(y).__name__}, not a plain torch.Tensor")
-        if y.is_meta or y.layout != torch.strided:
-            raise WrongResultError(f"{phase} returns a tensor without its own dense memory ({y.layout}, {y.device})")
-        if y.shape != x.shape or y.dtype != x.dtype:
-            raise WrongResultError(f"{phase} returns {_kind(y)}, x is {_kind(x)}")
-        if y.device != x.device:
-            raise WrongResultError(f"{phase} returns a tensor on {y.device}, x is on {x.device}")
-        parameters = (parameter for _, parameter in self._parameters)
-        if _storage(y) in {_storage(tensor) for tensor in (x, self._arrays.dy[0], *parameters)}:
-            raise WrongResultError(f"{phase} returns a view of its input")
-        return y
-
-
-def bind_module(
-    module: nn.Module, function: Function, workload: Workload, tensors: Mapping[str, Tensor | None]
-) -> list[tuple[str, Tensor]]:
-    """Make a module's parameters and running statistics the shared buffers, by name, and set its mode.
-
-    A parameter that the workload does not have becomes None, and one that is frozen stays so. Gives the
-    (gradient name, parameter) pairs.
-    Raises WrongResultError when the module lacks a parameter or has one that can't be matched.
-    """
-    wanted: list[tuple[str, Tensor]] = []
-    seen: set[str] = set()
-    shape = parameter_shape(function, workload)
-    places = [
-        (owner, name)
-        for owner in module.modules()
-        for name in (*owner._parameters, *owner._buffers)
-        if name != "num_batches_tracked"
-    ]
-    for owner, name in places:
-        if name not in tensors or name in seen:
-            raise WrongResultError(f'the module\'s "{name}" is not one of {", ".join(tensors)}')
-        seen.add(name)
-        tensor, present = tensors[name], getattr(owner, name)
-        if present is not None and present.shape != shape:
-            raise WrongResultError(f"the module's {name} is {tuple(present.shape)}, the workload's is {shape}")
-        if present is None and tensor is not None:
-            raise WrongResultError(f"the module has no {name}, the workload has")
-        if name in owner._parameters:
-            bound = None if tensor is None else nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
-            owner._parameters[name] = bound
-            if bound is not None:
-                wanted.append((f"d{name}", bound))
-        else:
-            owner._buffers[name] = tensor
-    missing = [name for name, tensor in tensors.items() if tensor is not None and name not in seen]
-    if missing:
-        raise WrongResultError(f"the module has no {missing[0]}, the workload has")
-    module.to(workload.device)
-    module.train(workload.norm_mode != "eval")
-    return wanted
+                raise WrongResultError(f"{name} is {kind(gradient)}, its tensor is {kind(leaf)}")
+        return found
 
 
 def flushes_denormals() -> bool:
     """True when PyTorch's arithmetic takes numbers below the normal range for zero, as `set_flush_denormal` does."""
     return not bool((torch.full((64,), 1e-38) * 1e-4).any())
-
-
-def _refuse_changed(result: Tensor, copy: Tensor, phase: str) -> None:
-    """Raise WrongResultError when a result is no longer what it was when it was returned."""
-    if not torch.equal(result.detach().nan_to_num(), copy.nan_to_num()):
-        raise WrongResultError(
-            f"what {phase} returned changed afterwards: it was not finished, or a later call writes into it"
-        )
-
-
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
-
-
-def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")

@@ -8,9 +8,9 @@ from lnbench.units import format_significant
 from lnbench.workload import Workload
 
 
-def want_of_room(workload: Workload, *, pairs: int) -> str:
+def want_of_room(workload: Workload, *, pairs: int, has_residual: bool = False) -> str:
     """Why a workload is left out: `needs about 41 GB, 23 GB free`; "" where there is room."""
-    needed = footprint_b(workload, pairs=pairs)
+    needed = footprint_b(workload, pairs=pairs, has_residual=has_residual)
     if workload.is_cuda:
         free, where = free_device_b(workload.device), f" on {workload.device}"
     else:

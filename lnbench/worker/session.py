@@ -7,6 +7,7 @@ import torch
 
 from lnbench.errors import PluginError
 from lnbench.events import Ended, Noticed, WorkerStarted, WorkloadFinished
+from lnbench.functions import FUNCTIONS
 from lnbench.implementations.contract import Registration
 from lnbench.implementations.plugins import refuse_shared_modules
 from lnbench.implementations.registry import Registry
@@ -102,7 +103,8 @@ class Session:
         if missing:
             self._end_all(order, Status.SKIPPED, missing)
             return
-        wanting = want_of_room(order.workload.workload, pairs=order.pairs)
+        has_residual = any(FUNCTIONS[case.function].has_residual for case in order.cases.values())
+        wanting = want_of_room(order.workload.workload, pairs=order.pairs, has_residual=has_residual)
         if wanting:
             self._end_all(order, Status.SKIPPED, wanting)
             return

@@ -113,7 +113,7 @@ class Fill:
         ]
         for now, before in zip(self._arrays.all_buffers(), self._before, strict=False):
             now.copy_(before)
-        name = {0: "x", 1: "dy"}.get(changed[0], "a parameter")
+        name = self._arrays.buffer_names()[changed[0]]
         raise WrongResultError(f"it writes into {name}; inputs belong to the caller")
 
 

@@ -93,7 +93,9 @@ def counted_share(run: Run) -> float:
             case Turn():
                 wall, calls = event.wall_s, event.calls
                 counted += calls.get("inference", 0) * wall.get("inference", 0.0)
-                counted += calls.get("step", 0) * (wall.get("forward_backward", 0.0) + wall.get("disposal", 0.0))
+                parts = ("forward", "backward", "disposal")
+                counted += calls.get("step", 0) * sum(wall.get(name, 0.0) for name in parts)
+                counted += calls.get("forward_backward", 0) * wall.get("forward_backward", 0.0)
                 counted += sum(calls[name] * wall[name] for name in ("copy", "step_copy", "launch") if name in wall)
             case WorkerStarted():
                 apart += event.import_s

@@ -220,12 +220,13 @@ class _Expansion:
 
     def _refusal(self, entrant: Entrant, workload: Workload) -> tuple[SetAside | None, str]:
         """Status and reason where the function is not defined on the workload; None where it is."""
-        own = replace(workload, norm_mode=entrant.norm_mode, groups=entrant.groups)
         what = (entrant.function.name, entrant.norm_mode, entrant.groups)
         key = (*what, workload.shape, workload.normalized_shape, workload.affine, workload.gradients)
         if key not in self.refusals:
             try:
-                refuse_undefined(entrant.function, own)
+                refuse_undefined(
+                    entrant.function, replace(workload, norm_mode=entrant.norm_mode, groups=entrant.groups)
+                )
                 self.refusals[key] = None, ""
             except Unsupported as error:
                 self.refusals[key] = Status.UNSUPPORTED, str(error)

@@ -3,6 +3,7 @@
 import pytest
 from planning import MACHINE, MIB, outcomes, plan
 
+from lnbench.footprint import footprint_b
 from lnbench.plan import Machine, rotation_buffers
 from lnbench.planned import CacheSizes, Status
 from lnbench.workload import Workload
@@ -99,6 +100,18 @@ def test_cold_that_does_not_fit_is_named_displaced_or_skipped_never_called_cold(
     assert made.workloads[0].workload.cache == settled
     assert outcomes(made)["fused"][0] == (Status.SKIPPED if reason else None)
     assert outcomes(made)["fused"][1].startswith(reason)
+
+
+def test_the_memory_that_a_workload_needs_counts_every_buffer_that_is_kept():
+    plain, strided, expanded = (
+        Workload((256, 64), (64,), layout=layout) for layout in ("contiguous", "strided", "expanded_dy")
+    )
+    x_b = 256 * 64 * 4
+
+    assert footprint_b(plain, pairs=5) - footprint_b(plain, pairs=1) == 8 * x_b
+    assert footprint_b(strided, pairs=5) - footprint_b(strided, pairs=1) == 12 * x_b  # as much lies between the rows
+    assert footprint_b(expanded, pairs=5) - footprint_b(expanded, pairs=1) == 4 * (x_b + 4)
+    assert footprint_b(plain, pairs=5, has_residual=True) - footprint_b(plain, pairs=5) == 10 * x_b
 
 
 def test_a_tensor_above_the_cap_alone_needs_no_second_pair():

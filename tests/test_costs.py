@@ -41,6 +41,12 @@ def test_errors_are_told_in_units_of_the_dtype_s_epsilon():
     assert row.max_relative_error == 2**-20
 
 
+def test_a_new_residual_counts_to_y_and_the_residual_s_gradient_to_dx():
+    row = only([turn(0, 1e-4), verified({"y": 2**-22, "new_residual": 2**-20, "dx": 2**-22, "dresidual": 2**-21})])
+
+    assert (row.y_error_eps, row.dx_error_eps) == (8, 4)
+
+
 def test_16_bit_errors_have_the_epsilon_of_16_bits_and_hard_inputs_that_of_their_own_judgement():
     hard = HardInputs(process=0, case=0, dtype="float32", max_relative_error={"constant rows": {"y": 2**-20, "dx": 0}})
     row = only([turn(0, 1e-4), verified({"y": 2**-7}), hard], dtype="bfloat16", param_dtype="bfloat16")

@@ -130,6 +130,26 @@ def test_mistake_25_a_result_that_a_thread_has_yet_to_finish_is_refused():
     assert outcome.status is Status.WRONG
 
 
+def writing_and_failing(on):
+    """Writes into x, and returns what is refused before anybody looks at x."""
+    spoil = zoo.writing_into("x")(on)
+    return lambda x, weight, bias: spoil(x, weight, bias).double()
+
+
+@pytest.mark.parametrize("planted", [zoo.writing_into("x"), writing_and_failing])
+@pytest.mark.parametrize("seed", range(4))  # cases are built and judged in an order that is drawn from it
+def test_mistake_25_nobody_is_blamed_for_what_another_case_wrote_into_the_inputs(planted, seed):
+    entries = {"first": "fused", "second": "eager", "bad": planted, "third": "module", "fourth": zoo.honest}
+    made, heard = cases(entries, workload(64, 16))
+    made.seed = seed
+    made.build_all()
+    judge = Judge(made, judged={})
+    judge.before()
+    judge.after()
+
+    assert list(heard.ends()) == [2]
+
+
 def test_mistake_25_an_implementation_that_starts_to_cheat_while_timed_is_found_afterwards():
     calls = []
 

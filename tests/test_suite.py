@@ -49,6 +49,12 @@ MISTAKES = [
     ('"a\\e[1m"', "tiny", '6: workloads[0].shapes[1].label: must be printable on one line, found "a\\x1b[1m"', ""),
     ("eps: -1e-5", "eps: 1e-5", "9: workloads[0].eps: must be greater than 0, found -1e-05", ""),
     ("eps: .nan", "eps: 1e-5", "9: workloads[0].eps: must be a finite number, found nan", ""),
+    ("layouts: nhwc", "eps: 1e-5", '9: workloads[0].layouts: unknown layout "nhwc"', 'did you mean "channels_last"?'),
+    ("layouts: [expanded]", "eps: 1e-5", '9: workloads[0].layouts[0]: unknown layout "expanded"', "did you mean"),
+    ("gradients: dx", "eps: 1e-5", '9: workloads[0].gradients: unknown gradients "dx"', 'did you mean "x"?'),
+    ("gradient: x", "eps: 1e-5", '9: workloads[0].gradient: unknown key "gradient"', 'did you mean "gradients"?'),
+    ("autocast: bf16", "eps: 1e-5", '9: workloads[0].autocast: unknown autocast "bf16"', 'did you mean "bfloat16"?'),
+    ("autocast: float64", "eps: 1e-5", '9: workloads[0].autocast: unknown autocast "float64"', ""),
     ("eps: small", "eps: 1e-5", '9: workloads[0].eps: must be a number, found "small"', ""),
     ("eager: 3}", "eager: 0.1}", "10: workloads[0].thresholds.eager: must be less than or equal to 1, found 3", ""),
     (

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnbench.errors import Unsupported
+from lnbench.row_notices import bound_notices
 from lnbench.traffic import Traffic, minimum_bytes
 from lnbench.workload import DTYPE_BYTES, Phase, Workload
 
@@ -95,10 +96,14 @@ def test_the_layout_of_x_does_not_change_the_minimum(layout):
         )
 
 
-def test_both_reasons_of_a_practical_bound_are_told():
+def test_every_reason_of_a_practical_bound_is_told():
     found = minimum_bytes("layer_norm", STEP, replace(ROWS, layout="expanded_dy"), cache_b=N * b)
+    (notice,) = bound_notices(found)
 
     assert (found.bound, found.because) == ("practical", ("second read", "expanded dy"))
+    assert notice.code == "practical-bytes"
+    assert "reads a second time what the last-level cache can't hold" in notice.text
+    assert "writes out dy, one element with stride 0, before it is read" in notice.text
 
 
 def test_layer_norm_backward_as_two_kernels_is_the_sum_of_its_parts():

@@ -124,6 +124,7 @@ class Judge:
                 twin = self._bind_twin(number, case, derived, arrays)
                 if twin is None:
                     continue
+                arrays.restore()  # a case that writes into its inputs has done so by now, and is not to hurt the next
                 fill = fill or Fill(arrays)
                 self._require_right(fill, twin)
                 hard = Hard()

@@ -92,8 +92,14 @@ class Fill:
         if key not in self._expected:
             self._expected[key] = oracle(function, workload, inputs, exact_mean=self._exact_mean)
         prepared.refresh()
-        outputs = dict(prepared.outputs())
-        self._refuse_written_inputs()
+        try:
+            outputs = dict(prepared.outputs())
+        except BaseException:
+            self._put_back()
+            raise
+        written = self._put_back()
+        if written:
+            raise WrongResultError(f"it writes into {written}; inputs belong to the caller")
         expected = self._expected[key]
         return judge(outputs, {"y": expected["y"]} if prepared.no_step else expected)
 
@@ -103,18 +109,15 @@ class Fill:
             not torch.equal(now, before) for now, before in zip(self._arrays.all_buffers(), self._before, strict=False)
         )
 
-    def _refuse_written_inputs(self) -> None:
-        if not self.changed_buffers():
-            return
-        changed = [
-            index
-            for index, (now, before) in enumerate(zip(self._arrays.all_buffers(), self._before, strict=False))
-            if not torch.equal(now, before)
-        ]
-        for now, before in zip(self._arrays.all_buffers(), self._before, strict=False):
-            now.copy_(before)
-        name = self._arrays.buffer_names()[changed[0]]
-        raise WrongResultError(f"it writes into {name}; inputs belong to the caller")
+    def _put_back(self) -> str:
+        """Undo what was written into the shared buffers, before another case is blamed for it; names the first."""
+        written = ""
+        names = self._arrays.buffer_names()
+        for name, now, before in zip(names, self._arrays.all_buffers(), self._before, strict=False):
+            if not torch.equal(now, before):
+                now.copy_(before)
+                written = written or name
+        return written
 
 
 def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Judgement:

@@ -30,8 +30,21 @@ INFERENCE, FORWARD, BACKWARD, WHOLE = Phase
     ],
 )
 def test_the_parts_are_called_only_where_a_phase_needs_them(phases, of_parts, in_one_piece):
-    assert list(kinds_for(phases)) == of_parts
-    assert list(kinds_for(phases, in_one_piece=True)) == in_one_piece
+    made, _ = cases({"it": zoo.honest}, workload(8, 16))
+    made.build_all()
+    case = made.live[0].prepared
+
+    plain = list(kinds_for(phases, case))
+    case.forward_backward = lambda: None
+    assert (plain, list(kinds_for(phases, case))) == (of_parts, in_one_piece)
+
+
+def test_a_case_without_gradients_has_inferences_alone():
+    made, _ = cases({"it": "numpy"}, workload(8, 16))
+    made.build_all()
+
+    assert kinds_for(tuple(Phase), made.live[0].prepared) == (Kind.INFERENCE,)
+    assert kinds_for((FORWARD, WHOLE), made.live[0].prepared) == ()
 
 
 def with_one_piece():

@@ -13,7 +13,7 @@ from lnbench.planned import Stage, Status
 from lnbench.worker import contenders
 from lnbench.worker.calls import Kind
 from lnbench.worker.contenders import choose_warm_calls, warmed_up
-from lnbench.worker.warming import MOST_CALLS, Trial, calls_until_hot, find_warm_calls, trial_calls
+from lnbench.worker.warming import MOST_CALLS, Trial, calls_until_hot, even_out, find_warm_calls, trial_calls
 from lnbench.workload import Phase
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,6 +31,12 @@ def noisy(series, *, seed):
     speeds = np.exp(draw.normal(0, 0.2, size=(12, 1)))
     interrupted = np.where(draw.random(shape) < 0.05, 1.6, 1.0)
     return (speeds * np.asarray(series) * np.exp(draw.normal(0, 0.05, shape)) * interrupted).tolist()
+
+
+def test_cases_whose_calls_are_about_as_long_leave_out_the_same_number_of_them():
+    needed = even_out({0: 3, 1: 5, 2: 9}, {0: 1.0e-3, 1: 1.4e-3, 2: 4.0e-3})
+
+    assert needed == {0: 5, 1: 5, 2: 9}
 
 
 @pytest.mark.parametrize(

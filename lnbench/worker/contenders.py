@@ -15,6 +15,7 @@ from lnbench.worker.warming import (
     MOST_TRIAL_ROUNDS,
     TRIAL_ROUNDS,
     Trial,
+    even_out,
     find_warm_calls,
     trial_calls,
 )
@@ -97,8 +98,12 @@ def choose_warm_calls(
     rounds = min(int(budgeted_s / max(round_s, 1e-9)), MOST_TRIAL_ROUNDS)
     if not contenders or rounds < LEAST_TRIAL_ROUNDS:
         return
-    for number, warm_calls in find_warm_calls(cases, trials, next_round, rounds=rounds).items():
-        contenders[number].warm_calls = warm_calls
+    found = find_warm_calls(cases, trials, next_round, rounds=rounds)
+    for kind in {kind for kinds in found.values() for kind in kinds}:
+        needed = {number: kinds[kind] for number, kinds in found.items() if kind in kinds}
+        call_s = {number: contenders[number].call_s[kind] for number in needed}
+        for number, calls in even_out(needed, call_s).items():
+            contenders[number].warm_calls[kind] = calls
 
 
 def _trials(

@@ -326,3 +326,36 @@ def test_a_run_that_measured_nothing_still_has_its_rows():
     made = run([workload()], FUSED_AND_EAGER, [finished(rounds=0, stopped_by="nothing left"), RunFinished(wall_s=1)])
 
     assert {summary.status for summary in summarize(made)} == {Status.SKIPPED}
+
+
+def test_what_the_call_through_a_module_adds_to_the_function_is_said_of_the_phases_that_pay_it():
+    cases = [case("fused"), case("module")]
+    made = run([workload((32, 128))], cases, noisy_turns({0: 7e-6, 1: 10e-6}))
+
+    said = {phase for phase in Phase if "module-call" in codes(row(made, "module", phase))}
+    notice = next(it for it in row(made, "module", Phase.INFERENCE).notices if it.code == "module-call")
+
+    assert said == {Phase.INFERENCE, Phase.FORWARD}
+    assert notice.text.startswith("the call through the module adds 2.7 µs (")
+    assert notice.text.endswith("to the function's 6.3 µs of inference")
+
+
+def test_nothing_is_said_of_a_module_s_call_where_it_can_t_be_told_from_the_function():
+    cases = [case("fused"), case("module")]
+    made = run([workload((32, 128))], cases, noisy_turns({0: 7e-6, 1: 7e-6}, noise=0.05))
+
+    assert all("module-call" not in codes(row(made, "module", phase)) for phase in Phase)
+
+
+def test_phases_that_a_case_does_not_have_are_unsupported_rows_with_its_reason_and_the_others_have_times():
+    events = [
+        *noisy_turns({0: 1e-4, 1: 2e-4}),
+        Built(process=0, case=1, build_s=0.1, first_call_s=0.1, no_step="it computes no gradients"),
+    ]
+    made = run([workload()], FUSED_AND_EAGER, events)
+
+    rows = {phase: row(made, "eager", phase) for phase in Phase}
+
+    assert rows[Phase.INFERENCE].status is Status.OK
+    for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.FORWARD_BACKWARD):
+        assert (rows[phase].status, rows[phase].reason) == (Status.UNSUPPORTED, "it computes no gradients")

@@ -39,6 +39,9 @@ _BECAUSE: Mapping[str, str] = MappingProxyType(
 )
 """Why the practical bound is more than the minimum."""
 
+SMALL_CALL_S = 50e-6
+"""A module's call adds a few microseconds: beside longer functions it can't be told from where memory lies."""
+
 _FUNCTIONAL: Mapping[str, str] = MappingProxyType({"module": "fused"})
 """The functional form of what an implementation calls through a module."""
 
@@ -68,7 +71,7 @@ def module_notices(
         return []
     ratio = speedup.exp()
     added_s, least_s, most_s = (median_s * (1 - it) for it in (ratio.value, ratio.high, ratio.low))
-    if least_s <= 0:
+    if least_s <= 0 or median_s > SMALL_CALL_S:
         return []
     added, least, most, function = (
         format_seconds(it, digits=2) for it in (added_s, least_s, most_s, median_s * ratio.value)

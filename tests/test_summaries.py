@@ -359,3 +359,10 @@ def test_phases_that_a_case_does_not_have_are_unsupported_rows_with_its_reason_a
     assert rows[Phase.INFERENCE].status is Status.OK
     for phase in (Phase.FORWARD, Phase.BACKWARD, Phase.FORWARD_BACKWARD):
         assert (rows[phase].status, rows[phase].reason) == (Status.UNSUPPORTED, "it computes no gradients")
+
+
+def test_nothing_is_said_of_a_module_s_call_beside_a_long_function():
+    cases = [case("fused"), case("module")]
+    made = run([workload()], cases, noisy_turns({0: 7e-4, 1: 10e-4}))
+
+    assert all("module-call" not in codes(row(made, "module", phase)) for phase in Phase)

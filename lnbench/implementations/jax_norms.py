@@ -62,7 +62,7 @@ def equinox_layer_norm(workload: Workload, arrays: Arrays) -> "JaxCase":
 class JaxCase(BufferedCase):
     """A function of x and parameters under jit: inference, forward with its residuals, backward, and a whole step.
 
-    On the CPU every call is waited for, since JAX returns before it is done; on a GPU `wait` waits for the last one.
+    On the CPU every call is waited for, should JAX return before it is done; on a GPU `wait` waits for the last one.
     """
 
     compiles = True
@@ -145,7 +145,8 @@ class JaxCase(BufferedCase):
 def import_jax(workload: Workload) -> Any:
     """JAX, set up for a workload before it first looks at the devices. Raises Unsupported where it has no such device.
 
-    64-bit types are on, for float64 workloads; all arrays here have the types that they come with.
+    64-bit types are on, for float64 workloads; all arrays here have the types that they come with. On the CPU calls are
+    dispatched where they are made: handed to another thread and waited for, a call of 13 us read 43 (32 x 128, 2 cores).
     """
     # XLA takes as much of a GPU as it can get unless told otherwise; the other cases need theirs.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -153,6 +154,7 @@ def import_jax(workload: Workload) -> Any:
 
     if not workload.is_cuda:
         jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.config.update("jax_enable_x64", True)
     if workload.is_cuda and jax.default_backend() != "gpu":
         raise Unsupported(f"this JAX computes on {jax.default_backend()} only")

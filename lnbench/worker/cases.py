@@ -8,7 +8,7 @@ from random import Random
 from time import perf_counter
 
 from lnbench.errors import Unsupported, text_of
-from lnbench.events import AnyEvent, Built, Ended, Noticed
+from lnbench.events import AnyEvent, Ended, Noticed
 from lnbench.functions import FUNCTIONS, Function
 from lnbench.implementations.contract import Prepared, WrongResultError
 from lnbench.implementations.preparing import prepare
@@ -19,6 +19,7 @@ from lnbench.implementations.torch_compiling import begin_compiling_afresh, coun
 from lnbench.measure.stillness import PATIENCE_S
 from lnbench.planned import Notice, PlannedCase, Stage, Status
 from lnbench.worker.company import Company, Left
+from lnbench.worker.first_calls import FirstCalls, call_once
 from lnbench.worker.guard import Guard
 from lnbench.worker.protocol import WorkerChannel
 from lnbench.workload import Phase, Workload
@@ -30,12 +31,6 @@ class SpoiledProcessError(Exception):
 
 SHORT_PATIENCE_S = 0.5
 """For what was started while cases were timed, when nothing is compiled any more."""
-
-
-_ONE_PIECE = (
-    "forward_backward is one function, compiled as a whole and timed for itself; forward and backward are called apart "
-    "and need not add up to it"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,34 +99,13 @@ class Cases:
                     started = perf_counter()
                     call_once(case.prepared)
                     first_call_s = perf_counter() - started
-                compiled = compiling.graphs > 0
-                self.compiling_s += build_s + first_call_s if compiled or case.prepared.compiles else 0.0
-                cold = compiling.cache_misses > 0 if compiled else True if case.prepared.compiles else None
-                self._channel.send(
-                    Built(
-                        process=self.process,
-                        case=number,
-                        build_s=build_s,
-                        first_call_s=first_call_s,
-                        compiled_cold=cold,
-                        graphs=compiling.graphs if compiled else None,
-                        graph_breaks=compiling.graph_breaks if compiled else None,
-                        recompilations=compiling.recompilations if compiled else None,
-                        no_step=case.prepared.no_step,
-                    )
-                )
+                first = FirstCalls(case.prepared, compiling, build_s, first_call_s)
+                self.compiling_s += first.compiling_s
+                self._channel.send(first.event(process=self.process, case=number))
                 if case.prepared.no_step and Phase.INFERENCE not in self._phases:
                     raise Unsupported(case.prepared.no_step)
-                if case.prepared.copies:
-                    self.notice(number, "own-buffers", _own_buffers(case.prepared.copies))
-                if case.prepared.forward_backward is not None:
-                    self.notice(number, "one-piece", _ONE_PIECE)
-                if compiling.graph_breaks:
-                    self.notice(
-                        number,
-                        "graph-break",
-                        "torch.compile broke the graph into parts; fullgraph=True names the operation that does it",
-                    )
+                for notice in first.notices():
+                    self.notice(number, notice.code, notice.text)
                 self.live[number] = case
                 self._refuse_left_running(number, Stage.WARM_UP, patience_s=PATIENCE_S)
 
@@ -220,32 +194,6 @@ class Cases:
         function = FUNCTIONS[planned.function]
         prepared = prepare(self._registry.load(planned.use), own, planned.options, arrays)
         return LiveCase(number, planned, function, own, prepared)
-
-
-def call_once(prepared: Prepared) -> None:
-    """One inference and one step, also in one piece, to their end.
-
-    Raises WrongResultError where a result that is none made them fail.
-    """
-    try:
-        with prepared.without_gradients():
-            prepared.inference()
-        if not prepared.no_step:
-            prepared.backward(prepared.forward())
-        if prepared.forward_backward is not None:
-            prepared.forward_backward()
-        prepared.wait()
-    except Exception:
-        prepared.outputs()  # says in plain words what PyTorch says in its own
-        raise
-
-
-def _own_buffers(copies: Collection[str]) -> str:
-    """What a row says whose framework reads other memory than the others do."""
-    return (
-        f"reads {', '.join(copies)} from memory of its own, with equal values; where memory lies is worth about "
-        "a percent"
-    )
 
 
 def describe(error: BaseException) -> str:

@@ -11,7 +11,8 @@ from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import compilations
 from lnbench.planned import Notice, Stage, Status
-from lnbench.worker.cases import Cases, LiveCase, call_once
+from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.first_calls import call_once
 from lnbench.worker.verify import (
     HARD_INPUTS,
     JUDGED_ROWS,

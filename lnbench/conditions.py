@@ -42,6 +42,12 @@ def _triton(found: Circumstances) -> str:
     return "" if found.row.device == "cpu" else found.evidence.run.header.environment.versions.get("triton", "")
 
 
+def _libraries(found: Circumstances) -> str:
+    versions = found.evidence.run.header.environment.versions
+    names = found.evidence.case(found.row.case).libraries
+    return ", ".join(f"{name} {versions.get(name, '')}".strip() for name in names)
+
+
 def _threads(found: Circumstances) -> str:
     return str(found.row.threads) if found.row.device == "cpu" else ""
 
@@ -64,6 +70,7 @@ CONDITIONS: Mapping[str, Callable[[Circumstances], str]] = MappingProxyType(
         "machine": _machine,
         "torch": lambda found: found.row.torch_version or "",
         "triton": _triton,
+        "libraries": _libraries,
         "threads": _threads,
         "allocator": _allocator,
         "suite": _suite,

@@ -21,8 +21,9 @@ class Known:
 
     An option whose default is None takes any scalar. `groups` is an option of every function that has groups.
     `compiles`: building it takes seconds rather than a moment. `obstacle`: why it can't be built here, on whatever
-    workload. `devices`: the kinds that it runs on, where not on all. `function` is "" where that is not known, because
-    its package could not be loaded, or was not; then there is an obstacle, and it takes any option.
+    workload. `devices`: the kinds that it runs on, where not on all. `libraries`: the distributions beside PyTorch that
+    its code is from. `function` is "" where that is not known, because its package could not be loaded, or was not; then
+    there is an obstacle, and it takes any option.
     """
 
     function: str
@@ -30,6 +31,7 @@ class Known:
     compiles: bool = False
     obstacle: tuple[SetAside, str] | None = None
     devices: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
 
     def obstacle_on(self, device: str) -> tuple[SetAside, str] | None:
         """Status and reason where it can't run on a device; None where it can."""

@@ -181,7 +181,8 @@ class _Expansion:
         """Add one workload with its cases."""
         obstacle = find_obstacle(planned.workload, self.machine, phases=planned.phases)
         for entrant in cast:
-            own = self.known[entrant.use].obstacle_on(planned.workload.device)
+            known = self.known[entrant.use]
+            own = known.obstacle_on(planned.workload.device)
             status, reason = obstacle or own or self._refusal(entrant, planned.workload)
             self.cases.append(
                 PlannedCase(
@@ -196,6 +197,7 @@ class _Expansion:
                     reason=reason,
                     reference=entrant.reference,
                     margin=entrant.margin,
+                    libraries=known.libraries,
                 )
             )
         self.workloads.append(planned)

@@ -140,7 +140,7 @@ class PlannedCase(Frozen):
     `status` is None when it is to be measured; another, with a reason, when it was known beforehand that it can't be.
     `function` is "" where that is all that is known, because it could not be loaded.
     `reference`: the implementation that it is compared with, where that is not the workload's. `margin`: the relative
-    slowdown that a verdict about it lets pass.
+    slowdown that a verdict about it lets pass. `libraries`: the distributions beside PyTorch whose code it is.
     """
 
     workload: Count
@@ -154,6 +154,7 @@ class PlannedCase(Frozen):
     reason: str = ""
     reference: str = ""
     margin: Share = DEFAULT_MARGIN
+    libraries: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _computes_something(self) -> Self:

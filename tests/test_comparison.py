@@ -156,11 +156,32 @@ def test_other_options_under_the_same_name_are_another_suite():
     assert "block=256" in row.reason
 
 
+def test_rows_of_another_version_of_their_library_are_not_comparable_and_all_others_are():
+    cases = condensed.suite(1, ("mine", "other"))
+    cases = [it.model_copy(update={"libraries": ("jax",)}) if it.use == "mine" else it for it in cases]
+    events = condensed.found(cases, {1: near(0.0), 2: near(0.0)})
+    base = condensed.run(cases, events, run_id="base")
+    environment = base.header.environment
+    old = environment.model_copy(update={"versions": {**environment.versions, "jax": "0.9"}})
+    new = environment.model_copy(update={"versions": {**environment.versions, "jax": "0.10"}})
+
+    rows = compared(
+        condensed.run(cases, events, run_id="head", environment=new),
+        base=condensed.run(cases, events, run_id="base", environment=old),
+    )
+
+    assert (rows["mine"].verdict, rows["mine"].reason) == (
+        Verdict.NOT_COMPARABLE,
+        "libraries: jax 0.9 there, jax 0.10 here",
+    )
+    assert rows["other"].verdict is not Verdict.NOT_COMPARABLE
+
+
 def test_another_reference_is_never_comparable():
     cases = condensed.suite(1, ("mine", "other"))
     events = condensed.found(cases, {1: near(0.0), 2: near(0.5)})
     head = condensed.run([case.model_copy(update={"reference": "other"}) for case in cases], events, run_id="head")
-    allowed = ["machine", "torch", "triton", "threads", "allocator", "suite"]
+    allowed = ["machine", "torch", "triton", "libraries", "threads", "allocator", "suite"]
 
     row = compared(head, base=condensed.run(cases, events, run_id="base"), different=allowed)["mine"]
 

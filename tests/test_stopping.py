@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lnbench.worker.stopping import Known
+from lnbench.worker.stopping import StoppingRule
 from lnbench.workload import Phase
 
 ONE_PHASE = (Phase.INFERENCE,)
@@ -10,7 +10,7 @@ FUSED, EAGER = 0, 1
 
 
 def known(*, precision=0.01, cases=(FUSED, EAGER), phases=ONE_PHASE):
-    return Known(dict.fromkeys(cases, phases), references={EAGER: FUSED}, precision=precision)
+    return StoppingRule(dict.fromkeys(cases, phases), references={EAGER: FUSED}, precision=precision)
 
 
 def keep_rounds(it, *, noise, rounds=40, cases=(FUSED, EAGER), drift=0.0):
@@ -58,7 +58,7 @@ def test_a_case_that_does_not_decide_is_not_waited_for():
 
 def test_a_case_that_has_an_inference_alone_decides_with_that_alone():
     both = (Phase.INFERENCE, Phase.FORWARD_BACKWARD)
-    it = Known({FUSED: both, EAGER: ONE_PHASE}, references={EAGER: FUSED}, precision=0.01)
+    it = StoppingRule({FUSED: both, EAGER: ONE_PHASE}, references={EAGER: FUSED}, precision=0.01)
     draw = np.random.default_rng(3)
     for number in range(40):
         seconds = {phase: float(np.exp(draw.normal(0, 0.001))) for phase in both}

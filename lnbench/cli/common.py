@@ -120,7 +120,7 @@ AllowDifferent = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME,...",
-        help="Compare in spite of another machine, torch, triton, threads, allocator or suite. May repeat.",
+        help="Compare in spite of another machine, torch, triton, libraries, threads, allocator or suite. May repeat.",
         show_default=False,
     ),
 ]

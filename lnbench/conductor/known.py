@@ -18,7 +18,10 @@ def known_implementations(sources: Sequence[Source] = (), registered: Registered
     registered = registered or Registered()
     known = {name: Known("", obstacle=(Status.SKIPPED, "its package was not loaded")) for name in installed_sources()}
     known |= {row.name: _known(row) for row in BUILT_IN.values()}
-    known |= {entry.name: Known(entry.function, entry.options) for entry in registered.found}
+    for entry in registered.found:
+        source = sources[entry.number]
+        libraries = (source.distribution,) if isinstance(source, InstalledSource) else ()
+        known[entry.name] = Known(entry.function, entry.options, libraries=libraries)
     for number, obstacle in registered.unloadable.items():
         source = sources[number]
         if isinstance(source, InstalledSource):
@@ -33,6 +36,7 @@ def _known(row: Row) -> Known:
         compiles=row.compiles,
         obstacle=(Status.SKIPPED, missing) if missing else None,
         devices=row.devices,
+        libraries=tuple(need.name for need in row.needs),
     )
 
 

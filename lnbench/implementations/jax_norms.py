@@ -146,7 +146,7 @@ def import_jax(workload: Workload) -> Any:
     """JAX, set up for a workload before it first looks at the devices. Raises Unsupported where it has no such device.
 
     64-bit types are on, for float64 workloads; all arrays here have the types that they come with. On the CPU calls are
-    dispatched where they are made: handed to another thread and waited for, a call of 13 us read 43 (32 x 128, 2 cores).
+    dispatched where they are made: handed to another thread and waited for, one of 13 us read 43 (32 x 128, 2 cores).
     """
     # XLA takes as much of a GPU as it can get unless told otherwise; the other cases need theirs.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -13,7 +13,7 @@ from lnbench.worker.cases import Cases
 from lnbench.worker.contenders import Contender, Samples, choose_warm_calls, warmed_up
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Progress, WorkerChannel
-from lnbench.worker.stopping import Known
+from lnbench.worker.stopping import StoppingRule
 from lnbench.worker.turns import TurnOrder
 from lnbench.worker.watching import Watch
 from lnbench.workload import Phase
@@ -89,7 +89,7 @@ class Rounds:
         self._sample_s = LONGEST_SAMPLE_S
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
-        self._known = Known({}, references={}, precision=precision)
+        self._stopping = StoppingRule({}, references={}, precision=precision)
 
     def run(self, *, setup_s: float, compiling_s: float) -> WorkloadFinished:
         """Warm up, then take turns; gives the event that is due when all else is done with the workload too."""
@@ -115,7 +115,7 @@ class Rounds:
                     stopped_by = "budget"
                     break
                 if done % CHECK_EVERY_ROUNDS == 0:
-                    looks = looks + 1 if self._known.is_precise() else 0
+                    looks = looks + 1 if self._stopping.is_precise() else 0
                     if looks == WANTED_LOOKS:
                         stopped_by = "precision"
                         break
@@ -142,7 +142,7 @@ class Rounds:
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
         for number in self._order.next_round(expected | {PROBE_CASE: self._probe.turn_s}):
-            self._known.forget_rounds(self._watch.before_turn(self._round))
+            self._stopping.forget_rounds(self._watch.before_turn(self._round))
             if number == PROBE_CASE:
                 if self._round % PROBE_EVERY_ROUNDS == 0:
                     self._channel.announce(PROBE_CASE, Stage.TIMING)
@@ -184,7 +184,7 @@ class Rounds:
             )
         )
         decisive = taken.device_s if self._on_device else taken.wall_s
-        self._known.keep(number, self._round, started_s=started_s, seconds=decisive)
+        self._stopping.keep(number, self._round, started_s=started_s, seconds=decisive)
 
     def _spoiled(self, contender: Contender) -> None:
         contender.spoiled += 1
@@ -216,7 +216,7 @@ class Rounds:
         deciding = {
             number: phases_of(self._phases, it.case.prepared) for number, it in live.items() if number not in unseen
         }
-        self._known = Known(deciding, references=references, precision=self._precision)
+        self._stopping = StoppingRule(deciding, references=references, precision=self._precision)
         for number in unseen:
             self._cases.notice(number, OFF_STREAM, OFF_STREAM_TEXT)
 
@@ -234,4 +234,4 @@ class Rounds:
     def _drop(self, number: int) -> None:
         del self._contenders[number]
         self._order.drop(number)
-        self._known.drop(number)
+        self._stopping.drop(number)

@@ -24,7 +24,7 @@ class _Kept:
         return Turns(self.rounds, self.started_s, self.times[phase])
 
 
-class Known:
+class StoppingRule:
     """Keeps the times of the cases that decide, and says when they are known to `precision`.
 
     `cases`: the phases that each of them has. `references`: the case that each other one is compared with, if both are

@@ -22,8 +22,8 @@ class Known:
     An option whose default is None takes any scalar. `groups` is an option of every function that has groups.
     `compiles`: building it takes seconds rather than a moment. `obstacle`: why it can't be built here, on whatever
     workload. `devices`: the kinds that it runs on, where not on all. `libraries`: the distributions beside PyTorch that
-    its code is from. `function` is "" where that is not known, because its package could not be loaded, or was not; then
-    there is an obstacle, and it takes any option.
+    its code is from. `function` is "" where that is not known, because its package could not be loaded, or was not;
+    then there is an obstacle, and it takes any option.
     """
 
     function: str

@@ -51,6 +51,7 @@ class Stage(StrEnum):
     TIMING = "timing"
     MEMORY = "memory"
     ENERGY = "energy"
+    CLOSE = "close"
 
 
 SetAside = Literal[Status.UNSUPPORTED, Status.SKIPPED, Status.ERROR, Status.CRASH, Status.TIMEOUT]

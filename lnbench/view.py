@@ -184,10 +184,15 @@ def _footnote_texts(cells: Iterable[RowSummary], general: Sequence[Notice]) -> l
     return found
 
 
+TELLING = 4.0
+"""The ratio of an interval's bounds above which it tells nothing of who is fastest: its ends are as far apart as eager
+and fused kernels are."""
+
+
 def _fastest(shown: Sequence[RowSummary], *, phase: Phase, function: str) -> set[int]:
     """The cases of the reference's function whose speedup is the best, or whose interval reaches the best one's.
 
-    Empty where fewer than two can be told apart or compared at all.
+    Empty where fewer than two can be compared, or the best one's own interval is unknown or so wide that nothing is.
     """
     rivals = [
         (summary, summary.speedup)
@@ -196,8 +201,10 @@ def _fastest(shown: Sequence[RowSummary], *, phase: Phase, function: str) -> set
     ]
     if len(rivals) < 2:
         return set()
-    best, speedup = max(rivals, key=lambda rival: rival[1])
-    floor = speedup if best.speedup_low is None else best.speedup_low
+    best, _ = max(rivals, key=lambda rival: rival[1])
+    if best.speedup_low is None or best.speedup_high is None or best.speedup_high > TELLING * best.speedup_low:
+        return set()
+    floor = best.speedup_low
     return {rival.case for rival, value in rivals if (rival.speedup_high or value) >= floor}
 
 

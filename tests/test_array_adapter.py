@@ -7,7 +7,7 @@ from stage import cases, judged, prepared, workload
 
 from lnbench.errors import Unsupported
 from lnbench.implementations.contract import WrongResultError
-from lnbench.planned import Status
+from lnbench.planned import Stage, Status
 
 
 class Rows:
@@ -173,6 +173,22 @@ class CopiesWithoutRefresh(Rows):
     copies = ("x",)
 
 
+class Nothing(Rows):
+    def inference(self):
+        super().inference()
+
+    def outputs(self):
+        return super().outputs() | {"inference_y": Rows.inference(self)}
+
+
+class OtherThanTimed(Rows):
+    def inference(self):
+        return np.zeros_like(super().inference())
+
+    def outputs(self):
+        return super().outputs() | {"inference_y": Rows.inference(self)}
+
+
 class NotACase:
     def __init__(self, on, arrays):
         pass
@@ -194,7 +210,9 @@ class NotACase:
         (StaleCopy, "is off"),
         (HalfAStep, "both forward() and backward(saved), or neither"),
         (CopiesWithoutRefresh, "needs refresh()"),
-        (NotACase, "gave a NotACase without inference()"),
+        (Nothing, "inference() returns nothing"),
+        (OtherThanTimed, "timed_y is off"),
+        (NotACase, "the builder returned a NotACase, which has no inference()"),
     ],
     ids=lambda it: it.__name__ if isinstance(it, type) else "",
 )
@@ -306,5 +324,30 @@ def test_a_layout_of_pytorch_s_is_unsupported():
 
 
 def test_a_builder_that_returns_no_case_is_wrong():
-    with pytest.raises(WrongResultError, match="without inference"):
+    with pytest.raises(WrongResultError, match="is a `return` missing"):
         prepared(lambda on, arrays: None, workload(6, 32))
+
+
+class BrokenClose(Rows):
+    def close(self):
+        raise SystemExit("not today")
+
+
+def test_a_close_that_fails_is_told_and_takes_nothing_from_the_case_nor_from_others():
+    made, heard = cases({"it": lambda on, arrays: BrokenClose(on, arrays), "fused": "fused"}, workload(6, 32))
+    made.build_all()
+
+    made.close_all()
+
+    assert not heard.ends()
+    assert heard.notices(0)["close-failed"] == "its close() failed: SystemExit: not today"
+    assert "close-failed" not in heard.notices(1)
+
+
+def test_a_case_that_ends_keeps_its_reason_though_its_close_fails_too():
+    made, heard = cases({"it": lambda on, arrays: BrokenClose(on, arrays)}, workload(6, 32))
+    made.build_all()
+
+    made.end(0, Status.ERROR, Stage.TIMING, "the reason")
+
+    assert heard.ends()[0].reason == "the reason"

@@ -11,7 +11,7 @@ from torch import Tensor
 from lnbench.errors import Unsupported
 from lnbench.functions import Function, gradient_names, parameter_shape
 from lnbench.implementations.contract import WrongResultError
-from lnbench.implementations.framework import Arrays, FrameworkCase
+from lnbench.implementations.framework import Arrays
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.units import format_shape
@@ -43,20 +43,20 @@ class ArrayPrepared:
         self._arrays = arrays
         self._running = arrays.running_statistics() if function.has_running_statistics else None
         self._handed = _hand_over(function, workload, arrays, self._running)
-        made: FrameworkCase = prepare(workload, self._handed)
+        made = prepare(workload, self._handed)
         _require_contract(made, pairs=len(self._handed.pairs))
-        self._made = made
-        self.no_step = "" if hasattr(made, "forward") else str(getattr(made, "no_step", "") or _NO_STEP)
+        self._made: Any = made  # a FrameworkCase, with or without what is optional there
+        self.no_step = "" if _has(made, "forward") else str(getattr(made, "no_step", "") or _NO_STEP)
         self.copies: tuple[str, ...] = tuple(getattr(made, "copies", ()))
         self.compiles = bool(getattr(made, "compiles", False))
         self._bind()
 
     def select(self, index: int) -> None:
         if len(self._handed.pairs) > 1:
-            self._made.select(index)  # type: ignore[attr-defined]  # asked for when it was built
+            self._made.select(index)
 
     def refresh(self) -> None:
-        if hasattr(self._made, "refresh"):
+        if _has(self._made, "refresh"):
             self._made.refresh()
 
     def inputs(self) -> Inputs:
@@ -84,6 +84,7 @@ class ArrayPrepared:
 
     def outputs(self) -> Mapping[str, Tensor]:
         self.select(0)
+        timed = self._timed_output()
         first, second = self._checked(self._made.outputs()), self._checked(self._made.outputs())
         for name in first:
             if first[name].address == second[name].address:
@@ -93,7 +94,24 @@ class ArrayPrepared:
         gradients = [name for name in first if name in self._handed.gradients]
         if gradients:
             self.repeats = all(_same_bits(first[name].values, second[name].values) for name in gradients)
-        return {name: found.values for name, found in first.items()}
+        return {name: found.values for name, found in first.items()} | timed
+
+    def _timed_output(self) -> dict[str, Tensor]:
+        """What the timed inference gives, for whatever `outputs` computes: as far as it can be read as an array.
+
+        Raises WrongResultError where it gives nothing, so that what is timed may be nothing too.
+        """
+        given = self.inference()
+        if given is None:
+            raise WrongResultError(
+                "inference() returns nothing: what it computes can't be told; is a `return` missing?"
+            )
+        if not self.no_step and self.forward() is None:
+            raise WrongResultError("forward() returns nothing, and backward needs what it saved")
+        array = _as_array(given)
+        if array is None:
+            return {}
+        return {"timed_y": self._result("y", array).values}
 
     def _bind(self) -> None:
         """Bind the calls, each with a name by which the stack of a process that died tells what it was doing."""
@@ -172,6 +190,19 @@ class _Result:
         self.values = torch.from_numpy(copy.view(bits)).view(getattr(torch, array.dtype.name))
 
 
+def _as_array(given: Any) -> "np.ndarray[Any, Any] | None":
+    """A framework's array as one of NumPy's, by the ways in which frameworks offer that; None where it has none."""
+    for convert in (getattr(given, "numpy", None), getattr(given, "__array__", None)):
+        if callable(convert):
+            try:
+                array = convert()
+            except (TypeError, RuntimeError, ValueError):  # PyTorch's bfloat16, for one, which NumPy lacks
+                continue
+            if isinstance(array, np.ndarray):
+                return array
+    return None
+
+
 def _hand_over(
     function: Function, workload: Workload, arrays: TorchArrays, running: tuple[Tensor, Tensor] | None
 ) -> Arrays:
@@ -196,15 +227,21 @@ def _hand_over(
 
 def _require_contract(made: Any, *, pairs: int) -> None:
     """Raise where an object is not what the fuller contract asks for."""
-    missing = [name for name in _EVERY_CASE if not callable(getattr(made, name, None))]
+    missing = [name for name in _EVERY_CASE if not _has(made, name)]
+    if made is None:
+        raise WrongResultError("the builder returned None; is a `return` missing?")
     if missing:
-        raise WrongResultError(f"prepare(workload, arrays) gave a {type(made).__name__} without {missing[0]}()")
-    if hasattr(made, "forward") != hasattr(made, "backward"):
+        raise WrongResultError(f"the builder returned a {type(made).__name__}, which has no {missing[0]}()")
+    if _has(made, "forward") != _has(made, "backward"):
         raise WrongResultError("a case has both forward() and backward(saved), or neither")
-    if getattr(made, "copies", ()) and not callable(getattr(made, "refresh", None)):
+    if getattr(made, "copies", ()) and not _has(made, "refresh"):
         raise WrongResultError("a case that copies its inputs needs refresh(), which takes over new values")
-    if pairs > 1 and not callable(getattr(made, "select", None)):
+    if pairs > 1 and not _has(made, "select"):
         raise Unsupported("cold caches rotate through several inputs, and it has no select(index)")
+
+
+def _has(made: Any, name: str) -> bool:
+    return callable(getattr(made, name, None))
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:

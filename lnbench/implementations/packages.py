@@ -1,5 +1,6 @@
 """Installed packages that bring implementations: named by their metadata alone, loaded when one is asked for."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import Distribution, EntryPoint, distribution, distributions
 from pathlib import Path
@@ -10,6 +11,9 @@ from lnbench.planned import InstalledSource
 
 GROUP = "lnbench.implementations"
 """The group of entry points: `my_norm = "my_package.norms:my_norm"`, the name being the implementation's."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""What a suite or a command line can name; what is called otherwise can't be asked for."""
 
 _registered: list[Registration] = []
 """What the modules of packages have registered in this process: each does so once, when it is first imported."""
@@ -40,8 +44,11 @@ def load_installed(source: InstalledSource) -> Registration:
     called in a worker process only.
     """
     place = f"{source.title}: {source.name} = {source.value}"
+    point = EntryPoint(source.name, source.value, GROUP)
+    if not EntryPoint.pattern.match(source.value):
+        raise PluginError(f'{place}: "{source.value}" is not module:attribute')
     try:
-        builder = EntryPoint(source.name, source.value, GROUP).load()
+        builder = point.load()
     except Exception as error:
         raise PluginError(f"{place}: {in_a_line(error)}{_origin(error)}") from error
     _registered.extend(collect())
@@ -74,7 +81,11 @@ def _entries(package: Distribution) -> list[InstalledSource]:
         if (first.version, first.read_text("entry_points.txt")) != (version, text):
             return []
         points = package.entry_points.select(group=GROUP)
-        return [InstalledSource(name=it.name, value=it.value, distribution=name, version=version) for it in points]
+        return [
+            InstalledSource(name=it.name, value=it.value, distribution=name, version=version)
+            for it in points
+            if _NAME.fullmatch(it.name)
+        ]
     # Metadata that no installer would have written may fail in any way; it must not hide all other packages.
     except Exception:
         return []

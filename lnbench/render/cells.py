@@ -30,7 +30,8 @@ def speedup_text(row: RowSummary) -> str:
     half = row.speedup * _relative_half_width(row.speedup_low, row.speedup_high)
     rounded = float(f"{row.speedup:.{_MOST_DIGITS - 1}e}")  # 0.99996 has the decimals of 1.000
     most = _MOST_DIGITS - 1 - math.floor(math.log10(rounded))
-    decimals = min(-math.floor(math.log10(half)), most) if half > 0 else most
+    least = -math.floor(math.log10(rounded))  # however wide the interval, the first digit of the value is shown
+    decimals = min(max(-math.floor(math.log10(half)), least), most) if half > 0 else most
     value, low, high = (
         f"{round(number, decimals):.{max(decimals, 0)}f}" for number in (row.speedup, row.speedup_low, row.speedup_high)
     )

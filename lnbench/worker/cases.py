@@ -112,12 +112,27 @@ class Cases:
     def end(self, number: int, status: Status, stage: Stage, reason: str, detail: str = "") -> None:
         """Take a case out, and say why."""
         self.ended.add(number)
-        case = self.live.pop(number, None)
-        if case is not None:
-            case.prepared.close()
         self._channel.send(
             Ended(process=self.process, case=number, status=status, stage=stage, reason=reason, detail=detail)
         )
+        self._close(number)
+
+    def close_all(self) -> None:
+        """Release what the cases hold, when all that was measured is told."""
+        for number in list(self.live):
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        """Let a case release what it holds; that it can't takes nothing from what it measured."""
+        case = self.live.pop(number, None)
+        if case is None:
+            return
+        self._channel.announce(number, Stage.CLOSE)
+        try:
+            case.prepared.close()
+        # An implementation may raise anything, SystemExit too.
+        except BaseException as error:
+            self.notice(number, "close-failed", f"its close() failed: {describe(error)}")
 
     def report(self, event: AnyEvent) -> None:
         """Put an event in line for the conductor."""

@@ -153,8 +153,7 @@ class Session:
                 cases.end(
                     number, Status.OOM, Stage.VERIFY, f"checking needs more memory than there is: {describe(error)}"
                 )
-        for case in cases.live.values():
-            case.prepared.close()
+        cases.close_all()
         self._channel.idle()
 
     def _sides_are_apart(self, order: Measure, cases: Cases) -> bool:

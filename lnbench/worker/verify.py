@@ -125,7 +125,7 @@ def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Ju
 
     NaN is never within a tolerance. Raises WrongResultError where one of those expected is not there.
     """
-    given = {name: name.removeprefix("inference_").removeprefix("step_") for name in outputs}
+    given = {name: name.removeprefix("inference_").removeprefix("step_").removeprefix("timed_") for name in outputs}
     for name in expected:
         if name not in given.values():
             raise WrongResultError(f"it gives no {name}")

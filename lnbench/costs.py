@@ -9,6 +9,7 @@ import numpy as np
 
 from lnbench.events import Built
 from lnbench.evidence import Evidence
+from lnbench.functions import judged_as
 from lnbench.workload import Phase
 
 EPSILON: Mapping[str, float] = MappingProxyType(
@@ -107,7 +108,7 @@ def _accuracy_columns(evidence: Evidence, number: int) -> dict[str, Any]:
 
 def _shown_as(tensor: str) -> str:
     """The column of a tensor's error: a new residual counts to y, as the other output, and dresidual to dx."""
-    name = tensor.removeprefix("inference_").removeprefix("step_")
+    name = judged_as(tensor)
     return {"new_residual": "y", "dresidual": "dx"}.get(name, name)
 
 

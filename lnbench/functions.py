@@ -142,6 +142,11 @@ def gradient_names(function: Function, workload: Workload) -> tuple[str, ...]:
     return (*names, "dweight", "dbias") if workload.affine == Affine.BOTH and function.has_bias else (*names, "dweight")
 
 
+def judged_as(name: str) -> str:
+    """The tensor that a result is held against: y for `inference_y`, dx for `step_dx`, and so on."""
+    return name.removeprefix("timed_").removeprefix("inference_").removeprefix("step_")
+
+
 def refuse_undefined(function: Function, workload: Workload) -> None:
     """Raise Unsupported where a function has no meaning on a workload, or nothing is left to differentiate."""
     geometry(function, workload)

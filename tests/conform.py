@@ -15,7 +15,7 @@ THREADS = 2
 
 
 def main() -> None:
-    """Judge every combination as a worker does around the timing, and call each phase once more in between."""
+    """Judge every combination as a worker does around the timing."""
     os.environ.update(worker_environment(THREADS))
     import torch
 

@@ -189,6 +189,35 @@ class OtherThanTimed(Rows):
         return super().outputs() | {"inference_y": Rows.inference(self)}
 
 
+class EmptyBackward(Rows):
+    def backward(self, saved):
+        return ()
+
+    def outputs(self):
+        gradients = dict(zip(self.arrays.gradients, Rows.backward(self, self.forward()), strict=True))
+        return {"inference_y": self.inference(), "y": self.forward()[0]} | gradients
+
+
+class Unreadable(Rows):
+    """What it returns is computed only when somebody looks at it."""
+
+    def inference(self):
+        return lambda: Rows.inference(self)
+
+    def outputs(self):
+        return super().outputs() | {"inference_y": Rows.inference(self)}
+
+
+class StepWithoutGradients(WithStep):
+    def forward_backward(self):
+        return self.forward()[0]
+
+    def outputs(self):
+        y, gradients = WithStep.forward_backward(self)
+        step = {f"step_{name}": it for name, it in zip(self.arrays.gradients, gradients, strict=True)}
+        return Rows.outputs(self) | {"step_y": y} | step
+
+
 class NotACase:
     def __init__(self, on, arrays):
         pass
@@ -210,8 +239,11 @@ class NotACase:
         (StaleCopy, "is off"),
         (HalfAStep, "both forward() and backward(saved), or neither"),
         (CopiesWithoutRefresh, "needs refresh()"),
-        (Nothing, "inference() returns nothing"),
+        (Nothing, "timed_y is nothing"),
         (OtherThanTimed, "timed_y is off"),
+        (EmptyBackward, "backward(saved) gives 0 results"),
+        (Unreadable, "which can't be read as an array"),
+        (StepWithoutGradients, "no pair of y and the gradients"),
         (NotACase, "the builder returned a NotACase, which has no inference()"),
     ],
     ids=lambda it: it.__name__ if isinstance(it, type) else "",
@@ -351,3 +383,9 @@ def test_a_case_that_ends_keeps_its_reason_though_its_close_fails_too():
     made.end(0, Status.ERROR, Stage.TIMING, "the reason")
 
     assert heard.ends()[0].reason == "the reason"
+
+
+def test_pairs_begin_where_every_framework_takes_memory_without_a_copy():
+    made, _ = cases({"it": "numpy"}, workload(6, 5, cache="cold"), pairs=3)
+
+    assert all(x.data_ptr() % 64 == 0 and x.is_contiguous() for x in (*made.arrays.x, *made.arrays.dy))

@@ -2,25 +2,30 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lnbench.errors import Unsupported
-from lnbench.functions import Function, gradient_names, parameter_shape
+from lnbench.functions import Function, gradient_names, judged_as, parameter_shape
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.framework import Arrays
+from lnbench.implementations.framework_results import Result, checked_result, named_gradients, read_returned
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
-from lnbench.units import format_shape
-from lnbench.workload import Autocast, Layout, Workload
+from lnbench.implementations.torch_results import same_bits
+from lnbench.workload import Autocast, Cache, Layout, Workload
 
 Prepare = Callable[[Workload, Arrays], Any]
 
 _NO_STEP = "it has no forward and backward"
 _EVERY_CASE = ("inference", "wait", "outputs", "close")
+
+
+class _Kind(TypedDict):
+    dtype: str
+    shape: tuple[int, ...]
 
 
 class ArrayPrepared:
@@ -30,7 +35,7 @@ class ArrayPrepared:
     the framework has streams of its own, which CUDA events of PyTorch's do not see.
     """
 
-    on_torch_stream = False
+    on_torch_stream: bool = False
     repeats: bool | None = None
     inference: Callable[[], Any]
     forward: Callable[[], Any]
@@ -49,6 +54,9 @@ class ArrayPrepared:
         self.no_step = "" if _has(made, "forward") else str(getattr(made, "no_step", "") or _NO_STEP)
         self.copies: tuple[str, ...] = tuple(getattr(made, "copies", ()))
         self.compiles = bool(getattr(made, "compiles", False))
+        self.on_torch_stream = bool(getattr(made, "on_torch_stream", False))
+        if workload.is_cuda and workload.cache != Cache.HOT and not self.on_torch_stream:
+            raise Unsupported("cold caches on a GPU need PyTorch's events, which do not see another framework's stream")
         self._bind()
 
     def select(self, index: int) -> None:
@@ -84,7 +92,7 @@ class ArrayPrepared:
 
     def outputs(self) -> Mapping[str, Tensor]:
         self.select(0)
-        timed = self._timed_output()
+        timed = self._timed_results()
         first, second = self._checked(self._made.outputs()), self._checked(self._made.outputs())
         for name in first:
             if first[name].address == second[name].address:
@@ -93,25 +101,29 @@ class ArrayPrepared:
                 )
         gradients = [name for name in first if name in self._handed.gradients]
         if gradients:
-            self.repeats = all(_same_bits(first[name].values, second[name].values) for name in gradients)
+            self.repeats = all(same_bits(first[name].values, second[name].values) for name in gradients)
         return {name: found.values for name, found in first.items()} | timed
 
-    def _timed_output(self) -> dict[str, Tensor]:
-        """What the timed inference gives, for whatever `outputs` computes: as far as it can be read as an array.
+    def _timed_results(self) -> dict[str, Tensor]:
+        """What the timed calls themselves return, whatever `outputs` computes, under names that begin with `timed_`.
 
-        Raises WrongResultError where it gives nothing, so that what is timed may be nothing too.
+        Raises WrongResultError where that can't be told, so that what is timed may be nothing.
         """
-        given = self.inference()
-        if given is None:
-            raise WrongResultError(
-                "inference() returns nothing: what it computes can't be told; is a `return` missing?"
-            )
-        if not self.no_step and self.forward() is None:
-            raise WrongResultError("forward() returns nothing, and backward needs what it saved")
-        array = _as_array(given)
-        if array is None:
-            return {}
-        return {"timed_y": self._result("y", array).values}
+        names = self._handed.gradients
+        found = {"timed_y": self.inference()}
+        if not self.no_step:
+            saved = self.forward()
+            if saved is None:
+                raise WrongResultError("forward() returns nothing, and backward needs what it saved")
+            gradients = named_gradients("backward(saved)", self.backward(saved), names)
+            found |= {f"timed_{name}": value for name, value in gradients.items()}
+        if self.forward_backward is not None:
+            step = self.forward_backward()
+            if not isinstance(step, tuple | list) or len(step) != 2:
+                raise WrongResultError("forward_backward() gives no pair of y and the gradients")
+            gradients = named_gradients("forward_backward()", step[1], names)
+            found |= {"timed_step_y": step[0]} | {f"timed_step_{name}": it for name, it in gradients.items()}
+        return {name: read_returned(name, value, **self._kind_of(name)) for name, value in found.items()}
 
     def _bind(self) -> None:
         """Bind the calls, each with a name by which the stack of a process that died tells what it was doing."""
@@ -148,7 +160,7 @@ class ArrayPrepared:
             self.inference, self.forward, self.backward = inference, forward, backward
             self.forward_backward = forward_backward if run_step is not None else None
 
-    def _checked(self, given: Any) -> dict[str, "_Result"]:
+    def _checked(self, given: Any) -> dict[str, Result]:
         """The results by name, if each is there and of the right kind."""
         if not isinstance(given, Mapping):
             raise WrongResultError(f"outputs() gives a {type(given).__name__}, not a map of names to arrays")
@@ -162,45 +174,17 @@ class ArrayPrepared:
             raise WrongResultError(f"outputs() has no {missing[0]}; it gives {', '.join(map(str, given))[:100]}")
         return {name: self._result(name, given[name]) for name in wanted}
 
-    def _result(self, name: str, value: Any) -> "_Result":
-        tensor = name.rpartition("_")[2]
-        is_parameter = tensor in {"dweight", "dbias"}
-        shape = parameter_shape(self._function, self._workload) if is_parameter else self._workload.shape
-        dtype = self._workload.param_dtype if is_parameter else self._workload.dtype
-        if not isinstance(value, np.ndarray):
-            raise WrongResultError(f"outputs() gives {name} as a {type(value).__name__}, not as a NumPy array")
-        if value.shape != shape or value.dtype.name != dtype:
-            found = f"{value.dtype.name} {format_shape(value.shape)}"
-            raise WrongResultError(f"{name} is {found}, not {dtype} {format_shape(shape)}")
-        result = _Result(value)
+    def _result(self, name: str, value: Any) -> Result:
+        result = checked_result(name, value, **self._kind_of(name))
         if result.address in {it.data_ptr() for pair in self._handed.pairs for it in pair}:
             raise WrongResultError(f"{name} is a view of an input")
         return result
 
-
-class _Result:
-    """A result, kept alive, and a copy of it as a tensor."""
-
-    def __init__(self, array: "np.ndarray[Any, Any]") -> None:
-        self.array = array
-        self.address = int(array.__array_interface__["data"][0])
-        copy = np.array(array, order="C")
-        bits = {1: np.uint8, 2: np.int16, 4: np.int32, 8: np.int64}[array.dtype.itemsize]
-        # NumPy has no bfloat16 of its own, and PyTorch takes no other library's: the bits go through an integer.
-        self.values = torch.from_numpy(copy.view(bits)).view(getattr(torch, array.dtype.name))
-
-
-def _as_array(given: Any) -> "np.ndarray[Any, Any] | None":
-    """A framework's array as one of NumPy's, by the ways in which frameworks offer that; None where it has none."""
-    for convert in (getattr(given, "numpy", None), getattr(given, "__array__", None)):
-        if callable(convert):
-            try:
-                array = convert()
-            except (TypeError, RuntimeError, ValueError):  # PyTorch's bfloat16, for one, which NumPy lacks
-                continue
-            if isinstance(array, np.ndarray):
-                return array
-    return None
+    def _kind_of(self, name: str) -> _Kind:
+        """The dtype and shape of the result behind a name."""
+        if judged_as(name) in {"dweight", "dbias"}:
+            return {"dtype": self._workload.param_dtype, "shape": parameter_shape(self._function, self._workload)}
+        return {"dtype": self._workload.dtype, "shape": self._workload.shape}
 
 
 def _hand_over(
@@ -242,7 +226,3 @@ def _require_contract(made: Any, *, pairs: int) -> None:
 
 def _has(made: Any, name: str) -> bool:
     return callable(getattr(made, name, None))
-
-
-def _same_bits(one: Tensor, other: Tensor) -> bool:
-    return torch.equal(one.view(torch.uint8), other.view(torch.uint8))

@@ -44,22 +44,22 @@ class FrameworkCase(Protocol):
 
     A case without `forward` and `backward` has an inference phase only, and may say why as `no_step`. It may have more:
 
-    - `forward_backward()`: a whole step as one function, which is then timed for itself. It gives y as well as the
+    - `forward_backward()`: a whole step as one function, which is then timed for itself. It gives the pair of y and the
       gradients, or computing y could be left out.
     - `select(index)`: read that pair of `arrays.pairs` from now on. Cold caches need it.
     - `refresh()` and `copies`: take over values that have changed, where the framework can't share memory, and the
       names of what is copied, which the rows tell.
-    - `compiles`: True where first calls compile.
+    - `compiles`: True where first calls compile. `on_torch_stream`: True where work on a GPU goes to PyTorch's stream.
     """
 
     def inference(self) -> Any:
-        """Compute y and keep nothing for a gradient."""
+        """Give y, and keep nothing for a gradient."""
 
     def forward(self) -> Any:
         """Compute y, and give what `backward` takes."""
 
     def backward(self, saved: Any) -> Any:
-        """Compute the gradients in `arrays.gradients` from what `forward` gave."""
+        """Give the gradients in `arrays.gradients`, in that order, from what `forward` gave."""
 
     def wait(self) -> None:
         """Return when all work that was asked for is done."""

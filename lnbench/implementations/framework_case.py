@@ -77,7 +77,7 @@ class BufferedCase(ABC):
         self.select(self._index)
 
     def _named(self) -> list[tuple[str, Any, Tensor]]:
-        """Array and tensor of each kind; of several pairs the last, which is aligned like the others or less."""
+        """Array and tensor of each kind; all pairs are aligned alike, so the last stands for them."""
         (x, dy), (x_tensor, dy_tensor) = self._pairs[-1], self._arrays.pairs[-1]
         tensors = self._arrays.parameters()
         return [

@@ -62,17 +62,18 @@ def equinox_layer_norm(workload: Workload, arrays: Arrays) -> "JaxCase":
 class JaxCase(BufferedCase):
     """A function of x and parameters under jit: inference, forward with its residuals, backward, and a whole step.
 
-    On the CPU every call is waited for, should JAX return before it is done; on a GPU `wait` waits for the last one.
+    On the CPU a call is dispatched where it is made, and one of its results is waited for: they are done together. On a
+    GPU `wait` waits for the last call.
     """
 
     compiles = True
 
     def __init__(self, jax: Any, norm: Norm, arrays: Arrays) -> None:
         self._jax = jax
-        super().__init__(arrays)
         wanted = [_DIFFERENTIATED[name] for name in arrays.gradients]
         self._wanted = [name for name in wanted if name != "x"]
         self._with_x = "x" in wanted
+        super().__init__(arrays)
         names, with_x = self._wanted, self._with_x
 
         def call(differentiated: tuple[Any, ...], x: Any, fixed: dict[str, Any]) -> Any:
@@ -93,7 +94,7 @@ class JaxCase(BufferedCase):
         self._backward = jax.jit(lambda pull_back, dy: pull_back(dy))
         self._step = jax.jit(step)
         self._last: Any = None
-        self._finished = jax.block_until_ready if arrays.x.device.type == "cpu" else self._remembered
+        self._is_cuda = arrays.x.is_cuda
 
     def wrap(self, tensor: Tensor) -> Any:
         return self._jax.dlpack.from_dlpack(tensor)
@@ -108,38 +109,44 @@ class JaxCase(BufferedCase):
 
     def select(self, index: int) -> None:
         super().select(index)
-        self._inputs: tuple[Any, ...] = ()
+        differentiated = tuple(self.parameters[name] for name in self._wanted)
+        fixed = {name: array for name, array in self.parameters.items() if name not in self._wanted}
+        self._inputs = ((self.x, *differentiated) if self._with_x else differentiated, self.x, fixed)
 
     def inference(self) -> Any:
-        return self._finished(self._inference(*self._given()))
+        y = self._inference(*self._inputs)
+        self._finish(y)
+        return y
 
     def forward(self) -> Any:
-        return self._finished(self._forward(*self._given()))
+        saved = self._forward(*self._inputs)
+        self._finish(saved[0])
+        return saved
 
     def backward(self, saved: Any) -> Any:
-        return self._finished(self._backward(saved[1], self.dy))
+        gradients = self._backward(saved[1], self.dy)
+        self._finish(gradients[0])
+        return gradients
 
     def forward_backward(self) -> Any:
-        return self._finished(self._step(*self._given(), self.dy))
+        results = self._step(*self._inputs, self.dy)
+        self._finish(results[0])
+        return results
 
     def wait(self) -> None:
-        self._jax.block_until_ready(self._last)
-        self._last = None
+        if self._last is not None:
+            self._last.block_until_ready()
+            self._last = None
 
     def close(self) -> None:
         super().close()
-        self._inputs, self._last = (), None
+        self._inputs, self._last = ((), None, {}), None
 
-    def _given(self) -> tuple[Any, ...]:
-        if not self._inputs:
-            differentiated = tuple(self.parameters[name] for name in self._wanted)
-            fixed = {name: array for name, array in self.parameters.items() if name not in self._wanted}
-            self._inputs = ((self.x, *differentiated) if self._with_x else differentiated, self.x, fixed)
-        return self._inputs
-
-    def _remembered(self, result: Any) -> Any:
-        self._last = result
-        return result
+    def _finish(self, array: Any) -> None:
+        if self._is_cuda:
+            self._last = array
+        else:
+            array.block_until_ready()
 
 
 def import_jax(workload: Workload) -> Any:

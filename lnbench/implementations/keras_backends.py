@@ -41,8 +41,10 @@ def import_tensorflow(workload: Workload) -> Any:
     return tensorflow
 
 
-def import_keras(backend: Backend) -> Any:
+def import_keras(backend: Backend, *, device: str = "cpu") -> Any:
     """Keras on a backend, which it settles when it is imported: each backend gets a copy of its modules.
+
+    `device`: where Keras on PyTorch puts everything; by itself it takes a GPU wherever there is one.
 
     Only the copy that was asked for last stands in `sys.modules`, where Keras looks up parts of itself late.
     """
@@ -52,6 +54,7 @@ def import_keras(backend: Backend) -> Any:
     if backend not in _keras:
         before = os.environ.get("KERAS_BACKEND")
         os.environ["KERAS_BACKEND"] = backend
+        os.environ["KERAS_TORCH_DEVICE"] = device
         try:
             import_module("keras")
         finally:

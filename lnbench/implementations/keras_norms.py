@@ -66,6 +66,9 @@ class TensorflowCase(BufferedCase):
         super().__init__(arrays)
         self._variables = [getattr(self.layer, _GRADIENTS[name]).value for name in arrays.gradients if name != "dx"]
         self._with_x = "dx" in arrays.gradients
+        self._watches_all = self._with_x and len(self._variables) == len(
+            {"weight", "bias"} & arrays.parameters().keys()
+        )
         self.copies = tuple(dict.fromkeys((*self.copies, *arrays.parameters())))
         self.refresh()
 
@@ -81,7 +84,8 @@ class TensorflowCase(BufferedCase):
     def refresh(self) -> None:
         super().refresh()
         for name, array in self.parameters.items():
-            getattr(self.layer, _VARIABLES[name]).assign(array)
+            # Assigned as it is, a variable would lie in the shared memory, and whoever updates it would write there.
+            getattr(self.layer, _VARIABLES[name]).assign(self._tensorflow.raw_ops.DeepCopy(x=array))
 
     def wait(self) -> None:
         if self._arrays.x.is_cuda:
@@ -91,18 +95,14 @@ class TensorflowCase(BufferedCase):
         return self._call(self.x, **self._how)
 
     def forward(self) -> Any:
-        with self._tensorflow.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self._sources())
+        with self._tensorflow.GradientTape(watch_accessed_variables=self._watches_all) as tape:
+            tape.watch(self.x if self._watches_all else self._sources())
             y = self._call(self.x, **self._how)
         return y, tape
 
     def backward(self, saved: Any) -> Any:
         y, tape = saved
         return tape.gradient(y, self._sources(), output_gradients=self.dy)
-
-    def close(self) -> None:
-        super().close()
-        self._call = self.layer
 
     def _sources(self) -> list[Any]:
         return [self.x, *self._variables] if self._with_x else self._variables
@@ -116,11 +116,12 @@ class GraphCase(TensorflowCase):
     def __init__(self, workload: Workload, arrays: Arrays, layer: Callable[..., Any], *, jit_compile: bool) -> None:
         super().__init__(workload, arrays, layer)
         tensorflow, layer_call, variables, with_x = self._tensorflow, self.layer, self._variables, self._with_x
+        watches_all = self._watches_all
 
         def step(x: Any, dy: Any) -> Any:
             sources = [x, *variables] if with_x else variables
-            with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(sources)
+            with tensorflow.GradientTape(watch_accessed_variables=watches_all) as tape:
+                tape.watch(x if watches_all else sources)
                 y = layer_call(x)
             return y, tape.gradient(y, sources, output_gradients=dy)
 
@@ -137,8 +138,10 @@ class GraphCase(TensorflowCase):
 class TorchBackendCase(BufferedCase):
     """A layer on PyTorch, whose parameters are the shared ones; autograd for backward."""
 
+    on_torch_stream = True
+
     def __init__(self, workload: Workload, arrays: Arrays) -> None:
-        self._layer = _layer_norm(import_keras("torch"), workload)
+        self._layer = _layer_norm(import_keras("torch", device=workload.device), workload)
         self._layer.build(workload.shape)
         self._layer.to(workload.device)
         super().__init__(arrays)

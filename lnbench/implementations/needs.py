@@ -32,6 +32,8 @@ class Need:
 
 TENSORFLOW = Need("tensorflow", ("tensorflow", "tensorflow-cpu"), "pip install 'lnbench[tensorflow]'")
 KERAS = Need("keras", ("keras",), "pip install 'lnbench[tensorflow]'")
+NUMPY = Need("numpy", ("numpy",), "pip install numpy")
+JAXLIB = Need("jaxlib", ("jaxlib",), "pip install 'lnbench[jax]'")
 JAX = Need("jax", ("jax",), "pip install 'lnbench[jax]'")
 EQUINOX = Need("equinox", ("equinox",), "pip install 'lnbench[jax]'")
 ONNXRUNTIME = Need("onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "pip install 'lnbench[onnxruntime]'")

@@ -12,7 +12,7 @@ from lnbench.workload import Workload
 
 
 def layer_norm(workload: Workload, arrays: Arrays) -> "NumpyLayerNorm":
-    """y = (x - mean) / sqrt(variance + eps) * weight + bias. Raises Unsupported for bfloat16 and mixed dtypes."""
+    """y = (x - mean) / sqrt(variance + eps) * weight + bias. Raises Unsupported for bfloat16."""
     if "bfloat16" in {workload.dtype, workload.param_dtype}:
         raise Unsupported("NumPy has no bfloat16")
     return NumpyLayerNorm(workload, arrays)

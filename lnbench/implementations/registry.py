@@ -14,8 +14,10 @@ from lnbench.implementations.needs import (
     APEX,
     EQUINOX,
     JAX,
+    JAXLIB,
     KERAS,
     LIGER,
+    NUMPY,
     ONNX,
     ONNXRUNTIME,
     QUACK,
@@ -127,13 +129,15 @@ _FRAMEWORKS = (
         "keras_norms:batch_norm",
         needs=_KERAS,
     ),
-    Row("jax", "layer_norm", "jax.jit of the plain formula", "jax_norms:layer_norm", needs=(JAX,), compiles=True),
+    Row(
+        "jax", "layer_norm", "jax.jit of the plain formula", "jax_norms:layer_norm", needs=(JAX, JAXLIB), compiles=True
+    ),
     Row(
         "equinox",
         "layer_norm",
         "equinox.nn.LayerNorm under jax.jit",
         "jax_norms:equinox_layer_norm",
-        needs=(JAX, EQUINOX),
+        needs=(JAX, JAXLIB, EQUINOX),
         compiles=True,
     ),
     Row(
@@ -144,7 +148,14 @@ _FRAMEWORKS = (
         needs=(ONNXRUNTIME, ONNX),
         devices=_CPU,
     ),
-    Row("numpy", "layer_norm", "NumPy, on one thread; inference only", "numpy_norms:layer_norm", devices=_CPU),
+    Row(
+        "numpy",
+        "layer_norm",
+        "NumPy, on one thread; inference only",
+        "numpy_norms:layer_norm",
+        needs=(NUMPY,),
+        devices=_CPU,
+    ),
 )
 
 _KERNELS = (

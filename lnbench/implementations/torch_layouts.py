@@ -11,6 +11,10 @@ _PADDING = 1000.0
 """Stands between the rows of a strided tensor: a kernel that takes the stride for the length of a row shows."""
 
 
+ALIGNMENT_B = 64
+"""TensorFlow 2.21 ends the process on a tensor that begins elsewhere, and XLA copies it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slab:
     """Tensors of one shape and layout in one allocation, so that rotation walks through all of it.
@@ -63,7 +67,8 @@ def _slab(workload: Workload, layout: Layout, dtype: torch.dtype, pairs: int) ->
 
     match layout:
         case Layout.CONTIGUOUS:
-            memory = tensors = allocated(*workload.shape)
+            memory = allocated(_aligned(workload.elements, dtype) if pairs > 1 else workload.elements)
+            tensors = memory[:, : workload.elements].view(pairs, *workload.shape)
         case Layout.CHANNELS_LAST:
             samples, channels, height, width = workload.shape
             memory = allocated(samples, height, width, channels)
@@ -79,3 +84,9 @@ def _slab(workload: Workload, layout: Layout, dtype: torch.dtype, pairs: int) ->
             tensors = memory.reshape(pairs, *[1] * len(workload.shape)).expand(pairs, *workload.shape)
     pieces = tensors.unbind(0)
     return Slab(memory, pieces, memory.unbind(0) if layout is Layout.EXPANDED_DY else pieces)
+
+
+def _aligned(elements: int, dtype: torch.dtype) -> int:
+    """So many elements or a few more, so that each pair begins where frameworks take memory without a copy."""
+    line = ALIGNMENT_B // dtype.itemsize
+    return -(-elements // line) * line

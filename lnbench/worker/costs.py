@@ -33,7 +33,8 @@ def measure_energy_of(cases: Cases, *, planned: PlannedWorkload) -> None:
     """The joules of each kind of call of each live case; a notice where no counter can be read."""
     counter = _counter(cases)
     for number, case in list(cases.live.items()):
-        for kind in kinds_for(planned.phases, case.prepared):
+        kinds = kinds_for(planned.phases, case.prepared)
+        for kind in (it for it in kinds if it is not Kind.STEP or Kind.ONE_PIECE not in kinds):
             with cases.attempt(number, Stage.ENERGY):
                 if not _measure_energy(cases, number, case, kind, counter):
                     cases.notice(None, "no-energy", f"energy was not measured: {_why_no_counter(cases)}")
@@ -90,7 +91,7 @@ def _measure_one(cases: Cases, number: int, case: LiveCase) -> None:
 
 def _read_nvml(cases: Cases, number: int, case: LiveCase, nvml: Nvml) -> None:
     torch.cuda.empty_cache()  # what checking and other cases left in the allocator is not this case's
-    kept = case.prepared.forward()
+    kept = case.prepared.inference() if case.prepared.no_step else case.prepared.forward()
     case.prepared.wait()
     memory = nvml.memory(device_uuid(cases.workload.device))
     del kept

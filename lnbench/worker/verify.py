@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lnbench.functions import Function
+from lnbench.functions import Function, judged_as
 from lnbench.implementations.contract import Prepared, WrongResultError
 from lnbench.implementations.oracle import Expected, Inputs, oracle
 from lnbench.implementations.torch_arrays import TorchArrays
@@ -125,7 +125,7 @@ def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Ju
 
     NaN is never within a tolerance. Raises WrongResultError where one of those expected is not there.
     """
-    given = {name: name.removeprefix("inference_").removeprefix("step_").removeprefix("timed_") for name in outputs}
+    given = {name: judged_as(name) for name in outputs}
     for name in expected:
         if name not in given.values():
             raise WrongResultError(f"it gives no {name}")

@@ -95,8 +95,13 @@ def test_a_run_whose_terminal_is_closed_ends_in_order(tmp_path):
     write_suite(tmp_path, "mine", budget_s=600)
     ours, theirs = pty.openpty()
     command = [*LNBENCH, "run", "mine.yaml", "--output", "run"]
+
+    def own_terminal():
+        os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, and a run goes by that
+
     run = subprocess.Popen(
-        command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=os.setsid, close_fds=True
+        command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=own_terminal, close_fds=True
     )
     os.close(theirs)
     file = tmp_path / "run" / "run.jsonl"

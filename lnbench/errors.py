@@ -66,6 +66,13 @@ class OutputError(LnbenchError):
     """The place to write to already holds a run, or can't be written."""
 
 
+class MissingLibraryError(LnbenchError):
+    """A library that is installed with lnbench is not here."""
+
+    def __init__(self, library: str, *, needed_for: str) -> None:
+        super().__init__(f"{needed_for} need {library}, which is not installed", hint=f"pip install {library}")
+
+
 class NothingMeasuredError(LnbenchError):
     """The plan holds no case that can be measured here."""
 

@@ -66,27 +66,39 @@ def chosen_formats(values: Iterable[str] | None, known: Iterable[str]) -> Chosen
     return Chosen(shown[0] if shown else TERMINAL, tuple(files))
 
 
-def write_files(chosen: Chosen, shown: T, formats: Mapping[str, Callable[[T], str]]) -> None:
+def write_files(chosen: Chosen, shown: T, formats: Mapping[str, Callable[[T], str | bytes]]) -> None:
     """Write every file that was asked for."""
     for name, path in chosen.files:
-        from lnbench.store.folder import write_atomically  # loads numpy, which a command that only shows does without
+        from lnbench.store.folder import (
+            write_bytes_atomically,
+        )  # loads numpy, which a command that only shows does without
 
         if name == GITHUB:
-            sys.stdout.write(formats[GITHUB](shown))
-            text = formats["markdown"](shown)
+            _write(formats[GITHUB](shown))
+            content = formats["markdown"](shown)
         else:
-            text = formats[name](shown)
-        write_atomically(path, text)
+            content = formats[name](shown)
+        write_bytes_atomically(path, content.encode() if isinstance(content, str) else content)
         message(f"written: {path}")
 
 
-def write_shown(chosen: Chosen, shown: T, formats: Mapping[str, Callable[[T], str]]) -> None:
+def write_shown(chosen: Chosen, shown: T, formats: Mapping[str, Callable[[T], str | bytes]]) -> None:
     """Write what goes to stdout; GitHub's summary goes where GitHub says."""
-    sys.stdout.write(formats[chosen.shown](shown))
+    _write(formats[chosen.shown](shown), what=chosen.shown)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if chosen.shown == GITHUB and summary:
         try:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(formats["markdown"](shown))
+                file.write(str(formats["markdown"](shown)))
         except OSError as error:
             raise OutputError(f"{summary}: can't write the summary: {error.strerror}") from error
+
+
+def _write(content: str | bytes, *, what: str = GITHUB) -> None:
+    if isinstance(content, str):
+        sys.stdout.write(content)
+        return
+    if sys.stdout.isatty():
+        raise UsageError(f"--format {what}: a terminal shows no image", hint=f"as in --format {what}=plot.{what}")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)

@@ -6,13 +6,30 @@ from typing import Annotated
 import typer
 
 from lnbench.cli.common import REPORTS, Columns, Debug, Quiet, chosen_columns, message, show
-from lnbench.cli.formats import TERMINAL, Formats, chosen_formats, write_files, write_shown
-from lnbench.errors import UsageError
+from lnbench.cli.formats import TERMINAL, Chosen, Formats, chosen_formats, write_files, write_shown
+from lnbench.errors import UsageError, nearest
+
+PLOT_NAMES = ("speedup", "time", "bandwidth", "memory", "batch", "samples", "conditions")
+"""The plots, by name; known here too, so that a mistyped one is told before anything heavy is loaded."""
 
 
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, journal file, id, or `latest`.")],
     format: Formats = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help=f"With svg and png: {', '.join(PLOT_NAMES)}.", show_default=f"{PLOT_NAMES[0]}"
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="COLUMN=PATTERN,...",
+            help="Show the rows whose columns match, as in dtype=bfloat16,phase=backward. May repeat.",
+        ),
+    ] = None,
     samples: Annotated[bool, typer.Option("--samples", help="With csv: every raw sample instead of results.")] = False,
     columns: Columns = None,
     output: Annotated[
@@ -24,41 +41,56 @@ def report(
     """Show a run again, in any format.
 
     Every statistic is derived anew from the run's raw samples, and so is a check's verdict. Formats: terminal,
-    markdown, csv, json; of a check also github, junit, gitlab.
+    markdown, csv, json, html (one page with plots that can be filtered), svg and png (one plot); of a check also
+    github, junit, gitlab. Markdown that is written to a file has its plots beside it.
 
     Examples:
 
       lnbench report latest
 
-      lnbench report latest --columns time,memory,traffic
+      lnbench report latest --format html --output report.html
+
+      lnbench report latest --columns time,memory,traffic --only dtype=bfloat16
 
       lnbench report latest --format markdown=report.md --format csv=results.csv
 
+      lnbench report latest --format png=bandwidth.png --plot bandwidth --only phase=inference
+
       lnbench report reports/20261122-154500-quick --format csv --samples
     """
-    from lnbench.conductor.outputs import CHECK_FORMATS, REPORT_FORMATS, RUN_FORMATS, ShownRun, samples_text
-    from lnbench.store.folder import find_run, write_atomically
+    from lnbench.conductor.outputs import CHECK_FORMATS, IMAGES, REPORT_FORMATS, RUN_FORMATS, ShownRun
+    from lnbench.selection import parse_only
+    from lnbench.store.folder import find_run
     from lnbench.store.reading import read_run
 
     groups = chosen_columns(columns)
-    chosen = chosen_formats(format, CHECK_FORMATS)
+    chosen = chosen_formats(format, REPORT_FORMATS)
     asked = {chosen.shown, *(name for name, _ in chosen.files)}
     if samples and (chosen.shown != "csv" or chosen.files):
         raise UsageError("--samples goes with --format csv")
+    _check_plot(plot, asked & set(IMAGES))
     found = read_run(find_run(run, REPORTS))
     if found.torn:
         message("note: the journal's last line is incomplete and was left out")
-    if found.header.check is None and asked - set(RUN_FORMATS):
-        name = min(asked - set(RUN_FORMATS))
+    for_checks = asked & (set(CHECK_FORMATS) - set(RUN_FORMATS))
+    if found.header.check is None and for_checks:
+        name = min(for_checks)
         raise UsageError(f"--format {name}: run {found.header.run_id} is no check", hint="`lnbench check` makes one")
-    shown = ShownRun(found, groups=groups)
-    write_files(chosen, shown, REPORT_FORMATS)
+    chosen_only = parse_only(",".join(only)) if only else {}
+    shown = ShownRun(found, groups=groups, only=chosen_only, plot=plot or PLOT_NAMES[0])
+    formats = {**REPORT_FORMATS, "csv": ShownRun.samples} if samples else REPORT_FORMATS
     if output is not None:
-        write_atomically(output, samples_text(found) if samples else REPORT_FORMATS[chosen.shown](shown))
-        message(f"written: {output}")
-    elif samples:
-        print(samples_text(found), end="")  # noqa: T201
-    elif chosen.shown == TERMINAL:
+        write_files(Chosen(TERMINAL, (*chosen.files, (chosen.shown, output))), shown, formats)
+        return
+    write_files(chosen, shown, formats)
+    if chosen.shown == TERMINAL:
         show(shown.renderable())
     else:
-        write_shown(chosen, shown, REPORT_FORMATS)
+        write_shown(chosen, shown, formats)
+
+
+def _check_plot(plot: str | None, images: set[str]) -> None:
+    if plot is not None and plot not in PLOT_NAMES:
+        raise UsageError(f'--plot: unknown plot "{plot}"', hint=nearest(plot, PLOT_NAMES))
+    if plot is not None and not images:
+        raise UsageError("--plot goes with --format svg or png", hint="as in --format svg=plot.svg")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from rich.console import Console, Group, RenderableType
 
+from lnbench.chosen import chosen_rows, chosen_view
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import rows_table
 from lnbench.cost_tables import TIME
@@ -20,21 +21,36 @@ from lnbench.render.ci.gitlab import render_metrics
 from lnbench.render.ci.junit import render_junit
 from lnbench.render.csv import render_csv
 from lnbench.render.markdown import render_report
+from lnbench.render.plots.image import DEFAULT_PLOT, ImageFormat, draw, image
 from lnbench.render.terminal import render_run
+from lnbench.selection import Filter
 from lnbench.store.folder import write_atomically
 from lnbench.store.place import JOURNAL_NAME
-from lnbench.tables import results_table, samples_table
-from lnbench.view import view_run
+from lnbench.tables import Table, results_table, samples_table
+from lnbench.view import RunView, view_run
 
 TEXT_WIDTH = 120
 
 
 class ShownRun:
-    """A run in every format; of a check also what it comes to. `groups`: the columns that the terminal shows."""
+    """A run in every format; of a check also what it comes to.
 
-    def __init__(self, run: Run, *, groups: Sequence[str] = (TIME,)) -> None:
+    `groups`: the columns that the terminal shows. `only`: the rows that are shown, by their columns; all figures stay
+    those of the whole run. `plot`: the one that becomes an image.
+    """
+
+    def __init__(
+        self, run: Run, *, groups: Sequence[str] = (TIME,), only: Filter | None = None, plot: str = DEFAULT_PLOT
+    ) -> None:
         self.run = run
         self._groups = groups
+        self._only = only or {}
+        self._plot = plot
+
+    @cached_property
+    def view(self) -> RunView:
+        """The rows that are shown, as people read them."""
+        return chosen_view(view_run(self.run), self._only)
 
     @cached_property
     def decision(self) -> Decision | None:
@@ -49,7 +65,7 @@ class ShownRun:
 
     def renderable(self) -> RenderableType:
         """The tables for the terminal; what a check comes to stands last, where the eye is."""
-        tables = render_run(view_run(self.run), self._groups)
+        tables = render_run(self.view, self._groups)
         if self.decision is None:
             return tables
         return Group(tables, "", comparison_terminal.render_comparison(self.decision.comparison, self.decision))
@@ -60,7 +76,7 @@ class ShownRun:
 
     def markdown(self) -> str:
         """The report; a check's begins with what it comes to."""
-        report = render_report(view_run(self.run))
+        report = render_report(self.view)
         return report if self.decision is None else f"{self.summary()}\n{report}"
 
     def summary(self) -> str:
@@ -69,12 +85,29 @@ class ShownRun:
 
     def csv(self) -> str:
         """results.csv."""
-        return render_csv(results_table(self.run))
+        return render_csv(self._results())
+
+    def samples(self) -> str:
+        """Every raw sample as CSV."""
+        return render_csv(chosen_rows(samples_table(self.run), self._only))
+
+    def html(self) -> str:
+        """The page."""
+        from lnbench.render.html.report import render_html
+
+        return render_html(self.run, self.view)
+
+    def image(self, format: ImageFormat) -> bytes:
+        """The plot that was asked for."""
+        return image(draw(self.run, self.view, self._plot), format)
+
+    def _results(self) -> Table:
+        return chosen_rows(results_table(self.run), self._only)
 
     def json(self) -> str:
         """What a check comes to, or a run's results."""
         if self.decision is None:
-            return json.render_results(results_table(self.run))
+            return json.render_results(self._results())
         return json.render_comparison(self.decision.comparison, self.decision)
 
     def github(self) -> str:
@@ -90,12 +123,25 @@ class ShownRun:
         return render_metrics(self.checked)
 
 
-RUN_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType(
-    {"terminal": ShownRun.terminal, "markdown": ShownRun.markdown, "csv": ShownRun.csv, "json": ShownRun.json}
-)
-"""How every run can be shown."""
+Text = Callable[[ShownRun], str]
 
-CHECK_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType(
+RUN_FORMATS: Mapping[str, Text] = MappingProxyType(
+    {
+        "terminal": ShownRun.terminal,
+        "markdown": ShownRun.markdown,
+        "csv": ShownRun.csv,
+        "json": ShownRun.json,
+        "html": ShownRun.html,
+    }
+)
+"""How every run can be shown as text."""
+
+IMAGES: Mapping[str, Callable[[ShownRun], bytes]] = MappingProxyType(
+    {"svg": lambda shown: shown.image("svg"), "png": lambda shown: shown.image("png")}
+)
+"""How one of its plots can be shown."""
+
+CHECK_FORMATS: Mapping[str, Text] = MappingProxyType(
     {
         **RUN_FORMATS,
         "markdown": ShownRun.summary,
@@ -106,7 +152,9 @@ CHECK_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType(
 )
 """How a check can be shown."""
 
-REPORT_FORMATS: Mapping[str, Callable[[ShownRun], str]] = MappingProxyType({**CHECK_FORMATS, **RUN_FORMATS})
+REPORT_FORMATS: Mapping[str, Callable[[ShownRun], str | bytes]] = MappingProxyType(
+    {**CHECK_FORMATS, **RUN_FORMATS, **IMAGES}
+)
 """How `report` shows a run or a check: its markdown is the whole report."""
 
 COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType(
@@ -118,11 +166,6 @@ COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType
     }
 )
 """How two runs compared can be shown."""
-
-
-def samples_text(run: Run) -> str:
-    """Every raw sample as CSV."""
-    return render_csv(samples_table(run))
 
 
 def write_outputs(run: Run, folder: Path) -> list[Path]:

@@ -1,0 +1,77 @@
+"""One self-contained page: a frame with its style, script and libraries inside; it asks the network for nothing."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from lnbench.errors import MissingLibraryError
+from lnbench.render.plots.palette import DARK, LIGHT
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_SIGNIFICANT = 5
+"""Digits of a plotted number: far below a pixel."""
+
+
+def render_page(template: str, *, plots: Mapping[str, Any] | None, **values: Any) -> str:
+    """The page that a template of this folder makes of these values; text in them is escaped.
+
+    `plots`: what the page's script draws from; None for a page without plots, which then carries no library.
+    """
+    page = _environment().get_template(template)
+    return page.render(
+        **values,
+        style=_text("report.css"),
+        themes={"light": LIGHT, "dark": DARK},
+        script=_text("report.js") if plots is not None else "",
+        library=_library() if plots is not None else "",
+        plots=None if plots is None else embedded_json(plots),
+    )
+
+
+def columns_of(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Records as one list per field, which is a third of the text; numbers to what a plot can show."""
+    names = list(dict.fromkeys(name for record in records for name in record))
+    return {name: [_short(record.get(name)) for record in records] for name in names}
+
+
+def embedded_json(value: Any) -> str:
+    """JSON that can stand inside a script element: nothing in it ends the element or begins a comment."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{_SIGNIFICANT}g}")
+    return value
+
+
+def _text(name: str) -> str:
+    return files("lnbench.render.html").joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("lnbench.render", "html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script that leaves `vegaEmbed` behind."""
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise MissingLibraryError("vl-convert-python", needed_for="plots") from error
+    bundled: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return f"(() => {{{bundled}}})();".replace("</script", "<\\/script")

@@ -1,0 +1,125 @@
+"""What the plots are drawn from, as records: points with their texts and the places of their labels, and samples."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from lnbench.condition_points import condition_points_table
+from lnbench.evidence import Evidence
+from lnbench.points import plotted, points_table
+from lnbench.record import Run
+from lnbench.render.cells import speedup_text, time_text
+from lnbench.render.outside import plain
+from lnbench.render.plots.lines import HEIGHT
+from lnbench.row_summary import RowSummary
+from lnbench.sample_points import sample_points_table
+from lnbench.tables import Table, Value
+from lnbench.units import format_bytes, format_seconds, format_significant
+from lnbench.view import RunView
+
+Records = list[dict[str, Value]]
+
+LABEL_HEIGHT = 15
+"""Pixels between the names at the ends of two lines."""
+
+
+def point_records(view: RunView) -> Records:
+    """A record per point: its columns, texts for its tooltip, and where its line ends the place of the line's name."""
+    records = _records(points_table(view))
+    for record, (_, cell) in zip(records, plotted(view), strict=True):
+        record |= {
+            "time_text": time_text(cell),
+            "speedup_text": speedup_text(cell) if cell.median_s is not None else cell.status.value,
+            "memory_text": _memory_text(cell),
+            "peak_text": "" if cell.peak_memory_bytes is None else format_bytes(cell.peak_memory_bytes),
+            "bandwidth_text": _bandwidth_text(cell),
+        }
+    _label_lines(records, "percent_of_copy", x="minimum_bytes", panel="conditions")
+    _label_lines([it for it in records if it["batch_of"]], "median_s", x="batch", panel="batch_of", scale=math.log)
+    return records
+
+
+def sample_records(run: Run, view: RunView) -> Records:
+    """A record per plotted sample of the view's rows and their references, with the names of case and workload."""
+    cases = run.header.cases
+    phases = {(cell.case, cell.phase.value) for table in view.tables for row in table.rows for cell in row.cells}
+    evidence = Evidence(run)
+    phases |= {(found, phase) for case, phase in phases if (found := evidence.reference(case)) is not None}
+    records = [it for it in _records(sample_points_table(evidence)) if (it["case"], it["phase"]) in phases]
+    for record in records:
+        number = record["case"]
+        assert isinstance(number, int)  # the table says so
+        record["implementation"] = plain(cases[number].title)
+        record["workload"] = plain(run.header.workloads[cases[number].workload].id)
+        record["time_text"] = format_seconds(float(record["median_s"] or 0), digits=4)
+    return records
+
+
+def condition_records(run: Run, view: RunView) -> Records:
+    """A record per plotted reading, for the view's workloads."""
+    shown = {cell.workload for table in view.tables for row in table.rows for cell in row.cells}
+    return [record for record in _records(condition_points_table(Evidence(run))) if record["workload"] in shown]
+
+
+def _records(table: Table) -> Records:
+    names = [column.name for column in table.columns]
+    return [dict(zip(names, map(_shown, row), strict=True)) for row in table.rows]
+
+
+def _shown(value: Value) -> Value:
+    """JSON has no infinity; text is one line of what can be printed."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return plain(value) if isinstance(value, str) else value
+
+
+def _memory_text(cell: RowSummary) -> str:
+    parts = (
+        ("peak", cell.peak_memory_bytes),
+        ("output", cell.output_bytes),
+        ("saved", cell.saved_bytes),
+        ("temporary", cell.temporary_bytes),
+    )
+    return ", ".join(f"{name} {format_bytes(size)}" for name, size in parts if size is not None)
+
+
+def _bandwidth_text(cell: RowSummary) -> str:
+    if cell.gb_per_s is None:
+        return ""
+    share = "" if cell.percent_of_copy is None else f", {cell.percent_of_copy:.0f} % of a copy"
+    return f"{format_significant(cell.gb_per_s, 3)} GB/s{share}"
+
+
+def _label_lines(
+    records: Iterable[dict[str, Any]], y: str, *, x: str, panel: str, scale: Callable[[float], float] = float
+) -> None:
+    """Give the last point of every line the height of its name, so that no two names of a panel overlap."""
+    panels: dict[tuple[Any, ...], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        if record[y] is not None and record[x] is not None:
+            panels[record[panel], record["phase"], record["clock"]][record["implementation"]].append(record)
+    for lines in panels.values():
+        ends = [max(line, key=lambda record: record[x]) for line in lines.values()]
+        heights = [scale(record[y]) for line in lines.values() for record in line]
+        low, high = (min(heights), max(heights)) if scale is not float else (0.0, max(*heights, 100.0))
+        gap = LABEL_HEIGHT * ((high - low) or 1.0) / HEIGHT
+        places = spread_out([scale(record[y]) for record in ends], gap=gap, low=low, high=high)
+        for record, place in zip(ends, places, strict=True):
+            record[f"{y}_label"] = math.exp(place) if scale is math.log else place
+
+
+def spread_out(values: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
+    """Places near these values that are at least `gap` apart, in the same order, within the bounds where they fit.
+
+    From below, each is pushed above the one before; what then stands out at the top is pushed down again.
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    placed: list[float] = []
+    for number in order:
+        placed.append(max(values[number], placed[-1] + gap) if placed else max(values[number], low))
+    ceiling = max(high, low + gap * (len(values) - 1))
+    for place in reversed(range(len(placed))):
+        placed[place] = min(placed[place], ceiling)
+        ceiling = placed[place] - gap
+    return [place for _, place in sorted(zip(order, placed, strict=True))]

@@ -1,0 +1,128 @@
+"""One plot of a run as an image, or all that a report shows: SVG and PNG without a browser."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from lnbench.errors import MissingLibraryError, UsageError, nearest
+from lnbench.record import Run
+from lnbench.render.outside import plain
+from lnbench.render.plots.catalogue import CONDITIONS, PLOTS, POINTS, SAMPLES, chart
+from lnbench.render.plots.datasets import Records, condition_records, point_records, sample_records
+from lnbench.render.plots.palette import LIGHT, Looks, looks
+from lnbench.render.plots.style import config
+from lnbench.view import RunView
+from lnbench.workload import Phase
+
+WIDTH = 480
+"""Pixels of a panel: with names and figures beside it, what a forge shows without making it smaller."""
+
+SCALE = 2.0
+"""A PNG has so many dots for each pixel, for screens that show as many."""
+
+MOST_PANELS = 40
+"""More make an image that nobody looks at."""
+
+DEFAULT_PLOT = "speedup"
+ImageFormat = Literal["svg", "png"]
+
+
+class Drawn(NamedTuple):
+    """A plot's name and its Vega-Lite specification, records and all."""
+
+    name: str
+    specification: dict[str, Any]
+
+
+def main_phase(phases: Sequence[str]) -> str:
+    """The phase that is shown first: a whole step where there is one, else the last of a call."""
+    ordered = [phase.value for phase in Phase if phase.value in phases]
+    return ordered[-1] if ordered else ""
+
+
+def draw(run: Run, view: RunView, name: str) -> Drawn:
+    """One plot. Where the view holds several phases, that of a whole step; samples need a view of one case.
+
+    Raises UsageError for a name that is none, for a plot that the run has nothing for, or with too many panels.
+    """
+    if name not in PLOTS:
+        raise UsageError(f'--plot: unknown plot "{name}"', hint=nearest(name, PLOTS))
+    plot = PLOTS[name]
+    records = plot.chosen(_of_main_phase(_records(run, view, plot.dataset)))
+    if not records:
+        raise UsageError(
+            f"--plot {name}: the run has nothing for it", hint="see `lnbench report --help` for the others"
+        )
+    if name == "samples":
+        records = _of_few_cases(records)
+    panels = len({record[plot.panel] for record in records})
+    if panels > MOST_PANELS:
+        raise UsageError(f"--plot {name}: {panels} panels are too many for an image", hint="choose with --only")
+    return Drawn(name, _specification(name, _looks(run), records))
+
+
+def drawn_plots(run: Run, view: RunView, names: Sequence[str]) -> list[Drawn]:
+    """Those of these plots that the run has something for, and not too much."""
+    found = []
+    for name in names:
+        try:
+            found.append(draw(run, view, name))
+        except UsageError:
+            continue
+    return found
+
+
+def image(drawn: Drawn, format: ImageFormat) -> bytes:
+    """The plot as a file's content."""
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise MissingLibraryError("vl-convert-python", needed_for="images of plots") from error
+    if format == "svg":
+        return str(vl_convert.vegalite_to_svg(drawn.specification)).encode()
+    return bytes(vl_convert.vegalite_to_png(drawn.specification, scale=SCALE))
+
+
+def _records(run: Run, view: RunView, dataset: str) -> Records:
+    match dataset:
+        case str(it) if it == POINTS:
+            return point_records(view)
+        case str(it) if it == SAMPLES:
+            return sample_records(run, view)
+        case str(it) if it == CONDITIONS:
+            return condition_records(run, view)
+    raise AssertionError(dataset)
+
+
+def _of_main_phase(records: Records) -> Records:
+    phases = [str(record["phase"]) for record in records if "phase" in record]
+    phase = main_phase(phases)
+    return [record for record in records if record.get("phase", phase) == phase]
+
+
+def _of_few_cases(records: Records) -> Records:
+    """The samples of one case and its reference."""
+    cases = dict.fromkeys(record["case"] for record in records)
+    if len(cases) > 2:
+        raise UsageError(
+            f"--plot samples: shows one case beside its reference, not {len(cases)} cases",
+            hint="choose it, as in --only implementation=eager,input_shape=8x128x768",
+        )
+    return records
+
+
+def _looks(run: Run) -> Looks:
+    return looks([plain(case.title) for case in run.header.cases])
+
+
+def _specification(name: str, found: Looks, records: Records) -> dict[str, Any]:
+    made = chart(name, found, width=WIDTH)
+    if name == "samples":
+        shown = list(dict.fromkeys(record["implementation"] for record in records))
+        for layer in made["spec"]["layer"]:
+            if layer["encoding"]["color"].get("legend"):
+                layer["encoding"]["color"]["legend"]["values"] = shown
+    return made | {
+        "datasets": {PLOTS[name].dataset: records},
+        "config": config(LIGHT) | {"background": LIGHT["paper"]},
+        "padding": 12,
+    }

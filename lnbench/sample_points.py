@@ -1,0 +1,74 @@
+"""Raw samples as they are plotted: by process and round, and where there are many, a few neighbours as one point."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from lnbench.evidence import Evidence
+from lnbench.pairing import Turns
+from lnbench.tables import Column, Table, Value
+from lnbench.turns import Ints
+from lnbench.view import default_clock
+from lnbench.workload import Clock, Phase
+
+MOST_POINTS = 40_000
+"""In one table: two megabytes of text, and what a browser draws without delay when it shows one case of them."""
+
+LEAST_BINS = 12
+"""Fewer points a line do not show a drift."""
+
+MOST_BINS = 240
+"""More are not told apart on a screen."""
+
+SAMPLE_POINT_COLUMNS = (
+    Column("case", "Int64"),
+    Column("phase", "string"),
+    Column("process", "Int64"),
+    Column("round", "Int64"),
+    Column("samples", "Int64"),
+    Column("median_s", "float64"),
+    Column("low_s", "float64"),
+    Column("high_s", "float64"),
+)
+"""`case`: its number in the plan. `round`: the first of a point's. `low_s`, `high_s`: its least and greatest sample."""
+
+
+def sample_points_table(evidence: Evidence, *, most: int = MOST_POINTS) -> Table:
+    """The samples of every case and phase, on the clock that tables show, spoiled rounds left out.
+
+    Rounds are put together so evenly that about `most` points are left, but never fewer than LEAST_BINS of a line.
+    """
+    lines = list(_lines(evidence))
+    bins = max(LEAST_BINS, min(MOST_BINS, most // max(len(lines), 1)))
+    rows = tuple(row for case, phase, process, turns in lines for row in _points((case, phase, process), turns, bins))
+    return Table(SAMPLE_POINT_COLUMNS, rows)
+
+
+def _lines(evidence: Evidence) -> Iterator[tuple[int, str, int, Turns]]:
+    for number in range(len(evidence.run.header.cases)):
+        planned = evidence.planned_workload(number)
+        clock: Clock = default_clock(planned)
+        if evidence.condensed(number, planned.phases[0], clock=clock):
+            continue  # a baseline has kept no samples
+        for phase in planned.phases:
+            for process, turns in evidence.row(number, Phase(phase), clock=clock).series.items():
+                yield number, phase.value, process, turns
+
+
+def _points(key: tuple[int, str, int], turns: Turns, bins: int) -> Iterator[tuple[Value, ...]]:
+    """One point a round, of all the turns in it; where there are more rounds than bins, one for a few neighbours."""
+    rounds = np.asarray(turns.rounds)
+    order = np.argsort(rounds, kind="stable")
+    rounds, seconds = rounds[order], np.asarray(turns.seconds)[order]
+    starts = np.flatnonzero(np.diff(rounds, prepend=rounds[0] - 1))
+    for found in _spans(starts, len(rounds), bins):
+        part = seconds[found]
+        median_s, low_s, high_s = float(np.median(part)), float(part.min()), float(part.max())
+        yield (*key, int(rounds[found.start]), len(part), median_s, low_s, high_s)
+
+
+def _spans(starts: Ints, end: int, bins: int) -> Iterator[slice]:
+    """The turns of a few neighbouring rounds each."""
+    groups = [group for group in np.array_split(starts, min(bins, len(starts))) if len(group)]
+    ends = [int(group[0]) for group in groups[1:]] + [end]
+    return (slice(int(group[0]), stop) for group, stop in zip(groups, ends, strict=True))

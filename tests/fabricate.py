@@ -244,6 +244,48 @@ def everything() -> Run:
     return run(workloads, cases, events)
 
 
+def batch_run() -> Run:
+    """Batch sizes from 1 to 64: a batch norm in both of its modes, which overtakes the layer norm on the way."""
+    sizes = [2**power for power in range(7)]
+    names = (("fused", "layer_norm", ""), ("batch_norm", "batch_norm", "train"), ("batch_norm", "batch_norm", "eval"))
+    workloads = [workload((size, 1024)) for size in sizes]
+    cases = [case(name, of=of, function=function, norm_mode=mode) for of in range(7) for name, function, mode in names]
+    turns = [
+        made
+        for of, size in enumerate(sizes)
+        for made in noisy_turns(
+            {3 * of: 1e-5 + 4e-7 * size, 3 * of + 1: 2e-5 + 1e-7 * size, 3 * of + 2: 6e-6 + 1e-7 * size},
+            of=of,
+            rounds=25,
+            copy_s=2e-6 + 5e-8 * size,
+            seed=of,
+        )
+    ]
+    return run(workloads, cases, turns)
+
+
+def wide_run(*, workloads: int, implementations: int, processes: int, rounds: int) -> Run:
+    """So many cases on workloads of growing size."""
+    names = ["fused", *(f"implementation_{number}" for number in range(1, implementations))]
+    cases = [case(name, of=of) for of in range(workloads) for name in names]
+    turns = [
+        made
+        for of in range(workloads)
+        for made in noisy_turns(
+            {of * implementations + place: 1e-5 * (of + 1) * (1 + 0.2 * place) for place in range(implementations)},
+            of=of,
+            processes=processes,
+            rounds=rounds,
+            copy_s=5e-6 * (of + 1),
+            seed=of,
+        )
+    ]
+    memory = [
+        memory_use(number, peak_b=4000, output_b=2000, saved_b=500, temporary_b=100) for number in range(len(cases))
+    ]
+    return run([workload((64 * (of + 1), 768)) for of in range(workloads)], cases, [*turns, *memory])
+
+
 def memory_use(number: int, *, peak_b: int, output_b: int, saved_b: int, temporary_b: int) -> MemoryUse:
     """The memory of a case, the same in every phase."""
     found = PhaseMemory(peak_b=peak_b, output_b=output_b, temporary_b=temporary_b)

@@ -32,16 +32,26 @@ def render_page(template: str, *, plots: Mapping[str, Any] | None, **values: Any
     )
 
 
-def columns_of(records: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Records as one list per field, which is a third of the text; numbers to what a plot can show."""
+def columns_of(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Records as one list per field, which is a third of the text; numbers to what a plot can show.
+
+    Where texts repeat there are two lists instead: each text once, and for each record its number among them.
+    """
     names = list(dict.fromkeys(name for record in records for name in record))
-    return {name: [_short(record.get(name)) for record in records] for name in names}
+    return {name: _column([record.get(name) for record in records]) for name in names}
 
 
 def embedded_json(value: Any) -> str:
     """JSON that can stand inside a script element: nothing in it ends the element or begins a comment."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _column(values: list[Any]) -> Any:
+    if not any(isinstance(value, str) for value in values):
+        return [_short(value) for value in values]
+    places = {value: place for place, value in enumerate(dict.fromkeys(values))}
+    return {"each": list(places), "at": [places[value] for value in values]}
 
 
 def _short(value: Any) -> Any:

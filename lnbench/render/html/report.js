@@ -6,10 +6,11 @@
   const chosenCase = document.getElementById("case");
   const records = {};
   for (const [name, columns] of Object.entries(found.records)) {
-    const fields = Object.keys(columns);
-    const count = fields.length ? columns[fields[0]].length : 0;
+    const fields = Object.entries(columns).map(([field, column]) =>
+      [field, Array.isArray(column) ? column : column.at.map((place) => column.each[place])]);
+    const count = fields.length ? fields[0][1].length : 0;
     records[name] = Array.from({ length: count }, (_, row) =>
-      Object.fromEntries(fields.map((field) => [field, columns[field][row]])));
+      Object.fromEntries(fields.map(([field, column]) => [field, column[row]])));
   }
 
   const chosen = () => Object.fromEntries(new FormData(choices));
@@ -57,7 +58,7 @@
     if (plot.view) plot.view.finalize();
     plot.view = null;
     if (!something) return;
-    const made = await vegaEmbed(place, specification(plot, values, place.clientWidth), {
+    const made = await vegaEmbed(place.firstElementChild, specification(plot, values, place.clientWidth), {
       actions: false, renderer: "svg", loader: { load: () => Promise.reject(new Error("a report loads nothing")) },
     });
     plot.view = made.view;

@@ -15,7 +15,7 @@ from lnbench.render.plots.lines import HEIGHT
 from lnbench.row_summary import RowSummary
 from lnbench.sample_points import sample_points_table
 from lnbench.tables import Table, Value
-from lnbench.units import format_bytes, format_seconds, format_significant
+from lnbench.units import format_bytes, format_significant
 from lnbench.view import RunView
 
 Records = list[dict[str, Value]]
@@ -52,7 +52,6 @@ def sample_records(run: Run, view: RunView) -> Records:
         assert isinstance(number, int)  # the table says so
         record["implementation"] = plain(cases[number].title)
         record["workload"] = plain(run.header.workloads[cases[number].workload].id)
-        record["time_text"] = format_seconds(float(record["median_s"] or 0), digits=4)
     return records
 
 

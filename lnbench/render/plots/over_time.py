@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from lnbench.condition_points import READINGS
 from lnbench.render.plots.palette import Looks
-from lnbench.render.plots.style import SECONDS, colour
+from lnbench.render.plots.style import SECONDS, colour, seconds_text
 
 if TYPE_CHECKING:
     import altair as alt
@@ -30,7 +30,7 @@ def samples_chart(looks: Looks, *, width: int, narrow: bool = False) -> "alt.Fac
         alt.Tooltip("process:O"),
         alt.Tooltip("round:Q", title="from round"),
         alt.Tooltip("samples:Q"),
-        alt.Tooltip("time_text:N", title="median"),
+        alt.Tooltip("median:N"),
     ]
     base = alt.Chart()
     legend = alt.Legend(
@@ -43,7 +43,10 @@ def samples_chart(looks: Looks, *, width: int, narrow: bool = False) -> "alt.Fac
         base.mark_point(filled=True, size=25).encode(x=x, y=y, color=key, tooltip=tooltip),
     ).properties(width=width, height=SAMPLES_HEIGHT)
     header = alt.Header(title=None, labelOrient="top", labelAnchor="start", labelExpr="'process ' + datum.value")
-    return chart.facet(row=alt.Row("process:O", header=header), data=alt.NamedData(name="samples"), spacing=10)
+    row = alt.Row("process:O", header=header)
+    faceted = chart.facet(row=row, data=alt.NamedData(name="samples"), spacing=10)
+    told: alt.FacetChart = faceted.transform_calculate(median=seconds_text("median_s"))
+    return told
 
 
 def conditions_chart(looks: Looks, *, width: int, narrow: bool = False) -> "alt.FacetChart":

@@ -59,6 +59,15 @@ BYTES = (
 """The label of bytes."""
 
 
+def seconds_text(field: str) -> str:
+    """A time to four digits, in Vega's expression language."""
+    return (
+        f"datum.{field} < 1e-6 ? format(datum.{field} * 1e9, '.4~r') + ' ns' : "
+        f"datum.{field} < 1e-3 ? format(datum.{field} * 1e6, '.4~r') + ' µs' : "
+        f"datum.{field} < 1 ? format(datum.{field} * 1e3, '.4~r') + ' ms' : format(datum.{field}, '.4~r') + ' s'"
+    )
+
+
 def config(named: Mapping[str, str]) -> dict[str, Any]:
     """The look of a chart, in colours by their names."""
     font = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', Arial, sans-serif"

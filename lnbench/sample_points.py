@@ -57,18 +57,19 @@ def _lines(evidence: Evidence) -> Iterator[tuple[int, str, int, Turns]]:
 
 def _points(key: tuple[int, str, int], turns: Turns, bins: int) -> Iterator[tuple[Value, ...]]:
     """One point a round, of all the turns in it; where there are more rounds than bins, one for a few neighbours."""
-    rounds = np.asarray(turns.rounds)
-    order = np.argsort(rounds, kind="stable")
-    rounds, seconds = rounds[order], np.asarray(turns.seconds)[order]
-    starts = np.flatnonzero(np.diff(rounds, prepend=rounds[0] - 1))
-    for found in _spans(starts, len(rounds), bins):
-        part = seconds[found]
-        median_s, low_s, high_s = float(np.median(part)), float(part.min()), float(part.max())
-        yield (*key, int(rounds[found.start]), len(part), median_s, low_s, high_s)
+    rounds, seconds = np.asarray(turns.rounds), np.asarray(turns.seconds)
+    order = np.lexsort((seconds, _groups(rounds, bins)))
+    groups, seconds = _groups(rounds, bins)[order], seconds[order]
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    ends = np.append(starts[1:], len(groups))
+    counts = ends - starts
+    medians = (seconds[starts + (counts - 1) // 2] + seconds[starts + counts // 2]) / 2
+    firsts = np.minimum.reduceat(rounds[order], starts)
+    columns = (firsts, counts, medians, seconds[starts], seconds[ends - 1])
+    return ((*key, *row) for row in zip(*(column.tolist() for column in columns), strict=True))
 
 
-def _spans(starts: Ints, end: int, bins: int) -> Iterator[slice]:
-    """The turns of a few neighbouring rounds each."""
-    groups = [group for group in np.array_split(starts, min(bins, len(starts))) if len(group)]
-    ends = [int(group[0]) for group in groups[1:]] + [end]
-    return (slice(int(group[0]), stop) for group, stop in zip(groups, ends, strict=True))
+def _groups(rounds: Ints, bins: int) -> Ints:
+    """For each turn the number of the group of neighbouring rounds that it is in, as even as they can be."""
+    names, places = np.unique(rounds, return_inverse=True)
+    return places * min(bins, len(names)) // len(names)

@@ -5,12 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from lnbench.chosen import NO_FILTER, fits, what_there_is
+from lnbench.errors import UsageError
 from lnbench.events import Resumed, WorkloadFinished
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedWorkload, Status
 from lnbench.record import Header, Run
 from lnbench.row_notices import BYTES_CODES
 from lnbench.row_summary import RowSummary
+from lnbench.selection import Filter
 from lnbench.speedups import Speedups
 from lnbench.summaries import summarize_evidence
 from lnbench.units import format_percent, format_significant
@@ -64,8 +67,12 @@ class RunView:
     finished: tuple[WorkloadFinished, ...]
 
 
-def view_run(run: Run) -> RunView:
-    """The view of a run, on the device's clock for CUDA workloads and on the wall clock for all others."""
+def view_run(run: Run, only: Filter = NO_FILTER) -> RunView:
+    """The view of a run, on the device's clock for CUDA workloads and on the wall clock for all others.
+
+    `only`: the rows that are shown; what is fastest, and every figure, stays what it is among all.
+    Raises UsageError where none matches.
+    """
     evidence = Evidence(run)
     by_heap: dict[Workload, dict[str, Sequence[RowSummary]]] = defaultdict(dict)
     by_workload: dict[int, list[RowSummary]] = {number: [] for number in range(len(run.header.workloads))}
@@ -75,11 +82,17 @@ def view_run(run: Run) -> RunView:
         planned = run.header.workloads[number]
         by_heap[_but_for_the_heap(planned)][planned.workload.allocator] = rows
     end = evidence.run_finished
+    tables = tuple(
+        _workload_table(evidence, number, found, only=only, by_heap=by_heap)
+        for number, found in by_workload.items()
+        if any(fits(row, only) for row in found)
+    )
+    if only and not tables:
+        every = [row for found in by_workload.values() for row in found]
+        raise UsageError("--only: no row of the run matches", hint=what_there_is(every))
     return RunView(
         header=run.header,
-        tables=tuple(
-            _workload_table(evidence, number, found, by_heap=by_heap) for number, found in by_workload.items() if found
-        ),
+        tables=tables,
         notices=(*evidence.workload_notices(None), *map(_resumption, evidence.resumed)),
         completed=end is not None and not end.interrupted,
         finished=tuple(event for found in evidence.finished.values() for event in found),
@@ -106,7 +119,7 @@ ByHeap = Mapping[Workload, Mapping[str, Sequence[RowSummary]]]
 
 
 def _workload_table(
-    evidence: Evidence, number: int, summaries: Sequence[RowSummary], *, by_heap: ByHeap
+    evidence: Evidence, number: int, summaries: Sequence[RowSummary], *, only: Filter, by_heap: ByHeap
 ) -> WorkloadTable:
     planned = evidence.run.header.workloads[number]
     clock = default_clock(planned)
@@ -114,6 +127,8 @@ def _workload_table(
     function = _reference_function(evidence, shown)
     fastest = {phase: _fastest(shown, phase=phase, function=function) for phase in planned.phases}
     general = evidence.workload_notices(number)
+    shown = [summary for summary in shown if fits(summary, only)]
+    phases = {summary.phase for summary in shown}
     footnotes: dict[str, int] = {}
     rows = []
     for case, found in groupby(shown, key=lambda summary: summary.case):
@@ -136,7 +151,7 @@ def _workload_table(
             *(notice.text for notice in general),
             *_default_heap(shown, by_heap.get(_but_for_the_heap(planned), {}).get(Allocator.RETAINED, ())),
         ),
-        phases=planned.phases,
+        phases=tuple(phase for phase in planned.phases if phase in phases),
         clock=clock,
         function=function,
         rows=tuple(rows),

@@ -58,6 +58,7 @@ def report(
 
       lnbench report reports/20261122-154500-quick --format csv --samples
     """
+    from lnbench.chosen import NO_FILTER
     from lnbench.conductor.outputs import CHECK_FORMATS, IMAGES, REPORT_FORMATS, RUN_FORMATS, ShownRun
     from lnbench.selection import parse_only
     from lnbench.store.folder import find_run
@@ -76,7 +77,7 @@ def report(
     if found.header.check is None and for_checks:
         name = min(for_checks)
         raise UsageError(f"--format {name}: run {found.header.run_id} is no check", hint="`lnbench check` makes one")
-    chosen_only = parse_only(",".join(only)) if only else {}
+    chosen_only = parse_only(",".join(only)) if only else NO_FILTER
     shown = ShownRun(found, groups=groups, only=chosen_only, plot=plot or PLOT_NAMES[0])
     formats = {**REPORT_FORMATS, "csv": ShownRun.samples} if samples else REPORT_FORMATS
     if output is not None:

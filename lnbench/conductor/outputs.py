@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from rich.console import Console, Group, RenderableType
 
-from lnbench.chosen import chosen_rows, chosen_view
+from lnbench.chosen import NO_FILTER, chosen_rows
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import rows_table
 from lnbench.cost_tables import TIME
@@ -40,17 +40,17 @@ class ShownRun:
     """
 
     def __init__(
-        self, run: Run, *, groups: Sequence[str] = (TIME,), only: Filter | None = None, plot: str = DEFAULT_PLOT
+        self, run: Run, *, groups: Sequence[str] = (TIME,), only: Filter = NO_FILTER, plot: str = DEFAULT_PLOT
     ) -> None:
         self.run = run
         self._groups = groups
-        self._only = only or {}
+        self._only = only
         self._plot = plot
 
     @cached_property
     def view(self) -> RunView:
         """The rows that are shown, as people read them."""
-        return chosen_view(view_run(self.run), self._only)
+        return view_run(self.run, self._only)
 
     @cached_property
     def decision(self) -> Decision | None:

@@ -40,7 +40,8 @@ def main_phase(phases: Sequence[str]) -> str:
 
 
 def draw(run: Run, view: RunView, name: str) -> Drawn:
-    """One plot. Where the view holds several phases, that of a whole step; samples need a view of one case.
+    """One plot. Where the view holds several phases, that of a whole step; samples need a view of one case, conditions
+    one of one workload.
 
     Raises UsageError for a name that is none, for a plot that the run has nothing for, or with too many panels.
     """
@@ -53,7 +54,9 @@ def draw(run: Run, view: RunView, name: str) -> Drawn:
             f"--plot {name}: the run has nothing for it", hint="see `lnbench report --help` for the others"
         )
     if name == "samples":
-        records = _of_few_cases(records)
+        _check_few(records, "case", most=2)
+    if name == "conditions":
+        _check_few(records, "workload", most=1)
     panels = len({record[plot.panel] for record in records})
     if panels > MOST_PANELS:
         raise UsageError(f"--plot {name}: {panels} panels are too many for an image", hint="choose with --only")
@@ -99,15 +102,15 @@ def _of_main_phase(records: Records) -> Records:
     return [record for record in records if record.get("phase", phase) == phase]
 
 
-def _of_few_cases(records: Records) -> Records:
-    """The samples of one case and its reference."""
-    cases = dict.fromkeys(record["case"] for record in records)
-    if len(cases) > 2:
+def _check_few(records: Records, what: str, *, most: int) -> None:
+    """Raise UsageError where more would lie in one plot than it can show."""
+    found = len({record[what] for record in records})
+    if found > most:
+        wanted = "one case beside its reference" if what == "case" else "one workload"
         raise UsageError(
-            f"--plot samples: shows one case beside its reference, not {len(cases)} cases",
-            hint="choose it, as in --only implementation=eager,input_shape=8x128x768",
+            f"--plot: this plot shows {wanted}, and {found} {what}s match",
+            hint="choose with --only, as in --only implementation=eager,workload=8x128x768/float32/cpu",
         )
-    return records
 
 
 def _looks(run: Run) -> Looks:

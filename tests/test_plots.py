@@ -1,0 +1,157 @@
+"""Plots: colours that every eye tells apart, and charts that become images of what they should show."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from fabricate import batch_run, case, everything, noisy_turns, run, workload
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lnbench.cli.report import PLOT_NAMES
+from lnbench.errors import UsageError
+from lnbench.render.plots.catalogue import PLOTS
+from lnbench.render.plots.image import draw, image
+from lnbench.render.plots.palette import COLOURS, DARK, FIRST, LIGHT, base_name, looks
+from lnbench.view import view_run
+
+HOSTILE = "<script>x</script>&\"'"
+
+
+def svg_of(made, name, only=()):
+    """A plot of a run as SVG."""
+    return image(draw(made, view_run(made, dict(only)), name), "svg").decode()
+
+
+def texts(svg):
+    """All texts in an SVG, which has to be well-formed."""
+    return ["".join(it.itertext()) for it in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def luminance(colour):
+    """Relative luminance as WCAG 2.2 defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """The contrast ratio of two colours as WCAG 2.2 defines it."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_and_marks_have_the_contrast_that_wcag_asks_for(theme):
+    assert all(contrast(theme[name], theme["paper"]) >= 4.5 for name in ("ink", "faint"))
+    assert all(contrast(theme[name], theme["paper"]) >= 3 for name in (*COLOURS, "output", "saved", "temporary"))
+
+
+def test_both_themes_name_the_same_colours():
+    assert set(LIGHT) == set(DARK)
+
+
+def test_an_implementation_looks_the_same_in_every_run_that_it_stands_in():
+    one, other = looks(["fused", "compiled", "mine"]), looks(["x", "compiled", "fused", "eager"])
+
+    for name in ("fused", "compiled"):
+        places = [found.titles.index(name) for found in (one, other)]
+        assert len({(found.tokens[at], found.shapes[at]) for found, at in zip((one, other), places, strict=True)}) == 1
+
+
+def test_the_modes_of_a_norm_share_a_colour_and_differ_in_shape():
+    found = looks(["fused", "batch_norm (train)", "batch_norm (eval)"])
+
+    assert found.tokens[1] == found.tokens[2] != found.tokens[0]
+    assert found.shapes[1] != found.shapes[2]
+
+
+@given(st.lists(st.sampled_from([*FIRST, *(f"mine_{number}" for number in range(35))]), unique=True, max_size=42))
+def test_no_two_of_42_implementations_look_the_same(titles):
+    found = looks(titles)
+
+    assert len(set(zip(found.tokens, found.shapes, strict=True))) == len(titles)
+
+
+def test_a_title_s_mode_is_no_part_of_its_name():
+    assert [base_name(title) for title in ("a (train)", "a (eval)", "a (b)")] == ["a", "a", "a (b)"]
+
+
+def test_the_command_line_knows_every_plot():
+    assert tuple(PLOTS) == PLOT_NAMES
+
+
+@pytest.mark.parametrize("name", ["speedup", "time", "bandwidth", "memory"])
+def test_a_plot_shows_each_case_and_its_figures(name):
+    found = texts(svg_of(everything(), name))
+
+    assert {"eager", "fused"} <= set(found)
+    if name in {"speedup", "time"}:
+        assert {"shifted", "wrong", "gpt2: 8x128x768 float32 cpu"} <= set(found)
+
+
+def test_the_batch_plot_names_each_line_at_its_end():
+    found = texts(svg_of(batch_run(), "batch"))
+
+    assert [name for name in found if name.startswith(("fused", "batch_norm"))] == [
+        "fused",
+        "batch_norm (train)",
+        "batch_norm (eval)",
+    ]
+    assert {"1", "64", "Nx1024"} <= set(found)
+
+
+def test_samples_of_one_case_stand_beside_its_reference_s_by_process():
+    turns = noisy_turns({0: 1e-4, 1: 2e-4, 2: 3e-4}, processes=2)
+    found = texts(
+        svg_of(
+            run([workload()], [case("fused"), case("a"), case("b")], turns),
+            "samples",
+            {"implementation": ("a",)}.items(),
+        )
+    )
+
+    assert {"fused", "a", "process 0", "process 1"} <= set(found)
+    assert "b" not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("samples", "shows one case beside its reference, and 7 cases match"),
+        ("batch", "the run has nothing for it"),
+        ("speedups", 'unknown plot "speedups"'),
+    ],
+)
+def test_a_plot_that_can_not_be_drawn_says_why(name, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        draw(everything(), view_run(everything()), name)
+
+
+def test_too_many_panels_for_an_image_are_refused_with_what_to_do():
+    workloads = [workload((64 * (number + 1), 64)) for number in range(50)]
+    cases = [case("fused", of=number) for number in range(50)]
+    turns = [made for number in range(50) for made in noisy_turns({number: 1e-4}, of=number, rounds=3)]
+    made = run(workloads, cases, turns)
+
+    with pytest.raises(UsageError, match="50 panels are too many") as caught:
+        draw(made, view_run(made), "time")
+    assert "--only" in caught.value.hint
+
+
+def test_names_full_of_markup_are_text_in_an_image():
+    made = run([workload(label=HOSTILE)], [case("fused"), case(HOSTILE)], noisy_turns({0: 1e-4, 1: 2e-4}))
+    found = texts(svg_of(made, "speedup"))
+
+    assert HOSTILE in found
+    assert f"{HOSTILE}: 256x768" in found
+
+
+def test_a_png_has_two_dots_a_pixel():
+    made = everything()
+    drawn = draw(made, view_run(made), "speedup")
+    content = image(drawn, "png")
+    svg = ElementTree.fromstring(image(drawn, "svg"))
+
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(content[16:20]) == pytest.approx(2 * float(svg.attrib["width"]), abs=2)

@@ -46,7 +46,7 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "speedup": Plot(
             "Speedup by workload",
             "How many times as fast as the reference, from turns in the same rounds, with 95 % intervals. What reaches "
-            "across the dashed line is not told apart from the reference.",
+            "across the dashed line is not told apart from the reference; * is the fastest, or not told apart from it.",
             rows.speedup_chart,
             "speedup",
             "place",

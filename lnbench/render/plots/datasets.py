@@ -30,7 +30,7 @@ def point_records(view: RunView) -> Records:
     for record, (_, cell) in zip(records, plotted(view), strict=True):
         record |= {
             "time_text": time_text(cell),
-            "speedup_text": speedup_text(cell) if cell.median_s is not None else cell.status.value,
+            "speedup_text": _speedup_text(cell, is_fastest=bool(record["is_fastest"])),
             "memory_text": _memory_text(cell),
             "peak_text": "" if cell.peak_memory_bytes is None else format_bytes(cell.peak_memory_bytes),
             "bandwidth_text": _bandwidth_text(cell),
@@ -71,6 +71,12 @@ def _shown(value: Value) -> Value:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return plain(value) if isinstance(value, str) else value
+
+
+def _speedup_text(cell: RowSummary, *, is_fastest: bool) -> str:
+    if cell.median_s is None:
+        return cell.status.value
+    return f"{speedup_text(cell)}{' *' if is_fastest else ''}"
 
 
 def _memory_text(cell: RowSummary) -> str:

@@ -45,10 +45,11 @@ def batch_chart(looks: Looks, *, width: int, narrow: bool = False) -> "alt.Facet
         scale=alt.Scale(type="log", nice=False, padding=8),
         axis=alt.Axis(labelExpr=SECONDS, tickCount=6),
     )
+    legend = alt.Legend(orient="bottom", columns=2, symbolOpacity=1) if narrow else None
     band = (
         alt.Chart()
         .mark_area(opacity=0.2)
-        .encode(x=x, y=alt.Y("low_s:Q", title=title), y2="high_s:Q", color=colour(looks))
+        .encode(x=x, y=alt.Y("low_s:Q", title=title), y2="high_s:Q", color=colour(looks, legend=legend))
     )
     chart = alt.layer(band, *_lines(looks, x, y, end="median_s", title=title, narrow=narrow))
     return panels(chart.properties(width=width, height=HEIGHT), "batch_of")
@@ -70,7 +71,7 @@ def _lines(looks: Looks, x: "alt.X", y: "alt.Y", *, end: str, title: str, narrow
             ("bandwidth_text", "bandwidth"),
         )
     ]
-    legend = alt.Legend(orient="bottom", columns=2) if narrow else None
+    legend = alt.Legend(orient="bottom", columns=2, symbolOpacity=1) if narrow else None
     points = {"color": colour(looks, legend=legend), "shape": shape(looks, legend=legend), "tooltip": tooltip}
     found = [
         base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour(looks, legend=legend)),
@@ -79,5 +80,5 @@ def _lines(looks: Looks, x: "alt.X", y: "alt.Y", *, end: str, title: str, narrow
     if not narrow:
         name = base.mark_text(align="left", dx=10)
         at = alt.Y(f"{end}_label:Q", title=title)
-        found.append(name.encode(x=alt.XValue("width"), y=at, text="implementation:N"))
+        found.append(name.encode(x=x, y=at, text="implementation:N"))
     return found

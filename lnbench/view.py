@@ -9,6 +9,7 @@ from lnbench.chosen import NO_FILTER, fits, what_there_is
 from lnbench.errors import UsageError
 from lnbench.events import Resumed, WorkloadFinished
 from lnbench.evidence import Evidence
+from lnbench.fastest import fastest_cases
 from lnbench.planned import Notice, PlannedWorkload, Status
 from lnbench.record import Header, Run
 from lnbench.row_notices import BYTES_CODES
@@ -125,7 +126,7 @@ def _workload_table(
     clock = default_clock(planned)
     shown = [summary for summary in summaries if summary.clock is clock]
     function = _reference_function(evidence, shown)
-    fastest = {phase: _fastest(shown, phase=phase, function=function) for phase in planned.phases}
+    fastest = {phase: fastest_cases(shown, phase=phase, function=function) for phase in planned.phases}
     general = evidence.workload_notices(number)
     shown = [summary for summary in shown if fits(summary, only)]
     phases = {summary.phase for summary in shown}
@@ -197,30 +198,6 @@ def _footnote_texts(cells: Iterable[RowSummary], general: Sequence[Notice]) -> l
         own = (notice for notice in cell.notices if notice not in general)
         found += [notice.text for notice in own if notice.code not in BYTES_CODES]
     return found
-
-
-TELLING = 4.0
-"""The ratio of an interval's bounds above which it tells nothing of who is fastest: its ends are as far apart as eager
-and fused kernels are."""
-
-
-def _fastest(shown: Sequence[RowSummary], *, phase: Phase, function: str) -> set[int]:
-    """The cases of the reference's function whose speedup is the best, or whose interval reaches the best one's.
-
-    Empty where fewer than two can be compared, or the best one's own interval is unknown or so wide that nothing is.
-    """
-    rivals = [
-        (summary, summary.speedup)
-        for summary in shown
-        if summary.phase is phase and summary.function == function and summary.speedup is not None
-    ]
-    if len(rivals) < 2:
-        return set()
-    best, _ = max(rivals, key=lambda rival: rival[1])
-    if best.speedup_low is None or best.speedup_high is None or best.speedup_high > TELLING * best.speedup_low:
-        return set()
-    floor = best.speedup_low
-    return {rival.case for rival, value in rivals if (rival.speedup_high or value) >= floor}
 
 
 def _caption(evidence: Evidence, number: int, shown: Sequence[RowSummary]) -> tuple[str, ...]:

@@ -85,6 +85,9 @@ def lnbench(tmp_path, monkeypatch, capsys):
             f"report run.jsonl -f {name}"
             for name in ("markdown", "csv", "json", "github", "junit", "gitlab", "csv --samples")
         ),
+        "report run.jsonl -f svg --plot time",
+        "recommend run.jsonl",
+        *(f"recommend run.jsonl -f {name}" for name in ("markdown", "json")),
         "compare base.jsonl run.jsonl",
         *(f"compare base.jsonl run.jsonl -f {name}" for name in ("markdown", "csv", "json")),
     ],
@@ -105,6 +108,20 @@ def test_markdown_has_no_markup_but_our_own(lnbench, command):
     assert not re.search(r"(?<!\\)\]\(", out)
     rows = [line for line in out.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= set(range(3, 12))
+
+
+def test_a_page_has_no_markup_but_our_own_and_no_letter_that_steers(lnbench):
+    _, out, _ = lnbench("report", "run.jsonl", "-f", "html")
+    body, _, rest = out.partition('<script type="application/json" id="plots">')
+    records = rest.partition("</script>")[0]
+
+    assert "alert" in body
+    assert "alert" in records
+    assert "<script" not in body
+    assert "<img" not in body
+    assert {letter for letter in body if letter != "\n" and steers(letter)} == set()
+    assert records.isascii()
+    assert "<" not in records
 
 
 def test_csv_has_no_formula_and_one_line_a_row(lnbench):

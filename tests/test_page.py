@@ -6,6 +6,7 @@ import pytest
 from browsers import Opened, launched
 from fabricate import batch_run, case, everything, noisy_turns, run, wide_run, workload
 
+from lnbench.analysis.recommend import recommend
 from lnbench.render.html.report import render_html
 from lnbench.view import view_run
 
@@ -15,7 +16,7 @@ WIDTHS = (360, 1440)
 
 def page_of(made):
     """The page of a run."""
-    return render_html(made, view_run(made), summary=["fused is the fastest."])
+    return render_html(made, view_run(made), recommend(view_run(made)))
 
 
 def hostile_run():
@@ -106,7 +107,7 @@ def test_names_full_of_markup_are_shown_as_text(opened):
     assert page.locator("img, main script, textarea").count() == 0
     assert page.locator("h1").text_content() == HOSTILE
     assert page.title().startswith(HOSTILE)
-    assert HOSTILE in page.locator("tbody th").nth(1).text_content()
+    assert HOSTILE in page.locator(".workload tbody th").nth(1).text_content()
     assert any("<script>" in text for text in texts(page, "speedup"))
 
 
@@ -231,7 +232,9 @@ def test_what_is_printed_is_dark_on_white_without_controls_and_unfolded(opened):
 def test_an_implementation_has_the_same_colour_in_its_key_and_in_every_plot(opened):
     page = opened("everything").drawn()
     key = dict(
-        zip(page.locator(".key li").all_text_contents(), page.locator(".key li span:first-child").all(), strict=True)
+        zip(
+            page.locator(".marks li").all_text_contents(), page.locator(".marks li span:first-child").all(), strict=True
+        )
     )
     colour = next(mark for name, mark in key.items() if "compiled" in name).evaluate("it => getComputedStyle(it).color")
     points = page.locator('[data-plot="speedup"] svg path[aria-label*="implementation: compiled;"]').all()

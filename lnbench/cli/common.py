@@ -58,6 +58,14 @@ Only = Annotated[
         help="Keep the cases whose columns match, as in dtype=bfloat16,input_shape=8x*. May repeat.",
     ),
 ]
+OnlyRows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="COLUMN=PATTERN,...",
+        help="Show the rows whose columns match, as in dtype=bfloat16,phase=backward. May repeat.",
+    ),
+]
 Implementations = Annotated[
     list[str] | None,
     typer.Option(

@@ -13,7 +13,7 @@ from typing import Annotated, TextIO
 import typer
 
 from lnbench import __version__
-from lnbench.cli import baseline, check, compare, doctor, listing, report, run, schema, selftest
+from lnbench.cli import baseline, check, compare, doctor, listing, recommend, report, run, schema, selftest
 from lnbench.cli.common import Debug, Quiet, settings
 from lnbench.errors import ExitCode, LnbenchError, nearest
 from lnbench.render.outside import plain
@@ -30,7 +30,9 @@ Examples:
 
   lnbench list implementations
 
-  lnbench report latest --format markdown
+  lnbench report latest --format html --output report.html
+
+  lnbench recommend latest
 
   lnbench check ci --against git:main:my_norms.py
 
@@ -77,6 +79,7 @@ app.command(name="doctor")(doctor.doctor)
 app.command(name="selftest")(selftest.selftest)
 app.add_typer(listing.app, name="list")
 app.command(name="report", no_args_is_help=True)(report.report)
+app.command(name="recommend", no_args_is_help=True)(recommend.recommend)
 app.command(name="schema")(schema.schema)
 
 

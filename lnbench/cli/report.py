@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from lnbench.cli.common import REPORTS, Columns, Debug, Quiet, chosen_columns, message, show
+from lnbench.cli.common import REPORTS, Columns, Debug, OnlyRows, Quiet, chosen_columns, message, show
 from lnbench.cli.formats import TERMINAL, Chosen, Formats, chosen_formats, write_files, write_shown
 from lnbench.errors import UsageError, nearest
 
+MARKDOWN = "markdown"
 PLOT_NAMES = ("speedup", "time", "bandwidth", "memory", "batch", "samples", "conditions")
 """The plots, by name; known here too, so that a mistyped one is told before anything heavy is loaded."""
 
@@ -22,14 +23,7 @@ def report(
             metavar="NAME", help=f"With svg and png: {', '.join(PLOT_NAMES)}.", show_default=f"{PLOT_NAMES[0]}"
         ),
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--only",
-            metavar="COLUMN=PATTERN,...",
-            help="Show the rows whose columns match, as in dtype=bfloat16,phase=backward. May repeat.",
-        ),
-    ] = None,
+    only: OnlyRows = None,
     samples: Annotated[bool, typer.Option("--samples", help="With csv: every raw sample instead of results.")] = False,
     columns: Columns = None,
     output: Annotated[
@@ -59,7 +53,7 @@ def report(
       lnbench report reports/20261122-154500-quick --format csv --samples
     """
     from lnbench.chosen import NO_FILTER
-    from lnbench.conductor.outputs import CHECK_FORMATS, IMAGES, REPORT_FORMATS, RUN_FORMATS, ShownRun
+    from lnbench.conductor.outputs import CHECK_FORMATS, IMAGES, REPORT_FORMATS, RUN_FORMATS, ShownRun, write_markdown
     from lnbench.selection import parse_only
     from lnbench.store.folder import find_run
     from lnbench.store.reading import read_run
@@ -80,10 +74,13 @@ def report(
     chosen_only = parse_only(",".join(only)) if only else NO_FILTER
     shown = ShownRun(found, groups=groups, only=chosen_only, plot=plot or PLOT_NAMES[0])
     formats = {**REPORT_FORMATS, "csv": ShownRun.samples} if samples else REPORT_FORMATS
+    files = (*chosen.files, *([(chosen.shown, output)] if output is not None else []))
+    for _, path in (file for file in files if file[0] == MARKDOWN):
+        for written in write_markdown(shown, path):
+            message(f"written: {written}")
+    write_files(Chosen(TERMINAL, tuple(file for file in files if file[0] != MARKDOWN)), shown, formats)
     if output is not None:
-        write_files(Chosen(TERMINAL, (*chosen.files, (chosen.shown, output))), shown, formats)
         return
-    write_files(chosen, shown, formats)
     if chosen.shown == TERMINAL:
         show(shown.renderable())
     else:

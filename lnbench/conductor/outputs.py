@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from rich.console import Console, Group, RenderableType
 
+from lnbench.analysis.recommend import Recommendation, recommend, sentences
 from lnbench.chosen import NO_FILTER, chosen_rows
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import rows_table
@@ -15,16 +16,16 @@ from lnbench.cost_tables import TIME
 from lnbench.decision import Decision, decide
 from lnbench.record import Run
 from lnbench.render import comparison as comparison_terminal
-from lnbench.render import comparison_markdown, json
+from lnbench.render import comparison_markdown, json, recommendation
 from lnbench.render.ci.github import render_annotations
 from lnbench.render.ci.gitlab import render_metrics
 from lnbench.render.ci.junit import render_junit
 from lnbench.render.csv import render_csv
-from lnbench.render.markdown import render_report
-from lnbench.render.plots.image import DEFAULT_PLOT, ImageFormat, draw, image
+from lnbench.render.markdown import PlotFile, render_report
+from lnbench.render.plots.image import DEFAULT_PLOT, Drawn, ImageFormat, draw, drawn_plots, image
 from lnbench.render.terminal import render_run
 from lnbench.selection import Filter
-from lnbench.store.folder import write_atomically
+from lnbench.store.folder import make_folder, write_atomically, write_bytes_atomically
 from lnbench.store.place import JOURNAL_NAME
 from lnbench.tables import Table, results_table, samples_table
 from lnbench.view import RunView, view_run
@@ -63,9 +64,14 @@ class ShownRun:
         assert self.decision is not None  # the caller has asked
         return self.decision
 
+    @cached_property
+    def recommendations(self) -> tuple[Recommendation, ...]:
+        """What to use."""
+        return recommend(self.view)
+
     def renderable(self) -> RenderableType:
         """The tables for the terminal; what a check comes to stands last, where the eye is."""
-        tables = render_run(self.view, self._groups)
+        tables = render_run(self.view, self._groups, sentences(self.recommendations))
         if self.decision is None:
             return tables
         return Group(tables, "", comparison_terminal.render_comparison(self.decision.comparison, self.decision))
@@ -74,9 +80,9 @@ class ShownRun:
         """The same as plain text."""
         return plain_text(self.renderable())
 
-    def markdown(self) -> str:
+    def markdown(self, plots: Sequence[PlotFile] = ()) -> str:
         """The report; a check's begins with what it comes to."""
-        report = render_report(self.view)
+        report = render_report(self.view, self.recommendations, plots)
         return report if self.decision is None else f"{self.summary()}\n{report}"
 
     def summary(self) -> str:
@@ -95,7 +101,7 @@ class ShownRun:
         """The page."""
         from lnbench.render.html.report import render_html
 
-        return render_html(self.run, self.view)
+        return render_html(self.run, self.view, self.recommendations)
 
     def image(self, format: ImageFormat) -> bytes:
         """The plot that was asked for."""
@@ -166,6 +172,38 @@ COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType
     }
 )
 """How two runs compared can be shown."""
+
+
+RECOMMENDATION_FORMATS: Mapping[str, Callable[[Sequence[Recommendation]], str]] = MappingProxyType(
+    {
+        "terminal": lambda found: plain_text(recommendation.render_recommendations(found)),
+        "markdown": recommendation.render_markdown,
+        "json": recommendation.render_json,
+    }
+)
+"""How recommendations can be shown."""
+
+
+REPORT_PLOTS = ("speedup", "time", "bandwidth", "memory", "batch")
+"""The plots of a markdown report; the others show single cases."""
+
+
+def write_markdown(shown: ShownRun, path: Path) -> list[Path]:
+    """Write the report, and its plots into a folder beside it that is named after it. Gives all files written."""
+    from lnbench.render.plots.catalogue import PLOTS
+
+    drawn = drawn_plots(shown.run, shown.view, REPORT_PLOTS)
+    folder = path.with_name(f"{path.stem}-plots")
+    if drawn:
+        make_folder(folder)
+    written, plots = [], []
+    for name, specification in drawn:
+        file = folder / f"{name}.svg"
+        write_bytes_atomically(file, image(Drawn(name, specification), "svg"))
+        written.append(file)
+        plots.append(PlotFile(PLOTS[name].title, f"{folder.name}/{file.name}", PLOTS[name].tells))
+    write_atomically(path, shown.markdown(plots))
+    return [path, *written]
 
 
 def write_outputs(run: Run, folder: Path) -> list[Path]:

@@ -1,38 +1,64 @@
 """report.md: a run as GitHub-flavoured markdown."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
 
+from lnbench.analysis.recommend import Recommendation
 from lnbench.cost_tables import GROUPS, CostTable, cost_table
-from lnbench.record import Header
 from lnbench.render.cells import speedup_text, time_text
+from lnbench.render.facts import machine_facts, measuring_facts
 from lnbench.render.outside import markdown
+from lnbench.render.recommendation import markdown_lines
 from lnbench.row_summary import RowSummary
-from lnbench.units import format_bytes, format_percent
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
 
+LONG = 6
+"""From so many workloads on, a list of links to them stands before them."""
 
-def render_report(view: RunView) -> str:
-    """The whole report: how to read it, the machine, a table per workload, and how it was measured."""
+
+@dataclass(frozen=True, slots=True)
+class PlotFile:
+    """A plot that stands beside the report: its title, its path from there, and what it shows, for those who read."""
+
+    title: str
+    path: str
+    alternative: str
+
+
+def render_report(view: RunView, recommendations: Sequence[Recommendation] = (), plots: Sequence[PlotFile] = ()) -> str:
+    """The whole report: what to use, plots, the machine, a table per workload, and how it was measured."""
     header = view.header
     lines = [f"# {markdown(header.suite)}", ""]
     if header.description:
         lines += [markdown(" ".join(header.description.split())), ""]
     if not view.completed:
         lines += ["**The run was interrupted:** what was measured before is shown.", ""]
-    lines += [
-        HOW_TO_READ,
-        "",
-        "## Machine",
-        "",
-        *_bullets(f"{name}: {value}" for name, value in _machine(header)),
-        "",
-        "## Results",
-        "",
-    ]
-    for table in view.tables:
+    if recommendations:
+        lines += ["## What to use", "", *markdown_lines(recommendations)]
+    if plots:
+        lines += ["## Plots", "", *(line for plot in plots for line in _plot(plot))]
+    lines += ["## Results", "", HOW_TO_READ, "", *_contents(view.tables)]
+    for number, table in enumerate(view.tables, start=1):
+        if len(view.tables) > LONG:
+            lines += [f'<a id="workload-{number}"></a>', ""]
         lines += [*_workload(table), ""]
-    lines += ["## How it was measured", "", *_bullets(_measuring(view)), "", "## Files", "", *_bullets(_FILES), ""]
+    lines += ["## Machine", "", *_bullets(f"{name}: {markdown(value)}" for name, value in machine_facts(header)), ""]
+    lines += ["## How it was measured", "", *_bullets(map(markdown, measuring_facts(view))), ""]
+    lines += ["## Files", "", *_bullets(_FILES), ""]
     return "\n".join(lines)
+
+
+def _contents(tables: Sequence[WorkloadTable]) -> Iterator[str]:
+    """Links to the workloads, where they are many; to anchors of their own, since forges name headings differently."""
+    if len(tables) > LONG:
+        yield from (f"- [{markdown(table.title)}](#workload-{number})" for number, table in enumerate(tables, start=1))
+        yield ""
+
+
+def _plot(plot: PlotFile) -> Iterator[str]:
+    yield from (f"### {markdown(plot.title)}", "")
+    yield from (f"![{markdown(plot.alternative)}]({quote(plot.path)})", "")
 
 
 _FILES = (
@@ -40,27 +66,6 @@ _FILES = (
     "`results.csv`: one row per case, phase and clock, in seconds and bytes",
     "`report.md`: this file",
 )
-
-
-def _machine(header: Header) -> Iterator[tuple[str, str]]:
-    environment = header.environment
-    caches = environment.caches
-    yield "system", markdown(f"{environment.system} ({environment.machine}) {environment.libc}".strip())
-    yield "processor", markdown(environment.cpu)
-    yield "cores", f"{environment.physical_cores} physical, {environment.logical_cores} logical"
-    for name, size_b in (("L2 cache", caches.l2_b), ("last-level cache", caches.last_level_b)):
-        if size_b is not None:
-            yield name, format_bytes(size_b)
-    yield "memory", format_bytes(environment.memory_b)
-    if environment.settings:
-        yield "settings", markdown(", ".join(f"{name} {value}" for name, value in environment.settings.items()))
-    for gpu in environment.gpus:
-        memory = f", {format_bytes(gpu.memory_b)}" if gpu.memory_b is not None else ""
-        yield f"GPU {gpu.index}", markdown(f"{gpu.name}{memory}")
-    if environment.gpu_driver:
-        yield "GPU driver", markdown(environment.gpu_driver)
-    versions = {"python": environment.python, **environment.versions, "lnbench": header.lnbench_version}
-    yield "versions", markdown(", ".join(f"{name} {version}" for name, version in versions.items() if version))
 
 
 def _workload(table: WorkloadTable) -> Iterator[str]:
@@ -100,22 +105,6 @@ def _cell(row: TableRow, summary: RowSummary) -> str:
         return f"*{summary.status}*"
     text = "<br>".join(filter(None, (time_text(summary), speedup_text(summary))))
     return f"**{text}**" if summary.phase in row.fastest else text
-
-
-def _measuring(view: RunView) -> Iterator[str]:
-    header, sampling = view.header, view.header.sampling
-    yield f"run {markdown(header.run_id)}, {markdown(header.created)}, seed {header.seed}"
-    processes = "one process" if sampling.processes == 1 else f"{sampling.processes} processes"
-    yield f"{processes} asked for, with {sampling.budget_s:g} s of timed rounds per workload and process"
-    met = sum(event.stopped_by == "precision" for event in view.finished)
-    yield (
-        f"precision asked for: every speedup within ±{format_percent(sampling.precision)} inside a process; "
-        f"met {met} of {len(view.finished)} times that a process finished a workload"
-    )
-    yield "all cases of a workload took turns in every round, in shuffled order, on the same inputs"
-    if header.options:
-        yield markdown("options: " + ", ".join(f"{name}={value}" for name, value in header.options.items()))
-    yield from (f"note: {markdown(notice.text)}" for notice in view.notices)
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

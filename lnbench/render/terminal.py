@@ -26,10 +26,10 @@ _TITLE_WIDTH = 22
 """Longer names are broken where cells have two lines anyway."""
 
 
-def render_run(view: RunView, groups: Sequence[str] = (TIME,)) -> RenderableType:
-    """All tables of a run, what was noticed about it, and how to read them.
+def render_run(view: RunView, groups: Sequence[str] = (TIME,), summary: Sequence[str] = ()) -> RenderableType:
+    """All tables of a run, what was noticed about it, how to read them, and what it comes to.
 
-    `groups`: of columns, by the names that `--columns` takes.
+    `groups`: of columns, by the names that `--columns` takes. `summary`: in sentences.
     """
     parts: list[RenderableType] = []
     for table in view.tables:
@@ -43,7 +43,10 @@ def render_run(view: RunView, groups: Sequence[str] = (TIME,)) -> RenderableType
     parts += [Text(f"note: {plain(notice.text)}", style="yellow") for notice in view.notices]
     if not view.completed:
         parts.append(Text("The run was interrupted: what was measured before is shown.", style="yellow"))
-    return Group(*parts, Text(HOW_TO_READ if TIME in groups else "", style="dim"))
+    parts.append(Text(HOW_TO_READ if TIME in groups else "", style="dim"))
+    if summary:
+        parts += [Text(), *(Text(plain(sentence)) for sentence in summary)]
+    return Group(*parts)
 
 
 def render_workload(table: WorkloadTable) -> RenderableType:

@@ -49,6 +49,14 @@ def find_run(text: str, reports: Path) -> Path:
     )
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, if it is not there yet. Raises OutputError where that can't be."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't make the folder: {error.strerror}") from error
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file by `text`; see `write_bytes_atomically`."""
     write_bytes_atomically(path, text.encode())

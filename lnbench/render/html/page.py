@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from lnbench.errors import MissingLibraryError
+from lnbench.render.outside import plain
 from lnbench.render.plots.palette import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -72,9 +73,15 @@ def _environment() -> "Environment":
         loader=PackageLoader("lnbench.render", "html"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _shown(value: Any) -> Any:
+    """Text from outside as one line of what can be printed; what is ours (marked as safe) as it is."""
+    return plain(value) if type(value) is str else value
 
 
 def _library() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from lnbench.analysis.recommend import Recommendation, sentences
 from lnbench.cost_tables import GROUPS, cost_table
 from lnbench.evidence import Evidence
 from lnbench.record import Run
@@ -15,6 +16,7 @@ from lnbench.render.plots.datasets import Records, condition_records, point_reco
 from lnbench.render.plots.image import main_phase
 from lnbench.render.plots.palette import GLYPHS, Looks, css_named, looks
 from lnbench.render.plots.style import config
+from lnbench.render.recommendation import HEADINGS, cells_of
 from lnbench.row_summary import RowSummary
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
 from lnbench.workload import Phase
@@ -23,8 +25,8 @@ ANY_WIDTH = 400
 """Pixels; the page sets its own."""
 
 
-def render_html(run: Run, view: RunView, *, summary: Sequence[str] = ()) -> str:
-    """The page. `summary`: what the run comes to, in sentences."""
+def render_html(run: Run, view: RunView, recommendations: Sequence[Recommendation] = ()) -> str:
+    """The page. `recommendations`: what the run comes to."""
     header = view.header
     records = {
         POINTS: point_records(view),
@@ -41,7 +43,9 @@ def render_html(run: Run, view: RunView, *, summary: Sequence[str] = ()) -> str:
         completed=view.completed,
         run_id=header.run_id,
         created=header.created,
-        summary=summary,
+        summary=sentences(recommendations),
+        answer_headings=HEADINGS,
+        answers=[cells_of(it) for it in recommendations],
         how_to_read=HOW_TO_READ,
         choices=_choices(records[POINTS]),
         key=_key(run, found),

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from lnbench.errors import UsageError
+from lnbench.exported import Export
 from lnbench.row_summary import RowSummary
 from lnbench.selection import Filter, matches
 from lnbench.tables import Table
@@ -27,6 +28,15 @@ def chosen_rows(table: Table, only: Filter) -> Table:
         return _fits(only, lambda column: row[places[column]] if column in places else None)
 
     return replace(table, rows=tuple(filter(kept, table.rows)))
+
+
+def chosen_export(export: Export, only: Filter) -> Export:
+    """What other tools are given, with the rows alone that match."""
+    return replace(
+        export,
+        rows=tuple(row for row in export.rows if fits(row.summary, only)),
+        failed=tuple(row for row in export.failed if fits(row, only)),
+    )
 
 
 def fits(row: RowSummary, only: Filter) -> bool:

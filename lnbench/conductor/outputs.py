@@ -8,11 +8,12 @@ from types import MappingProxyType
 
 from rich.console import Console, Group, RenderableType
 
-from lnbench.chosen import chosen_rows, chosen_view
+from lnbench.chosen import chosen_export, chosen_rows, chosen_view
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import rows_table
 from lnbench.cost_tables import TIME
 from lnbench.decision import Decision, decide
+from lnbench.exported import Export, export_run
 from lnbench.record import Run
 from lnbench.render import comparison as comparison_terminal
 from lnbench.render import comparison_markdown, json
@@ -20,6 +21,9 @@ from lnbench.render.ci.github import render_annotations
 from lnbench.render.ci.gitlab import render_metrics
 from lnbench.render.ci.junit import render_junit
 from lnbench.render.csv import render_csv
+from lnbench.render.exchange.bencher import render_metrics as render_bencher_metrics
+from lnbench.render.exchange.github_action_benchmark import render_entries
+from lnbench.render.exchange.pytest_benchmark import render_benchmarks
 from lnbench.render.markdown import render_report
 from lnbench.render.plots.image import DEFAULT_PLOT, ImageFormat, draw, image
 from lnbench.render.terminal import render_run
@@ -110,6 +114,23 @@ class ShownRun:
             return json.render_results(self._results())
         return json.render_comparison(self.decision.comparison, self.decision)
 
+    @cached_property
+    def export(self) -> Export:
+        """The rows that are shown, as other tools are given them."""
+        return chosen_export(export_run(self.run), self._only)
+
+    def github_action_benchmark(self) -> str:
+        """Time over the reference's, for benchmark-action/github-action-benchmark."""
+        return render_entries(self.export)
+
+    def pytest_benchmark(self) -> str:
+        """A file of pytest-benchmark."""
+        return render_benchmarks(self.export)
+
+    def bencher(self) -> str:
+        """Bencher Metric Format."""
+        return render_bencher_metrics(self.export)
+
     def github(self) -> str:
         """Annotations."""
         return render_annotations(self.checked)
@@ -132,6 +153,9 @@ RUN_FORMATS: Mapping[str, Text] = MappingProxyType(
         "csv": ShownRun.csv,
         "json": ShownRun.json,
         "html": ShownRun.html,
+        "pytest-benchmark": ShownRun.pytest_benchmark,
+        "github-action-benchmark": ShownRun.github_action_benchmark,
+        "bencher": ShownRun.bencher,
     }
 )
 """How every run can be shown as text."""

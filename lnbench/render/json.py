@@ -26,12 +26,12 @@ def render_comparison(comparison: Comparison, decision: Decision | None = None) 
     found["groups"] = _records(groups_table(comparison))
     found["differences"] = [difference._asdict() for difference in comparison.differences]
     found["notes"] = list(comparison.notes)
-    return _text(found)
+    return json_text(found)
 
 
 def render_results(table: Table) -> str:
     """The rows of a results table."""
-    return _text({"rows": _records(table)})
+    return json_text({"rows": _records(table)})
 
 
 def _records(table: Table) -> list[dict[str, Value]]:
@@ -44,7 +44,8 @@ def _finite(value: Value) -> Value:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _text(found: dict[str, Any]) -> str:
+def json_text(found: dict[str, Any] | list[Any]) -> str:
+    """A value as JSON that shows as itself wherever it is printed; its numbers have to be finite."""
     text = json.dumps(found, indent=1, allow_nan=False, ensure_ascii=False)
     # Whoever prints it must not be steered by it; json itself escapes only the oldest control characters.
     return _UNUSUAL.sub(lambda letter: _escaped(letter[0]) if steers(letter[0]) else letter[0], text) + "\n"

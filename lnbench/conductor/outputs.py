@@ -24,6 +24,7 @@ from lnbench.render.csv import render_csv
 from lnbench.render.exchange.bencher import render_metrics as render_bencher_metrics
 from lnbench.render.exchange.github_action_benchmark import render_entries
 from lnbench.render.exchange.pytest_benchmark import render_benchmarks
+from lnbench.render.latex import render_tables
 from lnbench.render.markdown import render_report
 from lnbench.render.plots.image import DEFAULT_PLOT, ImageFormat, draw, image
 from lnbench.render.terminal import render_run
@@ -114,6 +115,10 @@ class ShownRun:
             return json.render_results(self._results())
         return json.render_comparison(self.decision.comparison, self.decision)
 
+    def latex(self) -> str:
+        """Tables for a paper."""
+        return render_tables(self.view)
+
     @cached_property
     def export(self) -> Export:
         """The rows that are shown, as other tools are given them."""
@@ -153,6 +158,7 @@ RUN_FORMATS: Mapping[str, Text] = MappingProxyType(
         "csv": ShownRun.csv,
         "json": ShownRun.json,
         "html": ShownRun.html,
+        "latex": ShownRun.latex,
         "pytest-benchmark": ShownRun.pytest_benchmark,
         "github-action-benchmark": ShownRun.github_action_benchmark,
         "bencher": ShownRun.bencher,

@@ -1,14 +1,14 @@
 """A run, a comparison or a check as text in each format, and the files that stand beside a journal."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
 from rich.console import Console, Group, RenderableType
 
-from lnbench.chosen import chosen_export, chosen_rows, chosen_view
+from lnbench.chosen import chosen_export, chosen_rows, chosen_view, fits
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import rows_table
 from lnbench.cost_tables import TIME
@@ -28,10 +28,12 @@ from lnbench.render.latex import render_tables
 from lnbench.render.markdown import render_report
 from lnbench.render.plots.image import DEFAULT_PLOT, ImageFormat, draw, image
 from lnbench.render.terminal import render_run
+from lnbench.run_facts import run_facts, told_notices
 from lnbench.selection import Filter
 from lnbench.store.folder import write_atomically
 from lnbench.store.place import JOURNAL_NAME
-from lnbench.tables import Table, results_table, samples_table
+from lnbench.summaries import summarize
+from lnbench.tables import Table, results_table, samples_table, summaries_table
 from lnbench.view import RunView, view_run
 
 TEXT_WIDTH = 120
@@ -112,7 +114,8 @@ class ShownRun:
     def json(self) -> str:
         """What a check comes to, or a run's results."""
         if self.decision is None:
-            return json.render_results(self._results())
+            rows = [row for row in summarize(self.run) if fits(row, self._only)]
+            return json.render_results(summaries_table(rows), run=run_facts(self.run), notices=told_notices(rows))
         return json.render_comparison(self.decision.comparison, self.decision)
 
     def latex(self) -> str:
@@ -123,6 +126,16 @@ class ShownRun:
     def export(self) -> Export:
         """The rows that are shown, as other tools are given them."""
         return chosen_export(export_run(self.run), self._only)
+
+    def left_out(self, asked: Iterable[str]) -> Iterator[str]:
+        """What these formats could not be told, a sentence each, for those who asked for them."""
+        for name in sorted(set(asked) & set(EXCHANGE_FORMATS)):
+            failed = len(self.export.failed)
+            if failed:
+                yield f"{name}: {_rows(failed)} without a time {'are' if failed != 1 else 'is'} left out"
+            bare = sum(row.relative_time is None and not row.is_reference for row in self.export.rows)
+            if name == "github-action-benchmark" and bare:
+                yield f"{name}: {_rows(bare)} without a reference {'are' if bare != 1 else 'is'} left out"
 
     def github_action_benchmark(self) -> str:
         """Time over the reference's, for benchmark-action/github-action-benchmark."""
@@ -151,6 +164,15 @@ class ShownRun:
 
 Text = Callable[[ShownRun], str]
 
+EXCHANGE_FORMATS: Mapping[str, Text] = MappingProxyType(
+    {
+        "pytest-benchmark": ShownRun.pytest_benchmark,
+        "github-action-benchmark": ShownRun.github_action_benchmark,
+        "bencher": ShownRun.bencher,
+    }
+)
+"""What other benchmark tools read."""
+
 RUN_FORMATS: Mapping[str, Text] = MappingProxyType(
     {
         "terminal": ShownRun.terminal,
@@ -159,9 +181,7 @@ RUN_FORMATS: Mapping[str, Text] = MappingProxyType(
         "json": ShownRun.json,
         "html": ShownRun.html,
         "latex": ShownRun.latex,
-        "pytest-benchmark": ShownRun.pytest_benchmark,
-        "github-action-benchmark": ShownRun.github_action_benchmark,
-        "bencher": ShownRun.bencher,
+        **EXCHANGE_FORMATS,
     }
 )
 """How every run can be shown as text."""
@@ -212,6 +232,10 @@ def are_current(folder: Path) -> bool:
     made = [folder / name for name in ("results.csv", "report.md")]
     written = (folder / JOURNAL_NAME).stat().st_mtime
     return all(file.is_file() and file.stat().st_mtime >= written for file in made)
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'s' if count != 1 else ''}"
 
 
 def plain_text(renderable: RenderableType) -> str:

@@ -27,7 +27,7 @@ def render_tables(view: RunView) -> str:
     lines = list(preamble([view.header]))
     labels: set[str] = set()
     for table in view.tables:
-        lines += ["", *_table(table, completed=view.completed, label=_label(table, labels))]
+        lines += ["", *_table(table, completed=view.completed, label=fresh_label(table.title, labels))]
     return "\n".join([*lines, ""])
 
 
@@ -84,17 +84,14 @@ def sentence(text: str) -> str:
     return f"{latex(text[:1].upper() + text[1:])}."
 
 
-def slug(text: str) -> str:
-    """A part of a label: lower case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "table"
-
-
-def _label(table: WorkloadTable, taken: set[str]) -> str:
-    first = label = f"tab:lnbench-{slug(table.title.rpartition(': ')[2])}"
-    while label in taken:
-        label = f"{first}-{len(taken)}"
-    taken.add(label)
-    return label
+def fresh_label(title: str, taken: set[str]) -> str:
+    """A label from a workload's id, the last part of its title: of plain letters, and none of those taken so far."""
+    word = re.sub(r"[^a-z0-9]+", "-", title.rpartition(": ")[2].lower()).strip("-") or "workload"
+    first = found = f"tab:lnbench-{word}"
+    while found in taken:
+        found = f"{first}-{len(taken)}"
+    taken.add(found)
+    return found
 
 
 def _table(table: WorkloadTable, *, completed: bool, label: str) -> Iterator[str]:

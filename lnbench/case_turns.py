@@ -41,6 +41,13 @@ class CaseTurns:
         found = column[self._numbers]
         return found[~np.isnan(found)]
 
+    def calls(self, phase: str) -> Ints:
+        """How many calls each turn's sample of a phase is the mean of; a step's parts have its calls."""
+        columns = self._columns.calls
+        found = [columns[name][self._numbers] for name in (phase, "step") if name in columns]
+        own = next((column[column > 0] for column in found if (column > 0).any()), None)
+        return NO_NUMBERS if own is None else own
+
     def rounds(self) -> dict[int, set[int]]:
         """The rounds in which there were turns, by process."""
         return {

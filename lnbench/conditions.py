@@ -81,20 +81,26 @@ CONDITIONS: Mapping[str, Callable[[Circumstances], str]] = MappingProxyType(
 
 def obstacles(base: Circumstances, head: Circumstances, *, allowed: frozenset[str]) -> list[Difference]:
     """The conditions in which two rows differ, without those allowed; another reference is never allowed."""
-    found = [Difference(name, read(base), read(head)) for name, read in CONDITIONS.items() if name not in allowed]
-    found.append(Difference("reference", base.row.reference, head.row.reference))
+    ours, theirs = conditions(head), conditions(base)
+    found = [Difference(name, theirs[name], ours[name]) for name in ours if name not in allowed]
     return [difference for difference in found if difference.base != difference.head]
+
+
+def conditions(found: Circumstances) -> dict[str, str]:
+    """What must match before a row is compared, by its name: CONDITIONS, and the reference."""
+    return {**{name: read(found) for name, read in CONDITIONS.items()}, "reference": found.row.reference}
 
 
 def environment_differences(base: Header, head: Header) -> list[Difference]:
     """Everything that differs between the machines, versions and settings of two runs."""
-    ours, theirs = dict(_settings(head)), dict(_settings(base))
+    ours, theirs = dict(header_settings(head)), dict(header_settings(base))
     names = [*theirs, *(name for name in ours if name not in theirs)]
     found = [Difference(name, theirs.get(name, ""), ours.get(name, "")) for name in names]
     return [difference for difference in found if difference.base != difference.head]
 
 
-def _settings(header: Header) -> Iterator[tuple[str, str]]:
+def header_settings(header: Header) -> Iterator[tuple[str, str]]:
+    """Machine, versions and settings of a run by their names, in the order in which people read them."""
     environment, sampling = header.environment, header.sampling
     yield "lnbench", header.lnbench_version
     yield "python", environment.python

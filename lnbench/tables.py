@@ -1,6 +1,6 @@
 """Tables as values: the columns of results.csv and of the raw samples, each defined once for every output."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -149,7 +149,12 @@ RESULT_DTYPES: dict[str, str] = {column.name: column.dtype for column in RESULT_
 
 def results_table(run: Run) -> Table:
     """results.csv as a value: one row per case, phase and clock of the plan."""
-    return Table(RESULT_COLUMNS, tuple(_result_row(summary) for summary in summarize(run)))
+    return summaries_table(summarize(run))
+
+
+def summaries_table(summaries: Iterable[RowSummary]) -> Table:
+    """The same of summaries that are at hand."""
+    return Table(RESULT_COLUMNS, tuple(map(_result_row, summaries)))
 
 
 def samples_table(run: Run) -> Table:

@@ -10,8 +10,13 @@ def format_seconds(value_s: float, *, digits: int = 3) -> str:
     """A duration with the unit that reads best and `digits` significant digits: `103 µs`."""
     if value_s == 0:
         return "0 s"
-    scale, unit = next(((s, u) for s, u in _TIME_STEPS if abs(value_s) >= s * 0.9995), _TIME_STEPS[-1])
+    scale, unit = time_unit(abs(value_s))
     return f"{format_significant(value_s / scale, digits)} {unit}"
+
+
+def time_unit(shortest_s: float) -> tuple[float, str]:
+    """The unit in which times from `shortest_s` up have no leading zeros: its seconds, and its name."""
+    return next(((scale, unit) for scale, unit in _TIME_STEPS if shortest_s >= scale * 0.9995), _TIME_STEPS[-1])
 
 
 def format_duration(value_s: float) -> str:

@@ -9,7 +9,7 @@ from command import run_lnbench
 from fabricate import ENVIRONMENT, case, run, turn, workload
 
 from lnbench.analysis.fitness import NOISY, QUIET, UNFIT, Fitness, Level, Noise, Read, noise_of, weigh
-from lnbench.conductor.outputs import plain_text
+from lnbench.conductor.plain_text import plain_text
 from lnbench.examined import Bandwidth, Survey, Trial
 from lnbench.gate import doctor
 from lnbench.measure.environment import read_settings

@@ -12,7 +12,7 @@ from command import run_lnbench
 from typer.main import get_command
 
 from lnbench.cli.door import app
-from lnbench.conductor.outputs import CHECK_FORMATS
+from lnbench.conductor.formats import CHECK_FORMATS
 from lnbench.conductor.preparation import shipped_suites
 from lnbench.implementations import needs
 from lnbench.implementations.registry import BUILT_IN

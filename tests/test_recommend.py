@@ -19,7 +19,7 @@ from fabricate import (
 from golden_files import expected
 
 from lnbench.analysis.recommend import Certainty, recommend, sentences
-from lnbench.conductor.outputs import RECOMMENDATION_FORMATS
+from lnbench.conductor.formats import RECOMMENDATION_FORMATS
 from lnbench.events import Built
 from lnbench.fastest import fastest_cases
 from lnbench.planned import Status

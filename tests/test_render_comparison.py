@@ -13,7 +13,8 @@ from golden_files import expected
 from rich.console import Console
 
 from lnbench.comparison import compare_runs
-from lnbench.conductor.outputs import CHECK_FORMATS, COMPARISON_FORMATS, ShownRun
+from lnbench.conductor.formats import CHECK_FORMATS, COMPARISON_FORMATS
+from lnbench.conductor.shown_run import ShownRun
 from lnbench.decision import baseline_run, decide
 from lnbench.planned import Status
 from lnbench.render.comparison import render_comparison

@@ -112,9 +112,10 @@ def check(
     """
     from lnbench.cli.catalogue import plan_line
     from lnbench.cli.progress import make_observer
+    from lnbench.conductor.formats import CHECK_FORMATS
     from lnbench.conductor.measuring import RunOptions
-    from lnbench.conductor.outputs import CHECK_FORMATS, ShownRun
     from lnbench.conductor.preparation import Request, check_suite, prepare, prepare_sides
+    from lnbench.conductor.shown_run import ShownRun
     from lnbench.gate.baseline import held_against, writable_baseline, write_baseline
     from lnbench.gate.check import run_check
     from lnbench.record import Check

@@ -35,7 +35,7 @@ def compare(
       lnbench compare old new --allow-different torch
     """
     from lnbench.comparison import compare_runs
-    from lnbench.conductor.outputs import COMPARISON_FORMATS
+    from lnbench.conductor.formats import COMPARISON_FORMATS
     from lnbench.store.folder import find_run
     from lnbench.store.reading import read_run
 

@@ -37,7 +37,7 @@ def doctor(
       lnbench doctor --seconds 60 --format json=machine.json
     """
     from lnbench.cli.progress import make_observer
-    from lnbench.conductor.outputs import plain_text
+    from lnbench.conductor.plain_text import plain_text
     from lnbench.gate.doctor import examine
     from lnbench.render.doctor import render_fitness, render_json
 

@@ -107,7 +107,7 @@ def implementations(
 
 def _as_text(found: Sequence["Listed"]) -> str:
     """The table as a file has it."""
-    from lnbench.conductor.outputs import plain_text
+    from lnbench.conductor.plain_text import plain_text
     from lnbench.render.implementations import render_implementations
 
     return plain_text(render_implementations(found))

@@ -40,7 +40,7 @@ def recommend(
       lnbench recommend reports/20261122-154500-quick --format markdown=what-to-use.md
     """
     from lnbench.analysis.recommend import recommend as recommended
-    from lnbench.conductor.outputs import RECOMMENDATION_FORMATS
+    from lnbench.conductor.formats import RECOMMENDATION_FORMATS
     from lnbench.render.recommendation import render_recommendations
     from lnbench.selection import parse_only
     from lnbench.store.folder import find_run

@@ -230,7 +230,7 @@ def _resume(
 
 def _show_outcome(outcome: "Outcome", groups: Sequence[str]) -> int:
     """Show the tables, then where the files are, and how an interrupted run goes on."""
-    from lnbench.conductor.outputs import ShownRun
+    from lnbench.conductor.shown_run import ShownRun
 
     unshown = None
     try:

@@ -36,7 +36,7 @@ def selftest(
       lnbench selftest --minutes 30 --format json=rates.json
     """
     from lnbench.cli.progress import make_observer
-    from lnbench.conductor.outputs import plain_text
+    from lnbench.conductor.plain_text import plain_text
     from lnbench.gate.selftest import run_selftest, schedule
     from lnbench.render.selftest import render_json, render_selftest
 

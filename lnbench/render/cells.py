@@ -19,6 +19,14 @@ def time_text(row: RowSummary) -> str:
     return f"{format_seconds(row.median_s, digits=digits)} {_half_width_text(row.low_s, row.high_s)}"
 
 
+def time_in_unit_text(row: RowSummary, unit_s: float) -> str:
+    """The same as a plain number of a unit, for a table that names it once: `103 ±1 %`."""
+    if row.median_s is None:
+        return row.status.value
+    value = format_significant(row.median_s / unit_s, _digits(row.median_s, row.low_s, row.high_s))
+    return f"{value} {_half_width_text(row.low_s, row.high_s)}"
+
+
 def speedup_text(row: RowSummary) -> str:
     """The speedup with the bounds of its interval: `0.302 [0.299, 0.305]`; `1` for the reference; else empty."""
     if row.speedup is None:

@@ -29,9 +29,9 @@ def render_comparison(comparison: Comparison, decision: Decision | None = None) 
     return json_text(found)
 
 
-def render_results(table: Table) -> str:
-    """The rows of a results table."""
-    return json_text({"rows": _records(table)})
+def render_results(table: Table, **facts: Any) -> str:
+    """The rows of a results table, and what is to be said beside them."""
+    return json_text({**facts, "rows": _records(table)})
 
 
 def _records(table: Table) -> list[dict[str, Value]]:

@@ -12,10 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.cost_tables import TIME, CostTable, cost_table
+from lnbench.relative_speed import main_phase, relative_speeds
+from lnbench.render.bars import bar_text
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
 from lnbench.row_summary import RowSummary
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
+from lnbench.workload import Phase
 
 Layout = Literal["side by side", "stacked", "short"]
 _LAYOUTS: tuple[Layout, ...] = ("side by side", "stacked", "short")
@@ -24,6 +27,9 @@ _HEADING_WIDTH = 8
 _LEAST_TITLE_WIDTH = 10
 _TITLE_WIDTH = 22
 """Longer names are broken where cells have two lines anyway."""
+_LEAST_BAR_WIDTH = 8
+_MOST_BAR_WIDTH = 24
+"""A shorter bar tells too little, a longer one no more: an eighth of a letter is then half a percent."""
 
 
 def render_run(view: RunView, groups: Sequence[str] = (TIME,), summary: Sequence[str] = ()) -> RenderableType:
@@ -88,30 +94,49 @@ def _render_costs(table: CostTable) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Responsive:
-    """A table that takes the first layout that fits the width it is shown in, the last one where none does."""
+    """A table that takes the first layout that fits the width it is shown in, the last one where none does.
+
+    Where room is left, a bar beside the main phase shows the speed of each row; the longest one is the fastest.
+    """
 
     table: WorkloadTable
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         for layout in _LAYOUTS:
             built = _grid(self.table, layout)
-            needed = Measurement.get(console, options.update_width(_UNLIMITED), built).maximum
-            if needed <= options.max_width:
+            room = options.max_width - Measurement.get(console, options.update_width(_UNLIMITED), built).maximum
+            if room >= 0:
                 break
+        bar_width = min(room - (1 if layout == "short" else 2), _MOST_BAR_WIDTH)
+        speeds = relative_speeds(self.table)
+        if bar_width >= _LEAST_BAR_WIDTH and any(speeds):
+            bars = tuple(
+                "" if speed is None else bar_text(speed, bar_width, ascii_only=options.ascii_only) for speed in speeds
+            )
+            built = _grid(self.table, layout, bars=bars)
         yield built
 
 
-def _grid(table: WorkloadTable, layout: Layout) -> Table:
+def _grid(table: WorkloadTable, layout: Layout, *, bars: Sequence[str] = ()) -> Table:
     short = layout == "short"
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0) if short else (0, 1, 0, 0))
     grid.add_column("implementation", overflow="fold", max_width=None if layout == "side by side" else _TITLE_WIDTH)
+    with_bar = main_phase(table.phases) if bars else None
     for phase in table.phases:
         name = phase.value.replace("_", "_\n") if short else phase.value
         grid.add_column(name, justify="left" if layout == "side by side" else "right", no_wrap=True)
-    for row in table.rows:
-        cells = [_cell(row, summary, layout=layout) for summary in row.cells]
-        grid.add_row(_title(row), *cells)
+        if phase is with_bar:
+            grid.add_column("speed", no_wrap=True)
+    for number, row in enumerate(table.rows):
+        grid.add_row(_title(row), *_cells(row, layout=layout, with_bar=with_bar, bar=bars[number] if bars else ""))
     return grid
+
+
+def _cells(row: TableRow, *, layout: Layout, with_bar: Phase | None, bar: str) -> Iterator[Text]:
+    for summary in row.cells:
+        yield _cell(row, summary, layout=layout)
+        if summary.phase is with_bar:
+            yield Text(bar, style="green" if summary.phase in row.fastest else "bright_black")
 
 
 def _title(row: TableRow) -> Text:

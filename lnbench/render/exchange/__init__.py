@@ -1,0 +1,1 @@
+"""What other benchmark tools read: one file per tool, thin over `exported`."""

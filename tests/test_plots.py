@@ -73,6 +73,13 @@ def test_no_two_of_42_implementations_look_the_same(titles):
     assert len(set(zip(found.tokens, found.shapes, strict=True))) == len(titles)
 
 
+def test_another_mode_does_not_look_like_another_implementation():
+    titles = [f"mine_{number}" for number in range(20)]
+    found = looks([*titles, *(f"{title} (eval)" for title in ("batch_norm", *titles)), "batch_norm (train)"])
+
+    assert len(set(zip(found.tokens, found.shapes, strict=True))) == len(found.titles)
+
+
 def test_a_title_s_mode_is_no_part_of_its_name():
     assert [base_name(title) for title in ("a (train)", "a (eval)", "a (b)")] == ["a", "a", "a (b)"]
 

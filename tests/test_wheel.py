@@ -35,7 +35,8 @@ def test_the_wheel_carries_the_package_and_every_shipped_suite(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
 
-    modules = {str(path.relative_to(TOP)) for path in (TOP / "lnbench").rglob("*.py")}
+    package = (path for path in (TOP / "lnbench").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    modules = {str(path.relative_to(TOP)) for path in package}
     suites = {f"lnbench/shipped_suites/{path.name}" for path in (TOP / "suites").iterdir()}
     assert wheel.name == f"lnbench-{__version__}-py3-none-any.whl"
     assert "lnbench/shipped_suites/quick.yaml" in suites
@@ -49,6 +50,16 @@ def test_suites_are_found_inside_the_package_when_it_is_installed_elsewhere(site
     done = run_python(tmp_path, "-c", ask, env=site)
 
     assert Path(done.stdout.strip()) == Path(site["SITE"]).resolve() / "lnbench" / "shipped_suites"
+
+
+def test_the_installed_command_makes_a_page_and_a_plot(site, tmp_path):
+    published = TOP / "reports" / "published" / "frameworks-cpu"
+
+    page = run_lnbench(tmp_path, "report", str(published), "--format", "html=page.html", "-f", "svg", env=site)
+
+    assert page.code == 0, page.stderr
+    assert page.stdout.startswith("<svg")
+    assert "</html>" in (tmp_path / "page.html").read_text()
 
 
 def test_the_installed_command_lists_and_plans_the_shipped_suites(site, tmp_path):

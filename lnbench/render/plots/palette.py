@@ -1,7 +1,8 @@
 """Colours and marks: an implementation has the same in every plot, and none is told by its colour alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from types import MappingProxyType
 
 LIGHT: Mapping[str, str] = MappingProxyType(
@@ -78,27 +79,31 @@ class Looks:
 
 
 def looks(titles: Sequence[str], *, named: Mapping[str, str] = LIGHT) -> Looks:
-    """A colour and a shape for every title; a norm mode in it (`batch_norm (eval)`) makes another shape.
+    """A colour and a shape for every title; another norm mode (`batch_norm (eval)`) has the colour in another shape.
 
     `named`: what stands for each name of LIGHT.
     """
     unique = tuple(dict.fromkeys(titles))
-    reserved = {title: place for place, title in enumerate(FIRST) if title in {base_name(found) for found in unique}}
-    free = iter([place for place in range(len(unique) + len(FIRST)) if place not in reserved.values()])
-    places: dict[str, int] = dict(reserved)
+    places = _places(dict.fromkeys(map(base_name, unique)))
+    taken = {(place % len(COLOURS), place % len(SHAPES)) for place in places.values()}
+    given: dict[str, tuple[int, int]] = {}
     for title in unique:
-        places.setdefault(base_name(title), -1)
-    for name, place in list(places.items()):
-        if place < 0:
-            places[name] = next(free)
-    seen: dict[str, int] = {}
-    tokens, shapes = [], []
-    for title in unique:
-        name = base_name(title)
-        mode = seen[name] = seen.get(name, -1) + 1
-        tokens.append(COLOURS[places[name] % len(COLOURS)])
-        shapes.append(SHAPES[(places[name] + mode) % len(SHAPES)])
-    return Looks(unique, tuple(tokens), tuple(shapes), named)
+        place = places[base_name(title)]
+        pair = place % len(COLOURS), place % len(SHAPES)
+        if any(base_name(other) == base_name(title) for other in given):  # another mode of the same
+            others = ((pair[0], (place + step) % len(SHAPES)) for step in range(1, len(SHAPES)))
+            pair = next((other for other in others if other not in taken), pair)
+            taken.add(pair)
+        given[title] = pair
+    tokens = tuple(COLOURS[colour] for colour, _ in given.values())
+    return Looks(unique, tokens, tuple(SHAPES[shape] for _, shape in given.values()), named)
+
+
+def _places(names: Iterable[str]) -> dict[str, int]:
+    """A number for each name: its own for those that have one, the free ones for the others, in order."""
+    found = list(names)
+    free = (place for place in count() if place >= len(FIRST) or FIRST[place] not in found)
+    return {name: FIRST.index(name) if name in FIRST else next(free) for name in found}
 
 
 def base_name(title: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from string import ascii_uppercase
 
-from lnbench.chosen import fits
+from lnbench.chosen import NO_FILTER, fits
 from lnbench.conditions import Circumstances
 from lnbench.differing import Differing, differing_conditions, differing_settings
 from lnbench.errors import UsageError
@@ -80,7 +80,7 @@ class SideBySide:
     notes: tuple[str, ...]
 
 
-def side_by_side(runs: Sequence[Run], *, only: Filter | None = None) -> SideBySide:
+def side_by_side(runs: Sequence[Run], *, only: Filter = NO_FILTER) -> SideBySide:
     """Two runs or more, in the order given; `only`: the rows that are shown.
 
     Raises UsageError where a run stands twice, or no row matches.
@@ -91,7 +91,7 @@ def side_by_side(runs: Sequence[Run], *, only: Filter | None = None) -> SideBySi
     tables = [
         table
         for name, found in by_workload.items()
-        if sum(table is not None for table in found) > 1 and (table := _table(name, found, only or {})).rows
+        if sum(table is not None for table in found) > 1 and (table := _table(name, found, only)).rows
     ]
     if only and not tables:
         raise UsageError("--only: no row that more than one run has matches")

@@ -118,7 +118,7 @@ def test_a_typo_in_a_suite_is_told_with_file_line_and_nearest_name(lnbench, tmp_
         ("list cases qick", 'there is no shipped suite "qick"', 'did you mean "quick"?'),
         ("report latest", 'there is no run "latest": reports holds no runs', "`lnbench run quick` makes the first one"),
         ("report mine.yaml", "mine.yaml:1: not a journal of lnbench", "the run's header"),
-        ("report latest --format htm", '--format: unknown format "htm"', "known: csv"),
+        ("report latest --format htm", '--format: unknown format "htm"', 'did you mean "html"?'),
         ("report latest --samples", "--samples goes with --format csv", ""),
     ],
 )

@@ -32,7 +32,15 @@ workloads:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "run --help", "list implementations", "list suites", "list cases quick", "run quick --dry-run"],
+    [
+        "--help",
+        "run --help",
+        "report --help",
+        "list implementations",
+        "list suites",
+        "list cases quick",
+        "run quick --dry-run",
+    ],
 )
 def test_looking_and_planning_load_no_framework(tmp_path, arguments):
     done = run_python(tmp_path, "-c", WATCHED, *arguments.split())

@@ -86,6 +86,12 @@ def lnbench(tmp_path, monkeypatch, capsys):
             for name in ("markdown", "csv", "json", "github", "junit", "gitlab", "csv --samples")
         ),
         "report run.jsonl -f svg --plot time",
+        *(
+            f"report run.jsonl -f {name}"
+            for name in ("latex", "pytest-benchmark", "github-action-benchmark", "bencher")
+        ),
+        "report base.jsonl run.jsonl",
+        *(f"report base.jsonl run.jsonl -f {name}" for name in ("markdown", "csv", "json", "latex", "csv --samples")),
         "recommend run.jsonl",
         *(f"recommend run.jsonl -f {name}" for name in ("markdown", "json")),
         "compare base.jsonl run.jsonl",
@@ -100,7 +106,7 @@ def test_no_output_lets_a_journal_steer_whoever_reads_it(lnbench, arguments):
     assert {letter for letter in out + err if letter != "\n" and steers(letter)} == set()
 
 
-@pytest.mark.parametrize("command", ["report run.jsonl", "compare base.jsonl run.jsonl"])
+@pytest.mark.parametrize("command", ["report run.jsonl", "compare base.jsonl run.jsonl", "report base.jsonl run.jsonl"])
 def test_markdown_has_no_markup_but_our_own(lnbench, command):
     _, out, _ = lnbench(*command.split(), "-f", "markdown")
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from rich.console import RenderableType
 
-from lnbench.chosen import chosen_rows, fits
+from lnbench.chosen import NO_FILTER, chosen_rows, fits
 from lnbench.conductor.plain_text import plain_text
 from lnbench.record import Run
 from lnbench.render import json, side_by_side_latex, side_by_side_markdown
@@ -25,10 +25,10 @@ class ShownRuns:
     Raises UsageError where a run stands twice.
     """
 
-    def __init__(self, runs: Sequence[Run], *, only: Filter | None = None) -> None:
+    def __init__(self, runs: Sequence[Run], *, only: Filter = NO_FILTER) -> None:
         check_that_all_differ([run.header for run in runs])
         self._runs = runs
-        self._only = only or {}
+        self._only = only
 
     @cached_property
     def beside(self) -> SideBySide:

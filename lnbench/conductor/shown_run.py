@@ -116,7 +116,8 @@ class ShownRun:
         """What a check comes to, or a run's results."""
         if self.decision is None:
             rows = [row for row in summarize(self.run) if fits(row, self._only)]
-            return json.render_results(summaries_table(rows), run=run_facts(self.run), notices=told_notices(rows))
+            table = chosen_rows(summaries_table(rows), self._only)  # refuses a choice that leaves nothing
+            return json.render_results(table, run=run_facts(self.run), notices=told_notices(rows))
         return json.render_comparison(self.decision.comparison, self.decision)
 
     def latex(self) -> str:

@@ -36,7 +36,8 @@ def point_records(view: RunView) -> Records:
             "bandwidth_text": _bandwidth_text(cell),
         }
     _label_lines(records, "percent_of_copy", x="minimum_bytes", panel="conditions")
-    _label_lines([it for it in records if it["batch_of"]], "median_s", x="batch", panel="batch_of", scale=math.log)
+    batches = [record for record in records if record["batch_of"]]
+    _label_lines(batches, "median_s", x="batch", panel="batch_of", bounds=("low_s", "high_s"), scale=math.log)
     return records
 
 
@@ -97,16 +98,26 @@ def _bandwidth_text(cell: RowSummary) -> str:
 
 
 def _label_lines(
-    records: Iterable[dict[str, Any]], y: str, *, x: str, panel: str, scale: Callable[[float], float] = float
+    records: Iterable[dict[str, Any]],
+    y: str,
+    *,
+    x: str,
+    panel: str,
+    bounds: Sequence[str] = (),
+    scale: Callable[[float], float] = float,
 ) -> None:
-    """Give the last point of every line the height of its name, so that no two names of a panel overlap."""
+    """Give the last point of every line the height of its name, so that no two names of a panel overlap.
+
+    `bounds`: what is drawn around a line, and so makes the panel's axis longer.
+    """
     panels: dict[tuple[Any, ...], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         if record[y] is not None and record[x] is not None:
             panels[record[panel], record["phase"], record["clock"]][record["implementation"]].append(record)
     for lines in panels.values():
         ends = [max(line, key=lambda record: record[x]) for line in lines.values()]
-        heights = [scale(record[y]) for line in lines.values() for record in line]
+        drawn = (record[name] for line in lines.values() for record in line for name in (y, *bounds))
+        heights = [scale(height) for height in drawn if height is not None]
         low, high = (min(heights), max(heights)) if scale is not float else (0.0, max(*heights, 100.0))
         gap = LABEL_HEIGHT * ((high - low) or 1.0) / HEIGHT
         places = spread_out([scale(record[y]) for record in ends], gap=gap, low=low, high=high)

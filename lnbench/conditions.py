@@ -93,14 +93,19 @@ def conditions(found: Circumstances) -> dict[str, str]:
 
 def environment_differences(base: Header, head: Header) -> list[Difference]:
     """Everything that differs between the machines, versions and settings of two runs."""
-    ours, theirs = dict(header_settings(head)), dict(header_settings(base))
+    return setting_differences(dict(header_settings(base)), dict(header_settings(head)))
+
+
+def setting_differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> list[Difference]:
+    """The same from what `header_settings` gave for base and head."""
     names = [*theirs, *(name for name in ours if name not in theirs)]
     found = [Difference(name, theirs.get(name, ""), ours.get(name, "")) for name in names]
     return [difference for difference in found if difference.base != difference.head]
 
 
 def header_settings(header: Header) -> Iterator[tuple[str, str]]:
-    """Machine, versions and settings of a run by their names, in the order in which people read them."""
+    """Commit, machine, versions and settings of a run by their names, in the order in which people read them."""
+    yield "commit", header.revision
     environment, sampling = header.environment, header.sampling
     yield "lnbench", header.lnbench_version
     yield "python", environment.python

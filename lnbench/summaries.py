@@ -55,6 +55,8 @@ def _run_columns(evidence: Evidence) -> dict[str, Any]:
         "run_id": header.run_id,
         "suite": header.suite,
         "lnbench_version": header.lnbench_version,
+        "commit": header.commit,
+        "dirty": header.dirty if header.commit else None,
         "torch_version": next((found["torch"] for found in versions if "torch" in found), None),
     }
 

@@ -42,6 +42,7 @@ KNOWN = {
     "reference",
     "implementation",
     "allowed",
+    "commit",
 }
 """Fields that hold one of a few words, or a name by which lines find each other."""
 

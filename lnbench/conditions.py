@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lnbench.evidence import Evidence
 from lnbench.record import Header
-from lnbench.row_summary import RowSummary
 
 
 class Difference(NamedTuple):
@@ -22,12 +21,33 @@ class Difference(NamedTuple):
         return f"{self.name}: {self.base or 'none'} there, {self.head or 'none'} here"
 
 
+class Placed(Protocol):
+    """What of a row tells where it was measured; rows of results are such."""
+
+    @property
+    def case(self) -> int: ...
+    @property
+    def suite(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def device_name(self) -> str | None: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def allocator(self) -> str: ...
+    @property
+    def torch_version(self) -> str | None: ...
+    @property
+    def reference(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """Where a row was measured."""
 
     evidence: Evidence
-    row: RowSummary
+    row: Placed
 
 
 def _machine(found: Circumstances) -> str:

@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from lnbench.evidence import Evidence
 from lnbench.record import Header
-from lnbench.row_summary import RowSummary
 
 
 class Difference(NamedTuple):
@@ -22,12 +21,33 @@ class Difference(NamedTuple):
         return f"{self.name}: {self.base or 'none'} there, {self.head or 'none'} here"
 
 
+class Placed(Protocol):
+    """What of a row tells where it was measured; rows of results are such."""
+
+    @property
+    def case(self) -> int: ...
+    @property
+    def suite(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def device_name(self) -> str | None: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def allocator(self) -> str: ...
+    @property
+    def torch_version(self) -> str | None: ...
+    @property
+    def reference(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """Where a row was measured."""
 
     evidence: Evidence
-    row: RowSummary
+    row: Placed
 
 
 def _machine(found: Circumstances) -> str:
@@ -93,14 +113,19 @@ def conditions(found: Circumstances) -> dict[str, str]:
 
 def environment_differences(base: Header, head: Header) -> list[Difference]:
     """Everything that differs between the machines, versions and settings of two runs."""
-    ours, theirs = dict(header_settings(head)), dict(header_settings(base))
+    return setting_differences(dict(header_settings(base)), dict(header_settings(head)))
+
+
+def setting_differences(theirs: Mapping[str, str], ours: Mapping[str, str]) -> list[Difference]:
+    """The same from what `header_settings` gave for base and head."""
     names = [*theirs, *(name for name in ours if name not in theirs)]
     found = [Difference(name, theirs.get(name, ""), ours.get(name, "")) for name in names]
     return [difference for difference in found if difference.base != difference.head]
 
 
 def header_settings(header: Header) -> Iterator[tuple[str, str]]:
-    """Machine, versions and settings of a run by their names, in the order in which people read them."""
+    """Commit, machine, versions and settings of a run by their names, in the order in which people read them."""
+    yield "commit", header.revision
     environment, sampling = header.environment, header.sampling
     yield "lnbench", header.lnbench_version
     yield "python", environment.python

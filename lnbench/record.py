@@ -10,19 +10,30 @@ from lnbench.event_log import EventLog
 from lnbench.events import AnyEvent, Confirming, Event, Noticed, Resumed, RunFinished, Turn
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised whenever an event changes; readers refuse what they do not know."""
 
-READABLE_VERSIONS = (1, 2, 3, 4, 5)
+READABLE_VERSIONS = (1, 2, 3, 4, 5, 6)
 """2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. 3 added what cases cost
 beside time, and parted page faults by kind of call. 4 added resumed runs and the stage of imports, and lets a workload
 be finished only when nothing of it is left to do. 5 added axes (gradients, autocast, layouts), parts of a step that a
-case does not have, and cases whose package could not be loaded. All have defaults; older ones are read as far as they
-went."""
+case does not have, and cases whose package could not be loaded. 6 added the commit of the code that was measured. All
+have defaults; older ones are read as far as they went."""
+
+
+SHORT_ID = 10
+"""So many digits of a commit id are shown; they are unique in repositories of a hundred thousand commits."""
+
+CommitId = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})?$")]
+"""A whole commit id of git, or "" where there is none."""
 
 
 class Header(Frozen):
-    """The first line of a journal: all that is needed to know what was to be measured, and where."""
+    """The first line of a journal: all that is needed to know what was to be measured, and where.
+
+    `commit`: what was checked out around the folder in which the run was started, "" where git told none. `dirty`:
+    tracked files differed from it.
+    """
 
     event: Literal["header"] = "header"
     schema_version: int = SCHEMA_VERSION
@@ -36,10 +47,17 @@ class Header(Frozen):
     sampling: SamplingRecord
     options: Mapping[str, str] = Field(default_factory=dict)
     plugins: Mapping[str, str] = Field(default_factory=dict)
+    commit: CommitId = ""
+    dirty: bool = False
     environment: Environment
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
     check: "Check | None" = None
+
+    @property
+    def revision(self) -> str:
+        """The commit in short, with a `+` where files differed from it: `1a2b3c4d5e+`; "" where it is not known."""
+        return f"{self.commit[:SHORT_ID]}{'+' if self.dirty else ''}" if self.commit else ""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -20,6 +20,8 @@ class RowSummary:
     suite: str
     lnbench_version: str
     torch_version: str | None
+    commit: str
+    dirty: bool | None
 
     workload: str
     label: str

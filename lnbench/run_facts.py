@@ -9,7 +9,7 @@ from lnbench.row_summary import RowSummary
 
 _OF_HEADER = {
     *("run_id", "created", "lnbench_version", "suite", "description", "seed", "sampling", "options", "plugins"),
-    "environment",
+    *("commit", "dirty", "environment"),
 }
 
 

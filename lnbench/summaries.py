@@ -38,7 +38,7 @@ def summarize_evidence(evidence: Evidence, speedups: Speedups) -> tuple[RowSumma
         shared = {
             "case": number,
             **of_run,
-            **_workload_columns(planned, device_name=_device_name(evidence, planned.workload.device)),
+            **_workload_columns(planned, device_name=device_name(evidence, planned.workload.device)),
             **_case_columns(evidence, number),
             "reference": evidence.reference_name(number),
         }
@@ -50,16 +50,24 @@ def summarize_evidence(evidence: Evidence, speedups: Speedups) -> tuple[RowSumma
 
 def _run_columns(evidence: Evidence) -> dict[str, Any]:
     header = evidence.run.header
-    versions = [worker.versions for worker in evidence.workers] + [header.environment.versions]
     return {
         "run_id": header.run_id,
         "suite": header.suite,
         "lnbench_version": header.lnbench_version,
-        "torch_version": next((found["torch"] for found in versions if "torch" in found), None),
+        "commit": header.commit,
+        "dirty": header.dirty if header.commit else None,
+        "torch_version": torch_version(evidence),
     }
 
 
-def _device_name(evidence: Evidence, device: str) -> str | None:
+def torch_version(evidence: Evidence) -> str | None:
+    """The version of PyTorch that workers told, else the one that the run was started with."""
+    versions = [worker.versions for worker in evidence.workers] + [evidence.run.header.environment.versions]
+    return next((found["torch"] for found in versions if "torch" in found), None)
+
+
+def device_name(evidence: Evidence, device: str) -> str | None:
+    """The name of a device, as workers or the system told it."""
     environment = evidence.run.header.environment
     told = next((worker.device_name for worker in evidence.workers if worker.device == device), None)
     return told or (environment.cpu if device == "cpu" else None)

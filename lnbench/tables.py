@@ -125,6 +125,8 @@ RESULT_COLUMNS = _columns(
     flushes_denormals="boolean",
     gradients="string",
     autocast="string",
+    commit="string",
+    dirty="boolean",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

@@ -68,6 +68,7 @@ def header(workloads: Iterable[PlannedWorkload], cases: Iterable[PlannedCase], *
             "suite_text": "name: made\n",
             "seed": 1,
             "sampling": SamplingRecord(processes=1, precision=0.01, budget_s=5),
+            "commit": "1a2b3c4d5e6f" * 3 + "1a2b",
             "environment": ENVIRONMENT,
             "workloads": tuple(workloads),
             "cases": tuple(cases),

@@ -165,13 +165,14 @@ OPTIONS = (
     "--nonsense --energy"
 )
 COMMANDS = (
-    "report|report run.jsonl|compare|compare run.jsonl|compare run.jsonl run.jsonl|baseline|baseline run.jsonl|"
-    "list|list cases|list suites|schema|nonsense|list implementations|list cases quick|"
+    "report|report run.jsonl|history|history .|compare|compare run.jsonl|compare run.jsonl run.jsonl|baseline|"
+    "baseline run.jsonl|list|list cases|list suites|schema|nonsense|list implementations|list cases quick|"
 )
 DRY_RUNS = "run --dry-run|run --dry-run quick|run --dry-run mine.yaml"
 """--dry-run stands first, so that no `--` before it can make it a mere word."""
 
 REPORTS = "|-f markdown|-f csv|-f json|-f csv --samples|--columns all|-f junit|-f github|-f gitlab"
+HISTORIES = "|-f markdown|-f csv|-f json|--margin 0.01"
 COMPARISONS = "|-f markdown|-f csv|-f json|--allow-different machine,suite"
 
 
@@ -204,6 +205,7 @@ def _reports(found: tuple[str, bytes]) -> st.SearchStrategy[Input]:
         one_of(REPORTS).map(lambda more: Input(("report", name, *more), files)),
         one_of(COMPARISONS).map(lambda more: Input(("compare", name, "other.jsonl", *more), files)),
         one_of(COMPARISONS).map(lambda more: Input(("compare", "other.jsonl", name, *more), files)),
+        one_of(HISTORIES).map(lambda more: Input(("history", ".", *more), files)),
         st.just(Input(("baseline", name, "-o", "small.jsonl"), files)),
         st.just(Input(("run", "--dry-run", "--resume", name, "--force"), {**files, "run.jsonl.turns": OTHER_RUN})),
         st.just(Input(("check", "mine.yaml", "--baseline", name, "--dry-run"), files)),

@@ -36,6 +36,7 @@ workloads:
         "--help",
         "run --help",
         "report --help",
+        "history --help",
         "list implementations",
         "list suites",
         "list cases quick",
@@ -89,7 +90,7 @@ def test_help_tells_the_commands_and_shows_examples(capsys):
     printed = capsys.readouterr().out
     assert code == 0
     assert "lnbench run quick" in printed
-    assert all(f"\n  {command}" in printed for command in ("run", "list", "report", "schema"))
+    assert all(f"\n  {command}" in printed for command in ("run", "list", "report", "history", "schema"))
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["report"], ["list"], ["list", "cases"]], ids=" ".join)
@@ -103,7 +104,7 @@ def test_a_command_without_its_arguments_shows_its_help_with_examples(arguments,
     assert "error" not in shown.out + shown.err
 
 
-@pytest.mark.parametrize("arguments", [["run"], ["report"], ["schema"], ["list", "suites"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["run"], ["report"], ["history"], ["schema"], ["list", "suites"]], ids=" ".join)
 def test_every_command_has_help_with_an_example(arguments, capsys):
     code = run_command_line([*arguments, "--help"])
 

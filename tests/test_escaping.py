@@ -42,6 +42,7 @@ KNOWN = {
     "reference",
     "implementation",
     "allowed",
+    "commit",
 }
 """Fields that hold one of a few words, or a name by which lines find each other."""
 
@@ -96,6 +97,8 @@ def lnbench(tmp_path, monkeypatch, capsys):
         *(f"recommend run.jsonl -f {name}" for name in ("markdown", "json")),
         "compare base.jsonl run.jsonl",
         *(f"compare base.jsonl run.jsonl -f {name}" for name in ("markdown", "csv", "json")),
+        "history .",
+        *(f"history . -f {name}" for name in ("markdown", "csv", "json")),
     ],
 )
 def test_no_output_lets_a_journal_steer_whoever_reads_it(lnbench, arguments):
@@ -106,7 +109,10 @@ def test_no_output_lets_a_journal_steer_whoever_reads_it(lnbench, arguments):
     assert {letter for letter in out + err if letter != "\n" and steers(letter)} == set()
 
 
-@pytest.mark.parametrize("command", ["report run.jsonl", "compare base.jsonl run.jsonl", "report base.jsonl run.jsonl"])
+@pytest.mark.parametrize(
+    "command",
+    ["report run.jsonl", "compare base.jsonl run.jsonl", "report base.jsonl run.jsonl", "history ."],
+)
 def test_markdown_has_no_markup_but_our_own(lnbench, command):
     _, out, _ = lnbench(*command.split(), "-f", "markdown")
 
@@ -130,8 +136,9 @@ def test_a_page_has_no_markup_but_our_own_and_no_letter_that_steers(lnbench):
     assert "<" not in records
 
 
-def test_csv_has_no_formula_and_one_line_a_row(lnbench):
-    _, out, _ = lnbench("report", "run.jsonl", "-f", "csv")
+@pytest.mark.parametrize("command", ["report run.jsonl", "history ."])
+def test_csv_has_no_formula_and_one_line_a_row(lnbench, command):
+    _, out, _ = lnbench(*command.split(), "-f", "csv")
 
     rows = pd.read_csv(io.StringIO(out), dtype=str, keep_default_na=False)
     assert len(out.splitlines()) == len(rows) + 1

@@ -13,7 +13,7 @@ from typing import Annotated, TextIO
 import typer
 
 from lnbench import __version__
-from lnbench.cli import baseline, check, compare, doctor, listing, recommend, report, run, schema, selftest
+from lnbench.cli import baseline, check, compare, doctor, history, listing, recommend, report, run, schema, selftest
 from lnbench.cli.common import Debug, Quiet, settings
 from lnbench.errors import ExitCode, LnbenchError, nearest
 from lnbench.render.outside import plain
@@ -37,6 +37,8 @@ Examples:
   lnbench check ci --against git:main:my_norms.py
 
   lnbench compare baseline.jsonl latest
+
+  lnbench history reports
 
 Exit codes: 0 fine, 1 confirmed regression (check only), 2 bad input, 3 too much unknown to judge, 4 some case failed, 5
 nothing was measured or compared, 70 a bug in lnbench, 130 interrupted.
@@ -80,6 +82,7 @@ app.command(name="selftest")(selftest.selftest)
 app.add_typer(listing.app, name="list")
 app.command(name="report", no_args_is_help=True)(report.report)
 app.command(name="recommend", no_args_is_help=True)(recommend.recommend)
+app.command(name="history")(history.history)
 app.command(name="schema")(schema.schema)
 
 

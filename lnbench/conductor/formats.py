@@ -1,15 +1,18 @@
-"""The formats by name: of a run, a check, two runs compared, and what to use."""
+"""The formats by name: of a run, a check, two runs compared, runs over time, and what to use."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from lnbench.analysis.history_tables import points_table
 from lnbench.analysis.recommend import Recommendation
+from lnbench.analysis.timeline import History
 from lnbench.compared import Comparison
 from lnbench.comparison_tables import rows_table
 from lnbench.conductor.plain_text import plain_text
 from lnbench.conductor.shown_run import ShownRun
 from lnbench.render import comparison as comparison_terminal
-from lnbench.render import comparison_markdown, json, recommendation
+from lnbench.render import comparison_markdown, history_json, history_markdown, json, recommendation
+from lnbench.render import history as history_terminal
 from lnbench.render.csv import render_csv
 
 Text = Callable[[ShownRun], str]
@@ -66,6 +69,16 @@ COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType
     }
 )
 """How two runs compared can be shown."""
+
+HISTORY_FORMATS: Mapping[str, Callable[[History], str]] = MappingProxyType(
+    {
+        "terminal": lambda history: plain_text(history_terminal.render_history(history)),
+        "markdown": history_markdown.render_history,
+        "csv": lambda history: render_csv(points_table(history)),
+        "json": history_json.render_history,
+    }
+)
+"""How runs over time can be shown."""
 
 
 RECOMMENDATION_FORMATS: Mapping[str, Callable[[Sequence[Recommendation]], str]] = MappingProxyType(

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lnbench import __version__
+from lnbench.conductor.commit import current_commit
 from lnbench.conductor.interrupts import Interrupts
 from lnbench.conductor.listening import Observer
 from lnbench.conductor.loaded import Loaded
@@ -102,6 +103,7 @@ def measure(
     run_id = new_run_id(prepared.suite.name, now, reports=options.reports)
     folder = options.folder or options.reports / run_id
     seed = secrets.randbits(31) if options.seed is None else options.seed
+    commit = current_commit()
     header = Header(
         run_id=run_id,
         created=now.isoformat(timespec="seconds"),
@@ -113,6 +115,8 @@ def measure(
         sampling=plan.sampling,
         options=options.recorded(),
         plugins=prepared.plugin_digests,
+        commit=commit.id,
+        dirty=commit.dirty,
         environment=prepared.environment,
         workloads=plan.workloads,
         cases=plan.cases,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lnbench import __version__
 from lnbench.conditions import environment_differences
+from lnbench.conductor.commit import current_commit
 from lnbench.conductor.describing import describe_sources
 from lnbench.conductor.known import known_implementations, with_libraries
 from lnbench.conductor.loaded import Loaded, digests, loaded, with_packages
@@ -164,8 +165,15 @@ def _require_same_plugins(header: Header, sources: Sequence[PluginSource]) -> No
 
 
 def _differences(header: Header, environment: Environment, suite: str | None) -> list[str]:
-    """What is different here and now, with both values."""
-    here = header.model_copy(update={"environment": environment, "lnbench_version": __version__})
+    """What is different here and now, with both values.
+
+    Another commit counts where both are known: a plug-in has a digest, what it imports has none.
+    """
+    commit = current_commit()
+    now: dict[str, object] = {"environment": environment, "lnbench_version": __version__}
+    if header.commit and commit.id:
+        now |= {"commit": commit.id, "dirty": commit.dirty}
+    here = header.model_copy(update=now)
     as_kept = Header.model_validate_json(anonymous(here.model_dump_json()))
     found = [str(difference) for difference in environment_differences(header, as_kept)]
     if suite is not None:

@@ -29,21 +29,22 @@ def time_in_unit_text(row: RowSummary, unit_s: float) -> str:
 
 def speedup_text(row: RowSummary) -> str:
     """The speedup with the bounds of its interval: `0.302 [0.299, 0.305]`; `1` for the reference; else empty."""
-    if row.speedup is None:
-        return ""
-    if row.speedup_low is None or row.speedup_high is None:
-        return f"{format_significant(row.speedup, _DIGITS_WITHOUT_INTERVAL)} [?]"
-    if row.speedup_low == row.speedup_high:
-        return f"{row.speedup:g}"
-    half = row.speedup * _relative_half_width(row.speedup_low, row.speedup_high)
-    rounded = float(f"{row.speedup:.{_MOST_DIGITS - 1}e}")  # 0.99996 has the decimals of 1.000
+    return "" if row.speedup is None else ratio_text(row.speedup, row.speedup_low, row.speedup_high)
+
+
+def ratio_text(ratio: float, low: float | None, high: float | None) -> str:
+    """A ratio with the bounds of its interval, all with the decimals that the interval supports."""
+    if low is None or high is None:
+        return f"{format_significant(ratio, _DIGITS_WITHOUT_INTERVAL)} [?]"
+    if low == high:
+        return f"{ratio:g}"
+    half = ratio * _relative_half_width(low, high)
+    rounded = float(f"{ratio:.{_MOST_DIGITS - 1}e}")  # 0.99996 has the decimals of 1.000
     most = _MOST_DIGITS - 1 - math.floor(math.log10(rounded))
     least = -math.floor(math.log10(rounded))  # however wide the interval, the first digit of the value is shown
     decimals = min(max(-math.floor(math.log10(half)), least), most) if half > 0 else most
-    value, low, high = (
-        f"{round(number, decimals):.{max(decimals, 0)}f}" for number in (row.speedup, row.speedup_low, row.speedup_high)
-    )
-    return f"{value} [{low}, {high}]"
+    texts = [f"{round(number, decimals):.{max(decimals, 0)}f}" for number in (ratio, low, high)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
 def short_speedup_text(row: RowSummary) -> str:

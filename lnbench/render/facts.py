@@ -33,6 +33,8 @@ def measuring_facts(view: RunView) -> Iterator[str]:
     """How the run was measured, and what was noticed about it as a whole: a line each."""
     header, sampling = view.header, view.header.sampling
     yield f"run {header.run_id}, {header.created}, seed {header.seed}"
+    if header.commit:
+        yield f"commit {header.commit}{', and files that differ from it' if header.dirty else ''}"
     processes = "one process" if sampling.processes == 1 else f"{sampling.processes} processes"
     yield f"{processes} asked for, with {sampling.budget_s:g} s of timed rounds per workload and process"
     met = sum(event.stopped_by == "precision" for event in view.finished)

@@ -19,21 +19,38 @@ def fits(row: RowSummary, only: Filter) -> bool:
     return _fits(only, lambda column: getattr(row, column, None))
 
 
-def chosen_rows(table: Table, only: Filter) -> Table:
-    """A table of results, or of samples, with the rows alone that match in the columns that it has.
+def chosen_summaries(rows: Iterable[RowSummary], only: Filter) -> list[RowSummary]:
+    """The rows that match. Raises UsageError where none does."""
+    found = [row for row in rows if fits(row, only)]
+    if only and not found:
+        raise UsageError("--only: no row of the run matches")
+    return found
 
-    Raises UsageError where none does.
-    """
+
+def chosen_rows(table: Table, only: Filter) -> Table:
+    """A table of results with the rows alone that match. Raises UsageError where none does."""
     places = {column.name: place for place, column in enumerate(table.columns)}
-    known = {column: patterns for column, patterns in only.items() if column in places or column == _DIMS}
 
     def kept(row: Sequence[Any]) -> bool:
-        return _fits(known, lambda column: row[places[column]] if column in places else None)
+        return _fits(only, lambda column: row[places[column]] if column in places else None)
 
     rows = tuple(filter(kept, table.rows))
     if only and not rows:
         raise UsageError("--only: no row of the run matches")
     return replace(table, rows=rows)
+
+
+def chosen_samples(samples: Table, rows: Iterable[RowSummary]) -> Table:
+    """A table of samples with those of some rows alone; what releasing costs counts to a case's every row."""
+    names = [column.name for column in samples.columns]
+    keys = [names.index(name) for name in ("run_id", "workload", "implementation", "norm_mode")]
+    phase = names.index("phase")
+    wanted = set()
+    for row in rows:
+        case = (row.run_id, row.workload, row.implementation, row.norm_mode)
+        wanted |= {(*case, row.phase.value), (*case, "disposal")}
+    kept = (row for row in samples.rows if (*(row[place] for place in keys), row[phase]) in wanted)
+    return replace(samples, rows=tuple(kept))
 
 
 def what_there_is(rows: Iterable[RowSummary]) -> str:

@@ -1,6 +1,7 @@
 """Which implementations of a function are the fastest on a workload, as far as that is known."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from lnbench.planned import Status
 from lnbench.row_summary import RowSummary
@@ -11,27 +12,49 @@ TELLING = 4.0
 and fused kernels are."""
 
 
-def rivals(rows: Sequence[RowSummary], *, phase: Phase, function: str) -> list[RowSummary]:
-    """The rows that can be the fastest: verified, stable, of that phase and function, and with a speedup."""
-    return [
-        row
-        for row in rows
-        if row.phase is phase and row.function == function and row.status is Status.OK and row.speedup is not None
-    ]
+def reference_row(rows: Iterable[RowSummary], row: RowSummary) -> RowSummary | None:
+    """The row that a row of the same phase is compared with: the reference's, if it can be in the same norm mode."""
+    found = [it for it in rows if it.implementation == row.reference and it.phase is row.phase]
+    return next((it for it in found if it.norm_mode == row.norm_mode), next(iter(found), None))
+
+
+def rivals(rows: Sequence[RowSummary], *, phase: Phase, function: str) -> dict[str, list[RowSummary]]:
+    """The rows that can be the fastest, by norm mode: verified, stable, of that phase and function, with a speedup.
+
+    Speedups of two norm modes are over two references, and so can't be held against each other.
+    """
+    found: dict[str, list[RowSummary]] = defaultdict(list)
+    for row in rows:
+        if row.phase is phase and row.function == function and row.status is Status.OK and row.speedup is not None:
+            found[row.norm_mode].append(row)
+    return found
+
+
+def is_telling(row: RowSummary) -> bool:
+    """True where a row's interval is known, and narrow enough to tell of who is fastest."""
+    if row.speedup_low is None or row.speedup_high is None:
+        return False
+    return row.speedup_high <= TELLING * row.speedup_low
+
+
+def not_told_apart(found: Sequence[RowSummary]) -> list[RowSummary]:
+    """Of rivals in one norm mode those whose interval reaches the best one's, it among them.
+
+    Empty where fewer than two can be compared, or the best one's own interval tells nothing. The best of a dozen equal
+    ones is called the fastest alone once in 20 times at most: where only the reference stands beside it, whose speedup
+    of 1 has no interval, as often as a 95 % interval is wrong, and with more rivals far less often, since two intervals
+    that do not touch are stronger evidence (simulated with three processes).
+    """
+    if len(found) < 2:
+        return []
+    best = max(found, key=lambda row: row.speedup or 0.0)
+    if not is_telling(best) or best.speedup_low is None:
+        return []
+    floor = best.speedup_low
+    return [row for row in found if (row.speedup_high or row.speedup or 0.0) >= floor]
 
 
 def fastest_cases(rows: Sequence[RowSummary], *, phase: Phase, function: str) -> set[int]:
-    """The cases whose speedup is the best of all rivals, or whose interval reaches the best one's.
-
-    Two 95 % intervals of equal things lie apart once in about 170 times, so that among a dozen rivals the one that
-    happens to be best is called the fastest alone no more often than once in 15 times where all are equal.
-    Empty where fewer than two can be compared, or the best one's own interval is unknown or so wide that nothing is.
-    """
-    found = [(row, row.speedup) for row in rivals(rows, phase=phase, function=function) if row.speedup is not None]
-    if len(found) < 2:
-        return set()
-    best, _ = max(found, key=lambda rival: rival[1])
-    if best.speedup_low is None or best.speedup_high is None or best.speedup_high > TELLING * best.speedup_low:
-        return set()
-    floor = best.speedup_low
-    return {row.case for row, value in found if (row.speedup_high or value) >= floor}
+    """The cases that a table marks: in each norm mode those not told apart from the best."""
+    each = rivals(rows, phase=phase, function=function).values()
+    return {row.case for found in each for row in not_told_apart(found)}

@@ -1,15 +1,8 @@
 """How fast the cases of a table are beside each other, in one number each: what a bar shows."""
 
-from collections.abc import Sequence
-
 from lnbench.row_summary import RowSummary
 from lnbench.view import WorkloadTable
-from lnbench.workload import Phase
-
-
-def main_phase(phases: Sequence[Phase]) -> Phase:
-    """The phase by which a whole case is seen at a glance: a training step where it is measured, else the last one."""
-    return Phase.FORWARD_BACKWARD if Phase.FORWARD_BACKWARD in phases else phases[-1]
+from lnbench.workload import main_phase
 
 
 def relative_speeds(table: WorkloadTable) -> tuple[float | None, ...]:

@@ -104,3 +104,4 @@ class RowSummary:
     temperature_c: float | None = None
     throttling: str | None = None
     flushes_denormals: bool | None = None
+    speedup_processes: int | None = None

@@ -1,6 +1,6 @@
 """Raw samples as they are plotted: by process and round, and where there are many, a few neighbours as one point."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 
@@ -33,12 +33,12 @@ SAMPLE_POINT_COLUMNS = (
 """`case`: its number in the plan. `round`: the first of a point's. `low_s`, `high_s`: its least and greatest sample."""
 
 
-def sample_points_table(evidence: Evidence, *, most: int = MOST_POINTS) -> Table:
-    """The samples of every case and phase, on the clock that tables show, spoiled rounds left out.
+def sample_points_table(evidence: Evidence, *, cases: Container[int] | None = None, most: int = MOST_POINTS) -> Table:
+    """The samples of every case (or of these) and phase, on the clock that tables show, spoiled rounds left out.
 
     Rounds are put together so evenly that about `most` points are left, but never fewer than LEAST_BINS of a line.
     """
-    lines = list(_lines(evidence))
+    lines = [line for line in _lines(evidence) if cases is None or line[0] in cases]
     bins = max(LEAST_BINS, min(MOST_BINS, most // max(len(lines), 1)))
     rows = tuple(row for case, phase, process, turns in lines for row in _points((case, phase, process), turns, bins))
     return Table(SAMPLE_POINT_COLUMNS, rows)

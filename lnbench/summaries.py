@@ -123,6 +123,7 @@ def _row(
         else:
             interval = speedups.interval(number, phase, clock=clock)
             columns |= _speedup_columns(interval)
+            columns["speedup_processes"] = len(speedups.locations(number, phase, clock=clock)) or None
             if reference is None or interval is None:
                 notices += [_reference_not_ok(evidence, number, phase=phase, clock=clock)]
             else:

@@ -127,6 +127,7 @@ RESULT_COLUMNS = _columns(
     autocast="string",
     commit="string",
     dirty="boolean",
+    speedup_processes="Int64",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

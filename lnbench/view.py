@@ -128,7 +128,7 @@ def _workload_table(
     function = _reference_function(evidence, shown)
     fastest = {phase: fastest_cases(shown, phase=phase, function=function) for phase in planned.phases}
     general = evidence.workload_notices(number)
-    shown = [summary for summary in shown if fits(summary, only)]
+    every, shown = shown, [summary for summary in shown if fits(summary, only)]
     phases = {summary.phase for summary in shown}
     footnotes: dict[str, int] = {}
     rows = []
@@ -148,7 +148,7 @@ def _workload_table(
     return WorkloadTable(
         title=f"{label}: {planned.id}" if label else planned.id,
         caption=(
-            *_caption(evidence, number, shown),
+            *_caption(evidence, number, every),
             *(notice.text for notice in general),
             *_default_heap(shown, by_heap.get(_but_for_the_heap(planned), {}).get(Allocator.RETAINED, ())),
         ),

@@ -25,6 +25,12 @@ class Phase(StrEnum):
     FORWARD_BACKWARD = "forward_backward"
 
 
+def main_phase(phases: Collection[Phase]) -> Phase:
+    """The phase by which a case is seen at a glance: a whole step where it is measured, else the last part of one that
+    is, else inference. Raises ValueError without any."""
+    return max(phases, key=tuple(Phase).index)
+
+
 STEP_PHASES = (Phase.FORWARD, Phase.BACKWARD, Phase.FORWARD_BACKWARD)
 """The phases that are measured together, inside one forward and backward."""
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from fabricate import everything, run
+from fabricate import everything, run, wide_run
 from markdown_it import MarkdownIt
 
 from lnbench.cli.door import run_command_line
@@ -63,6 +63,32 @@ def test_figures_of_a_part_are_those_of_the_whole(lnbench):
     assert len(part.splitlines()) == 3
 
 
+def test_samples_of_a_part_are_those_of_its_cases(lnbench):
+    whole = lnbench("report", "run.jsonl", "-f", "csv", "--samples")[1].splitlines()
+    part = lnbench("report", "run.jsonl", "-f", "csv", "--samples", "--only", "dtype=bfloat16,norm_dims=1")[1]
+
+    assert 1 < len(part.splitlines()) < len(whole)
+    assert set(part.splitlines()) < set(whole)
+    assert all(b"bfloat16" in line for line in part.splitlines()[1:])
+
+
+def test_the_caption_of_a_part_tells_of_the_whole_workload(lnbench):
+    text = lnbench("report", "run.jsonl", "--only", "implementation=crashing")[1].decode()
+
+    assert "40 rounds in 1 process" in text
+    assert "nothing was measured" not in text
+
+
+def test_a_plot_too_large_for_an_image_is_named_in_the_report(lnbench, tmp_path):
+    made = wide_run(workloads=41, implementations=2, processes=1, rounds=3)
+    (tmp_path / "wide.jsonl").write_text("".join(f"{it.model_dump_json()}\n" for it in (made.header, *made.events)))
+    lnbench("report", "wide.jsonl", "-f", "markdown=wide.md")
+    text = (tmp_path / "wide.md").read_text()
+
+    assert "Left out: --plot speedup: 41 panels are too many for an image; choose with --only." in text
+    assert "wide-plots/bandwidth.svg" in text
+
+
 def test_footnotes_of_a_part_are_its_own(lnbench):
     text = lnbench("report", "run.jsonl", "--only", "implementation=batch_norm")[1].decode()
 
@@ -82,7 +108,8 @@ def test_footnotes_of_a_part_are_its_own(lnbench):
         ("report run.jsonl --format svg --plot samples", "shows one case beside its reference"),
         ("report run.jsonl --format github", "is no check"),
         ("recommend run.jsonl --phase forwards", '--phase: unknown phase "forwards"'),
-        ("recommend run.jsonl --only dtype=bf16", "--only: no row of the run matches"),
+        ("recommend run.jsonl --only dtype=bf16", "--only: no workload of the run matches"),
+        ("report run.jsonl -f csv --samples --only dtype=bf16", "--only: no row of the run matches"),
     ],
 )
 def test_what_can_not_be_done_is_one_message(lnbench, arguments, message):
@@ -98,7 +125,7 @@ def test_recommend_prints_what_to_use(lnbench):
     code, out, _ = lnbench("recommend", "run.jsonl", "--only", "device=cuda", "--phase", "inference")
 
     assert code == ExitCode.FINE
-    assert "compiled_max_autotune is the fastest layer_norm on the only workload" in " ".join(out.decode().split())
+    assert "compiled_max_autotune is the fastest layer_norm on 4096x4096/float32/cuda" in " ".join(out.decode().split())
 
 
 def test_recommend_ends_with_5_when_there_is_nothing_to_recommend(lnbench, tmp_path):
@@ -116,8 +143,6 @@ def test_a_folder_for_plots_that_can_not_be_made_is_one_message(lnbench, tmp_pat
 
 
 def test_the_links_of_a_long_report_lead_to_anchors_that_are_there():
-    from fabricate import wide_run
-
     text = render_report(view_run(wide_run(workloads=9, implementations=2, processes=1, rounds=3)))
     links = re.findall(r"^- \[.*\]\(#(.*)\)$", text, re.MULTILINE)
 

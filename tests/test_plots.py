@@ -4,12 +4,13 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from fabricate import batch_run, case, everything, noisy_turns, run, workload
+from fabricate import batch_run, case, ended, everything, noisy_turns, run, workload
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lnbench.cli.report import PLOT_NAMES
 from lnbench.errors import UsageError
+from lnbench.planned import Status
 from lnbench.render.plots.catalogue import PLOTS
 from lnbench.render.plots.image import draw, image
 from lnbench.render.plots.palette import COLOURS, DARK, FIRST, LIGHT, base_name, looks
@@ -95,6 +96,21 @@ def test_a_plot_shows_each_case_and_its_figures(name):
     assert {"eager", "fused"} <= set(found)
     if name in {"speedup", "time"}:
         assert {"shifted", "wrong", "gpt2: 8x128x768 float32 cpu"} <= set(found)
+
+
+def test_an_image_tells_its_phase_its_clock_and_who_computes_something_else():
+    found = texts(svg_of(everything(), "time", {"device": ("cpu",)}.items()))
+
+    assert "forward_backward; wall clock" in found
+    assert next(text for text in found if "†" in text).startswith("633")
+    assert "forward_backward; on the CPU the wall clock, on CUDA the device's" in texts(svg_of(everything(), "time"))
+
+
+def test_an_unstable_row_says_so_beside_its_figures():
+    events = [*noisy_turns({0: 1e-4, 1: 2e-4}), ended(1, Status.UNSTABLE, "half of the rounds were spoiled")]
+    made = run([workload()], [case("fused"), case("a")], events)
+
+    assert any(text.endswith(" unstable") for text in texts(svg_of(made, "speedup")))
 
 
 def test_the_batch_plot_names_each_line_at_its_end():

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lnbench.cli.common import REPORTS, Debug, OnlyRows, Quiet, show, split_commas
+from lnbench.cli.common import REPORTS, Debug, Quiet, show, split_commas
 from lnbench.cli.formats import TERMINAL, Formats, chosen_formats, write_files, write_shown
 from lnbench.errors import ExitCode, UsageError, nearest
 
@@ -19,7 +19,14 @@ def recommend(
             show_default="a whole step, and inference",
         ),
     ] = None,
-    only: OnlyRows = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="COLUMN=PATTERN,...",
+            help="The workloads to tell of, as in dtype=bfloat16,input_shape=8x*. May repeat.",
+        ),
+    ] = None,
     format: Formats = None,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
     debug: Debug = False,  # noqa: ARG001
@@ -53,8 +60,11 @@ def recommend(
     for name in phases:
         if name not in tuple(Phase):
             raise UsageError(f'--phase: unknown phase "{name}"', hint=nearest(name, tuple(Phase)))
-    view = view_run(read_run(find_run(run, REPORTS)), parse_only(",".join(only)) if only else {})
-    found = recommended(view, phases=[Phase(name) for name in phases] or None)
+    places = parse_only(",".join(only)) if only else {}
+    view = view_run(read_run(find_run(run, REPORTS)))
+    found = recommended(view, phases=[Phase(name) for name in phases] or None, only=places)
+    if places and not found:
+        raise UsageError("--only: no workload of the run matches")
     write_files(chosen, found, RECOMMENDATION_FORMATS)
     if chosen.shown == TERMINAL:
         show(render_recommendations(found))

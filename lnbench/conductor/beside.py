@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from rich.console import RenderableType
 
-from lnbench.chosen import NO_FILTER, chosen_rows, fits
+from lnbench.chosen import NO_FILTER, chosen_rows, chosen_samples, chosen_summaries, fits
 from lnbench.conductor.plain_text import plain_text
 from lnbench.record import Run
 from lnbench.render import json, side_by_side_latex, side_by_side_markdown
@@ -54,12 +54,17 @@ class ShownRuns:
     def csv(self) -> str:
         """The results of one run below those of the other; run_id tells them apart."""
         tables = [results_table(run) for run in self._runs]
-        return self._csv(Table(RESULT_COLUMNS, tuple(row for table in tables for row in table.rows)))
+        results = Table(RESULT_COLUMNS, tuple(row for table in tables for row in table.rows))
+        return render_csv(chosen_rows(results, self._only))
 
     def samples(self) -> str:
         """The raw samples of one run below those of the other."""
         tables = [samples_table(run) for run in self._runs]
-        return self._csv(Table(SAMPLE_COLUMNS, tuple(row for table in tables for row in table.rows)))
+        samples = Table(SAMPLE_COLUMNS, tuple(row for table in tables for row in table.rows))
+        if self._only:
+            rows = (row for run in self._runs for row in summarize(run))
+            samples = chosen_samples(samples, chosen_summaries(rows, self._only))
+        return render_csv(samples)
 
     def json(self) -> str:
         """The rows of all runs, what is to be said of each run, and in what they differ."""
@@ -74,9 +79,6 @@ class ShownRuns:
             notes=list(beside.notes),
             notices=notices,
         )
-
-    def _csv(self, table: Table) -> str:
-        return render_csv(chosen_rows(table, self._only))
 
 
 RUNS_FORMATS: Mapping[str, Callable[[ShownRuns], str]] = MappingProxyType(

@@ -17,7 +17,7 @@ def write_markdown(shown: ShownRun, path: Path) -> list[Path]:
     """Write the report, and its plots into a folder beside it that is named after it. Gives all files written."""
     from lnbench.render.plots.catalogue import PLOTS
 
-    drawn = drawn_plots(shown.run, shown.view, REPORT_PLOTS)
+    drawn, left_out = drawn_plots(shown.run, shown.view, REPORT_PLOTS)
     folder = path.with_name(f"{path.stem}-plots")
     if drawn:
         make_folder(folder)
@@ -27,7 +27,7 @@ def write_markdown(shown: ShownRun, path: Path) -> list[Path]:
         write_bytes_atomically(file, image(Drawn(name, specification), "svg"))
         written.append(file)
         plots.append(PlotFile(PLOTS[name].title, f"{folder.name}/{file.name}", PLOTS[name].tells))
-    write_atomically(path, shown.markdown(plots))
+    write_atomically(path, shown.markdown(plots, left_out))
     return [path, *written]
 
 

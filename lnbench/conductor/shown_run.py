@@ -5,8 +5,8 @@ from functools import cached_property
 
 from rich.console import Group, RenderableType
 
-from lnbench.analysis.recommend import Recommendation, recommend, sentences
-from lnbench.chosen import NO_FILTER, chosen_rows, fits
+from lnbench.analysis.recommend import Recommendation, recommend
+from lnbench.chosen import NO_FILTER, chosen_rows, chosen_samples, chosen_summaries
 from lnbench.conductor.plain_text import plain_text
 from lnbench.cost_tables import TIME
 from lnbench.decision import Decision, decide
@@ -14,6 +14,7 @@ from lnbench.exported import Export, export_run
 from lnbench.record import Run
 from lnbench.render import comparison as comparison_terminal
 from lnbench.render import comparison_markdown, json
+from lnbench.render.advice import sentences
 from lnbench.render.ci.github import render_annotations
 from lnbench.render.ci.gitlab import render_metrics
 from lnbench.render.ci.junit import render_junit
@@ -68,8 +69,8 @@ class ShownRun:
 
     @cached_property
     def recommendations(self) -> tuple[Recommendation, ...]:
-        """What to use."""
-        return recommend(self.view)
+        """What to use, decided among all rows, of those workloads and phases that are shown."""
+        return recommend(view_run(self.run) if self._only else self.view, only=self._only)
 
     def renderable(self) -> RenderableType:
         """The tables for the terminal; what a check comes to stands last, where the eye is."""
@@ -82,9 +83,9 @@ class ShownRun:
         """The same as plain text."""
         return plain_text(self.renderable())
 
-    def markdown(self, plots: Sequence[PlotFile] = ()) -> str:
-        """The report; a check's begins with what it comes to."""
-        report = render_report(self.view, self.recommendations, plots)
+    def markdown(self, plots: Sequence[PlotFile] = (), left_out: Sequence[str] = ()) -> str:
+        """The report; a check's begins with what it comes to. `left_out`: plots that are not there, and why."""
+        report = render_report(self.view, self.recommendations, plots, left_out=left_out)
         return report if self.decision is None else f"{self.summary()}\n{report}"
 
     def summary(self) -> str:
@@ -97,7 +98,10 @@ class ShownRun:
 
     def samples(self) -> str:
         """Every raw sample as CSV."""
-        return render_csv(chosen_rows(samples_table(self.run), self._only))
+        samples = samples_table(self.run)
+        if self._only:
+            samples = chosen_samples(samples, chosen_summaries(summarize(self.run), self._only))
+        return render_csv(samples)
 
     def html(self) -> str:
         """The page."""
@@ -115,9 +119,8 @@ class ShownRun:
     def json(self) -> str:
         """What a check comes to, or a run's results."""
         if self.decision is None:
-            rows = [row for row in summarize(self.run) if fits(row, self._only)]
-            table = chosen_rows(summaries_table(rows), self._only)  # refuses a choice that leaves nothing
-            return json.render_results(table, run=run_facts(self.run), notices=told_notices(rows))
+            rows = chosen_summaries(summarize(self.run), self._only)
+            return json.render_results(summaries_table(rows), run=run_facts(self.run), notices=told_notices(rows))
         return json.render_comparison(self.decision.comparison, self.decision)
 
     def latex(self) -> str:

@@ -26,7 +26,13 @@ class PlotFile:
     alternative: str
 
 
-def render_report(view: RunView, recommendations: Sequence[Recommendation] = (), plots: Sequence[PlotFile] = ()) -> str:
+def render_report(
+    view: RunView,
+    recommendations: Sequence[Recommendation] = (),
+    plots: Sequence[PlotFile] = (),
+    *,
+    left_out: Sequence[str] = (),
+) -> str:
     """The whole report: what to use, plots, the machine, a table per workload, and how it was measured."""
     header = view.header
     lines = [f"# {markdown(header.suite)}", ""]
@@ -36,8 +42,9 @@ def render_report(view: RunView, recommendations: Sequence[Recommendation] = (),
         lines += ["**The run was interrupted:** what was measured before is shown.", ""]
     if recommendations:
         lines += ["## What to use", "", *markdown_lines(recommendations)]
-    if plots:
+    if plots or left_out:
         lines += ["## Plots", "", *(line for plot in plots for line in _plot(plot))]
+        lines += [line for why in left_out for line in (markdown(f"Left out: {why}."), "")]
     lines += ["## Results", "", HOW_TO_READ, "", *_contents(view.tables)]
     for number, table in enumerate(view.tables, start=1):
         if len(view.tables) > LONG:

@@ -7,26 +7,29 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lnbench.analysis.recommend import Certainty, Recommendation, sentences
+from lnbench.analysis.recommend import Certainty, Recommendation
+from lnbench.render.advice import NOTHING, sentences
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.json import json_text
 from lnbench.render.outside import markdown, plain
 from lnbench.units import format_seconds, format_significant
+from lnbench.workload import Clock
 
 HEADINGS = ("workload", "phase", "use", "over the reference", "known", "costs", "not told apart", "left out")
 
 
 def render_recommendations(found: Sequence[Recommendation]) -> RenderableType:
     """The sentences, then for each workload a line per phase with what it rests on."""
-    parts: list[RenderableType] = [Text(plain(sentence)) for sentence in sentences(found)]
+    parts: list[RenderableType] = [Text(plain(sentence)) for sentence in sentences(found) or [NOTHING]]
     for title, group in groupby(found, key=lambda it: it.title):
         parts += [Text(), Text(plain(title), style="bold")]
         grid = Table.grid(padding=(0, 2))
         for it in group:
             lines = [Text(plain(it.use), style="bold green"), Text(": "), Text(plain(over_reference(it)))]
             answer = Text.assemble(*lines) if it.use else Text(plain(it.why_not), style="yellow")
-            grid.add_row(Text(f"  {it.phase}"), answer)
-            for line in filter(None, (known_text(it), costs_text(it), tied_text(it), left_out_text(it))):
+            grid.add_row(Text(f"  {_phase(it)}"), answer)
+            told = (known_text(it), costs_text(it), tied_text(it), *caveat_texts(it), left_out_text(it))
+            for line in filter(None, told):
                 grid.add_row(Text(), Text(plain(line), style="dim"))
         parts.append(grid)
     return Group(*parts)
@@ -39,10 +42,9 @@ def render_markdown(found: Sequence[Recommendation]) -> str:
 
 def markdown_lines(found: Sequence[Recommendation]) -> Iterator[str]:
     """The same, line by line."""
-    for sentence in sentences(found):
+    for sentence in sentences(found) or [NOTHING]:
         yield from (markdown(sentence), "")
     if not found:
-        yield from ("Nothing was measured that could be recommended.", "")
         return
     yield from ("<details><summary>For each workload</summary>", "")
     yield f"| {' | '.join(HEADINGS)} |"
@@ -60,9 +62,10 @@ def render_json(found: Sequence[Recommendation]) -> str:
 def cells_of(it: Recommendation) -> tuple[str, ...]:
     """What stands under HEADINGS."""
     others = ", ".join(title for title in it.fastest if title != it.use)
-    left_out = ", ".join(f"{title} ({why})" for title, why in it.left_out)
     use = it.use or f"undecided: {it.why_not}"
-    return (it.title, it.phase.value, use, over_reference(it), known_text(it), costs_text(it), others, left_out)
+    costs = "; ".join(filter(None, (costs_text(it), *caveat_texts(it))))
+    left_out = left_out_text(it).removeprefix("left out: ")
+    return (it.title, _phase(it), use, over_reference(it), known_text(it), costs, others, left_out)
 
 
 def over_reference(it: Recommendation) -> str:
@@ -80,12 +83,13 @@ def known_text(it: Recommendation) -> str:
         return ""
     if it.certainty is Certainty.REFERENCE:
         return "" if it.runner_up is None else f"next: {it.runner_up[0]}, {speedup_text(it.runner_up[1])}"
-    processes = f"{it.row.processes} process{'es' if it.row.processes != 1 else ''}"
+    count = it.row.speedup_processes or 0
+    processes = f"{count} process{'es' if count != 1 else ''}"
     match it.certainty:
         case Certainty.SIGNIFICANT:
-            return f"significant, from {processes}"
+            return f"significant, from {processes}, also as the best of several"
         case Certainty.NOT_SIGNIFICANT:
-            return f"not significant: the interval of {processes} holds 1"
+            return f"not significant: as the best of several, {processes} do not tell it from 1"
         case _:
             return f"{processes} can't tell whether it is significant"
 
@@ -117,7 +121,19 @@ def tied_text(it: Recommendation) -> str:
 
 def left_out_text(it: Recommendation) -> str:
     """Who could not be recommended, and why."""
-    return f"left out: {', '.join(f'{title} ({why})' for title, why in it.left_out)}" if it.left_out else ""
+    unclear = [f"{title} (too little is known)" for title in it.unclear]
+    names = [*unclear, *(f"{title} ({why})" for title, why in it.left_out)]
+    return f"left out: {', '.join(names)}" if names else ""
+
+
+def caveat_texts(it: Recommendation) -> list[str]:
+    """What has to be known of it, in the words of its notices."""
+    return [f"{notice.code}: {notice.text.removeprefix(f'{notice.code}: ')}" for notice in it.caveats]
+
+
+def _phase(it: Recommendation) -> str:
+    clock = ", device clock" if it.clock is Clock.DEVICE else ""
+    return f"{it.phase.value}{f' ({it.norm_mode})' if it.norm_mode else ''}{clock}"
 
 
 def _told(it: Recommendation) -> dict[str, object]:
@@ -125,6 +141,8 @@ def _told(it: Recommendation) -> dict[str, object]:
     return {
         "workload": it.workload,
         "phase": it.phase.value,
+        "clock": it.clock.value,
+        "norm_mode": it.norm_mode or None,
         "function": it.function,
         "reference": it.reference,
         "use": it.use or None,
@@ -133,6 +151,7 @@ def _told(it: Recommendation) -> dict[str, object]:
         "is_tie": it.is_tie,
         "certainty": it.certainty and it.certainty.value,
         "processes": row and row.processes,
+        "speedup_processes": row and row.speedup_processes,
         "median_s": row and row.median_s,
         "speedup": row and row.speedup,
         "speedup_low": row and row.speedup_low,
@@ -143,5 +162,7 @@ def _told(it: Recommendation) -> dict[str, object]:
         "cold_first_call_s": row and row.cold_first_call_s,
         "warm_first_call_s": row and row.warm_first_call_s,
         "break_even_calls": row and row.break_even_calls,
+        "unclear": list(it.unclear),
         "left_out": dict(it.left_out),
+        "caveats": [{"code": notice.code, "text": notice.text} for notice in it.caveats],
     }

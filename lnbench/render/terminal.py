@@ -12,13 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.cost_tables import TIME, CostTable, cost_table
-from lnbench.relative_speed import main_phase, relative_speeds
+from lnbench.relative_speed import relative_speeds
 from lnbench.render.bars import bar_text
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
 from lnbench.row_summary import RowSummary
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
-from lnbench.workload import Phase
+from lnbench.workload import Phase, main_phase
 
 Layout = Literal["side by side", "stacked", "short"]
 _LAYOUTS: tuple[Layout, ...] = ("side by side", "stacked", "short")

@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lnbench.analysis.recommend import Recommendation, sentences
+from lnbench.analysis.recommend import Recommendation
 from lnbench.cost_tables import GROUPS, cost_table
 from lnbench.evidence import Evidence
 from lnbench.record import Run
+from lnbench.render.advice import sentences
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.facts import machine_facts, measuring_facts
 from lnbench.render.html.page import columns_of, render_page
 from lnbench.render.outside import plain
 from lnbench.render.plots.catalogue import CONDITIONS, PLOTS, POINTS, SAMPLES, beside, chart
 from lnbench.render.plots.datasets import Records, condition_records, point_records, sample_records
-from lnbench.render.plots.image import main_phase
 from lnbench.render.plots.palette import GLYPHS, Looks, css_named, looks
 from lnbench.render.plots.style import config
 from lnbench.render.recommendation import HEADINGS, cells_of
 from lnbench.row_summary import RowSummary
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
-from lnbench.workload import Phase
+from lnbench.workload import Phase, main_phase
 
 ANY_WIDTH = 400
 """Pixels; the page sets its own."""
@@ -99,7 +99,7 @@ def _choices(points: Records) -> dict[str, Any]:
     order = [phase.value for phase in Phase]
     found["phase"].sort(key=order.index)
     return {"devices": found["device"], "dtypes": found["dtype"], "phases": found["phase"]} | {
-        "phase": main_phase(found["phase"])
+        "phase": main_phase([Phase(name) for name in found["phase"]]).value if found["phase"] else ""
     }
 
 

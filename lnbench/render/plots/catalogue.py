@@ -46,7 +46,8 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         "speedup": Plot(
             "Speedup by workload",
             "How many times as fast as the reference, from turns in the same rounds, with 95 % intervals. What reaches "
-            "across the dashed line is not told apart from the reference; * is the fastest, or not told apart from it.",
+            "across the dashed line is not told apart from the reference; * is the fastest, or not told apart from it; "
+            "† computes another function.",
             rows.speedup_chart,
             "speedup",
             "place",
@@ -71,7 +72,8 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         ),
         "memory": Plot(
             "Memory above the inputs",
-            "What a call returns, saves for backward, and needs for a while; the tick is the most alive at once.",
+            "What a call returns, saves for backward, and needs for a while, where the allocator can tell them apart. "
+            "The tick is the most alive at once: the parts need not be, and in backward it holds y too.",
             rows.memory_chart,
             "output_bytes",
             "place",
@@ -86,7 +88,8 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
         ),
         "samples": Plot(
             "Samples by round and process",
-            "Every sample, or where there are many the median of neighbouring rounds with their least and greatest. "
+            "Every sample that counts (spoiled rounds do not), or where there are many the median of neighbouring "
+            "rounds with their least and greatest. "
             "What moves a case and its reference together is the machine's drift.",
             over_time.samples_chart,
             "median_s",

@@ -7,6 +7,7 @@ from typing import Any
 
 from lnbench.condition_points import condition_points_table
 from lnbench.evidence import Evidence
+from lnbench.planned import Status
 from lnbench.points import plotted, points_table
 from lnbench.record import Run
 from lnbench.render.cells import speedup_text, time_text
@@ -20,6 +21,9 @@ from lnbench.view import RunView
 
 Records = list[dict[str, Value]]
 
+OTHER = "†"
+"""Marks a row that computes another function than the reference."""
+
 LABEL_HEIGHT = 15
 """Pixels between the names at the ends of two lines."""
 
@@ -31,6 +35,8 @@ def point_records(view: RunView) -> Records:
         record |= {
             "time_text": time_text(cell),
             "speedup_text": _speedup_text(cell, is_fastest=bool(record["is_fastest"])),
+            "speedup_figures": _figures(_speedup_text(cell, is_fastest=bool(record["is_fastest"])), cell),
+            "time_figures": _figures(time_text(cell), cell),
             "memory_text": _memory_text(cell),
             "peak_text": "" if cell.peak_memory_bytes is None else format_bytes(cell.peak_memory_bytes),
             "bandwidth_text": _bandwidth_text(cell),
@@ -47,7 +53,8 @@ def sample_records(run: Run, view: RunView) -> Records:
     phases = {(cell.case, cell.phase.value) for table in view.tables for row in table.rows for cell in row.cells}
     evidence = Evidence(run)
     phases |= {(found, phase) for case, phase in phases if (found := evidence.reference(case)) is not None}
-    records = [it for it in _records(sample_points_table(evidence)) if (it["case"], it["phase"]) in phases]
+    shown = {case for case, _ in phases}
+    records = [it for it in _records(sample_points_table(evidence, cases=shown)) if (it["case"], it["phase"]) in phases]
     for record in records:
         number = record["case"]
         assert isinstance(number, int)  # the table says so
@@ -78,6 +85,13 @@ def _speedup_text(cell: RowSummary, *, is_fastest: bool) -> str:
     if cell.median_s is None:
         return cell.status.value
     return f"{speedup_text(cell)}{' *' if is_fastest else ''}"
+
+
+def _figures(text: str, cell: RowSummary) -> str:
+    """What stands behind a row: its figures, and what they can't be read without."""
+    other = OTHER if any(notice.code == "another-function" for notice in cell.notices) else ""
+    unstable = cell.status.value if cell.status is Status.UNSTABLE else ""
+    return " ".join(filter(None, (text, other, unstable)))
 
 
 def _memory_text(cell: RowSummary) -> str:

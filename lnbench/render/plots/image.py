@@ -1,5 +1,6 @@
 """One plot of a run as an image, or all that a report shows: SVG and PNG without a browser."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -10,8 +11,9 @@ from lnbench.render.plots.catalogue import CONDITIONS, PLOTS, POINTS, SAMPLES, c
 from lnbench.render.plots.datasets import Records, condition_records, point_records, sample_records
 from lnbench.render.plots.palette import LIGHT, Looks, looks
 from lnbench.render.plots.style import config
+from lnbench.tables import Value
 from lnbench.view import RunView
-from lnbench.workload import Phase
+from lnbench.workload import Phase, main_phase
 
 WIDTH = 480
 """Pixels of a panel: with names and figures beside it, what a forge shows without making it smaller."""
@@ -31,12 +33,6 @@ class Drawn(NamedTuple):
 
     name: str
     specification: dict[str, Any]
-
-
-def main_phase(phases: Sequence[str]) -> str:
-    """The phase that is shown first: a whole step where there is one, else the last of a call."""
-    ordered = [phase.value for phase in Phase if phase.value in phases]
-    return ordered[-1] if ordered else ""
 
 
 def draw(run: Run, view: RunView, name: str) -> Drawn:
@@ -63,15 +59,16 @@ def draw(run: Run, view: RunView, name: str) -> Drawn:
     return Drawn(name, _specification(name, _looks(run), records))
 
 
-def drawn_plots(run: Run, view: RunView, names: Sequence[str]) -> list[Drawn]:
-    """Those of these plots that the run has something for, and not too much."""
-    found = []
+def drawn_plots(run: Run, view: RunView, names: Sequence[str]) -> tuple[list[Drawn], list[str]]:
+    """Those of these plots that the run has something for, and why any of them is left out all the same."""
+    found, left_out = [], []
     for name in names:
-        try:
-            found.append(draw(run, view, name))
-        except UsageError:
-            continue
-    return found
+        if PLOTS[name].chosen(_records(run, view, PLOTS[name].dataset)):
+            try:
+                found.append(draw(run, view, name))
+            except UsageError as error:
+                left_out.append(f"{error.message}; {error.hint}")
+    return found, left_out
 
 
 def image(drawn: Drawn, format: ImageFormat) -> bytes:
@@ -97,9 +94,13 @@ def _records(run: Run, view: RunView, dataset: str) -> Records:
 
 
 def _of_main_phase(records: Records) -> Records:
-    phases = [str(record["phase"]) for record in records if "phase" in record]
-    phase = main_phase(phases)
-    return [record for record in records if record.get("phase", phase) == phase]
+    """Of each workload the records of its main phase; all where records have no phase."""
+    phases: dict[Value, set[Phase]] = defaultdict(set)
+    for record in records:
+        if "phase" in record:
+            phases[record["workload"]].add(Phase(str(record["phase"])))
+    shown = {workload: main_phase(found) for workload, found in phases.items()}
+    return [it for it in records if not shown or it["phase"] == shown[it["workload"]]]
 
 
 def _check_few(records: Records, what: str, *, most: int) -> None:
@@ -111,6 +112,15 @@ def _check_few(records: Records, what: str, *, most: int) -> None:
             f"--plot: this plot shows {wanted}, and {found} {what}s match",
             hint="choose with --only, as in --only implementation=eager,workload=8x128x768/float32/cpu",
         )
+
+
+def _subtitle(records: Records) -> str:
+    """The phase and the clock that all figures of a plot have, or each with its device."""
+    phases = ", ".join(dict.fromkeys(str(record["phase"]) for record in records if "phase" in record))
+    clocks = {record["clock"] for record in records if "clock" in record}
+    if len(clocks) > 1:
+        return f"{phases}; on the CPU the wall clock, on CUDA the device's"
+    return "; ".join(filter(None, (phases, *(f"{clock} clock" for clock in clocks))))
 
 
 def _looks(run: Run) -> Looks:
@@ -125,6 +135,14 @@ def _specification(name: str, found: Looks, records: Records) -> dict[str, Any]:
             if layer["encoding"]["color"].get("legend"):
                 layer["encoding"]["color"]["legend"]["values"] = shown
     return made | {
+        "title": {
+            "text": PLOTS[name].title,
+            "subtitle": _subtitle(records),
+            "anchor": "start",
+            "offset": 12,
+            "color": LIGHT["ink"],
+            "subtitleColor": LIGHT["faint"],
+        },
         "datasets": {PLOTS[name].dataset: records},
         "config": config(LIGHT) | {"background": LIGHT["paper"]},
         "padding": 12,

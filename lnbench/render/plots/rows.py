@@ -21,13 +21,13 @@ def speedup_chart(looks: Looks, *, width: int, narrow: bool = False) -> "alt.Fac
     title = "speedup over the reference (right of 1 is faster)"
     layers = _intervals(looks, ("speedup", "speedup_low", "speedup_high"), title=title, labels=RATIOS)
     one = alt.Chart().mark_rule(strokeDash=[4, 3]).encode(x=alt.XDatum(1))
-    return _panels(layers, looks, width=width, text="speedup_text", narrow=narrow, behind=(one,))
+    return _panels(layers, looks, width=width, text="speedup_figures", narrow=narrow, behind=(one,))
 
 
 def time_chart(looks: Looks, *, width: int, narrow: bool = False) -> "alt.FacetChart":
     """Times with their intervals on a logarithmic axis."""
     layers = _intervals(looks, ("median_s", "low_s", "high_s"), title="median time of a call", labels=SECONDS_BELOW)
-    return _panels(layers, looks, width=width, text="time_text", narrow=narrow)
+    return _panels(layers, looks, width=width, text="time_figures", narrow=narrow)
 
 
 def memory_chart(looks: Looks, *, width: int, narrow: bool = False) -> "alt.FacetChart":

@@ -17,7 +17,7 @@ NAMES_WIDTH = (60, 230)
 NARROW_NAMES_WIDTH = 105
 """The same on a phone."""
 
-FIGURES_WIDTH = 165
+FIGURES_WIDTH = 180
 """Pixels for the figures behind each row: `0.0062 [0.0059, 0.0065]`."""
 
 AXIS_WIDTH = 75

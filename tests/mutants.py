@@ -172,7 +172,7 @@ DRY_RUNS = "run --dry-run|run --dry-run quick|run --dry-run mine.yaml"
 """--dry-run stands first, so that no `--` before it can make it a mere word."""
 
 REPORTS = "|-f markdown|-f csv|-f json|-f csv --samples|--columns all|-f junit|-f github|-f gitlab"
-HISTORIES = "|-f markdown|-f csv|-f json|--margin 0.01"
+HISTORIES = "|-f html|-f markdown|-f csv|-f json|--margin 0.01"
 COMPARISONS = "|-f markdown|-f csv|-f json|--allow-different machine,suite"
 
 

@@ -122,8 +122,9 @@ def test_markdown_has_no_markup_but_our_own(lnbench, command):
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} <= set(range(3, 12))
 
 
-def test_a_page_has_no_markup_but_our_own_and_no_letter_that_steers(lnbench):
-    _, out, _ = lnbench("report", "run.jsonl", "-f", "html")
+@pytest.mark.parametrize("command", ["report run.jsonl", "history ."])
+def test_a_page_has_no_markup_but_our_own_and_no_letter_that_steers(lnbench, command):
+    _, out, _ = lnbench(*command.split(), "-f", "html")
     body, _, rest = out.partition('<script type="application/json" id="plots">')
     records = rest.partition("</script>")[0]
 

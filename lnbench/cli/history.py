@@ -50,13 +50,15 @@ def history(
     A change is told with its size and the commits between which it lies: larger than the margin, no chance among all
     rows, and not one odd run. It takes 6 runs to look for any. Runs, checks against a baseline, and baselines count;
     other machines, threads or allocators have lines of their own, other versions are told. Formats: terminal, markdown,
-    csv (every point), json.
+    csv (every point), json, html (one page with lines that can be filtered).
 
     Examples:
 
       lnbench history
 
       lnbench history reports --suite ci --only implementation=compiled*
+
+      lnbench history --format html=history.html
 
       lnbench history artifacts --format markdown=history.md --format csv=history.csv
     """

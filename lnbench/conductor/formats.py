@@ -70,12 +70,20 @@ COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType
 )
 """How two runs compared can be shown."""
 
+
+def _history_page(history: History) -> str:
+    from lnbench.render.html.history import render_html
+
+    return render_html(history)
+
+
 HISTORY_FORMATS: Mapping[str, Callable[[History], str]] = MappingProxyType(
     {
         "terminal": lambda history: plain_text(history_terminal.render_history(history)),
         "markdown": history_markdown.render_history,
         "csv": lambda history: render_csv(points_table(history)),
         "json": history_json.render_history,
+        "html": _history_page,
     }
 )
 """How runs over time can be shown."""

@@ -18,6 +18,8 @@ HOW_TO_READ = (
 )
 """What every history needs to be understood."""
 
+MOVED = "reference moved"
+
 MOST_MARKERS = 12
 """So many changes of versions are listed, the newest; JSON has all."""
 
@@ -55,6 +57,11 @@ def moment_title(section: Section, moment: Moment) -> str:
     return f"{after.day}, {revisions(section, moment.before, moment.after)}"
 
 
+def kind_text(change: Change) -> str:
+    """`slower`, `faster` or `reference moved`."""
+    return MOVED if change.together else change.direction
+
+
 def revisions(section: Section, before: int, after: int) -> str:
     """The commits in which a change lies, as git takes them, `1a2b3c4d5e..6f7a8b9c0d`; runs where there are none."""
     old, new = section.runs[before], section.runs[after]
@@ -75,14 +82,14 @@ def change_lines(section: Section, moment: Moment) -> Iterator[ChangeLine]:
             if key not in said:
                 said.add(key)
                 reference = f"{track.place.reference} {series.key.phase}"
-                yield ChangeLine(reference, _workload(section, track), "reference moved", "", "", change.together)
+                yield ChangeLine(reference, _workload(section, track), kind_text(change), "", "", change.together)
             continue
         value, low, high = bounds(change.slowdown)
         assert value is not None  # a change has a size
         yield ChangeLine(
             f"{series.title} {series.key.phase}",
             _workload(section, track),
-            change.direction,
+            kind_text(change),
             format_change(value),
             "" if low is None or high is None else format_change_interval(low, high),
             _uncertainty(section, told),

@@ -17,17 +17,18 @@ _SIGNIFICANT = 5
 """Digits of a plotted number: far below a pixel."""
 
 
-def render_page(template: str, *, plots: Mapping[str, Any] | None, **values: Any) -> str:
+def render_page(template: str, *, plots: Mapping[str, Any] | None, script: str, **values: Any) -> str:
     """The page that a template of this folder makes of these values; text in them is escaped.
 
-    `plots`: what the page's script draws from; None for a page without plots, which then carries no library.
+    `plots`: what the page's script draws from; None for a page without plots, which then carries no library. `script`:
+    the file of this folder that draws them.
     """
     page = _environment().get_template(template)
     return page.render(
         **values,
         style=_text("report.css"),
         themes={"light": LIGHT, "dark": DARK},
-        script=_text("report.js") if plots is not None else "",
+        script=_text("theme.js") + _text(script) if plots is not None else "",
         library=_library() if plots is not None else "",
         plots=None if plots is None else embedded_json(plots),
     )

@@ -116,18 +116,6 @@
   choices.addEventListener("change", () => { filterTables(); drawAll(found.plots); });
   choices.addEventListener("submit", (event) => event.preventDefault());
 
-  const theme = document.getElementById("theme");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
-  const label = () => { theme.textContent = isDark() ? "Light" : "Dark"; };
-  theme.hidden = false;
-  theme.addEventListener("click", () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    label();
-  });
-  system.addEventListener("change", label);
-  label();
-
   let width = document.documentElement.clientWidth;
   let waiting;
   addEventListener("resize", () => {
@@ -135,9 +123,6 @@
     width = document.documentElement.clientWidth;
     clearTimeout(waiting);
     waiting = setTimeout(() => drawAll(found.plots), 150);
-  });
-  addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("details")) folded.open = true;
   });
   filterTables();
   drawAll(found.plots);

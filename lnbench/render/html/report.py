@@ -37,6 +37,7 @@ def render_html(run: Run, view: RunView, recommendations: Sequence[Recommendatio
     drawn = [name for name, plot in PLOTS.items() if plot.chosen(records[plot.dataset])]
     return render_page(
         "report.html.jinja",
+        script="report.js",
         plots=_plots(run, found, records, drawn=drawn) if drawn else None,
         suite=header.suite,
         description=" ".join(header.description.split()),

@@ -205,7 +205,7 @@ def _alone(by_workload: Mapping[str, Found], letters: Sequence[str]) -> Iterator
         ]
         if only:
             more = f" and {len(only) - MOST_NAMED} more" if len(only) > MOST_NAMED else ""
-            yield f"only {name} has {', '.join(only[:MOST_NAMED])}{more}"
+            yield f"only {name} planned {', '.join(only[:MOST_NAMED])}{more}"
 
 
 def _run_notes(views: Mapping[str, RunView]) -> Iterator[str]:

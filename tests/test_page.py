@@ -11,7 +11,7 @@ from lnbench.render.html.report import render_html
 from lnbench.view import view_run
 
 HOSTILE = '<script>window.broken = 1</script><img src=x onerror="window.broken = 2">{{7*7}}</textarea>'
-WIDTHS = (360, 1440)
+WIDTHS = (360, 768, 1440)
 
 
 def page_of(made):
@@ -206,6 +206,32 @@ def test_all_figures_can_be_read_without_a_script(opened):
 
     assert found.page.locator("tbody tr:visible").count() > 8
     assert found.page.locator("noscript").count() == 1
+
+
+def test_escape_puts_a_tooltip_away(opened):
+    page = opened("everything").drawn()
+    page.locator('[data-plot="speedup"] svg path[aria-roledescription="point"]').last.hover(force=True)
+    page.wait_for_selector("#vg-tooltip-element.visible")
+    page.keyboard.press("Escape")
+
+    assert page.locator("#vg-tooltip-element.visible").count() == 0
+
+
+def test_what_a_plot_shows_stands_above_it_also_on_paper(opened):
+    found = opened("everything")
+    page = choose(found, "dtype", "float32")
+    page.emulate_media(media="print")
+
+    shown = {plot: page.locator(f'[data-plot="{plot}"] .shown') for plot in ("speedup", "samples")}
+    assert all(it.is_visible() for it in shown.values())
+    assert shown["speedup"].text_content() == "forward_backward, every device, float32"
+    assert shown["samples"].text_content() == "eager beside fused, forward_backward, 8x128x768/float32/cpu"
+
+
+def test_a_phone_shows_the_status_of_a_failed_case_too(opened):
+    found = texts(opened("everything", viewport={"width": 360, "height": 800}).drawn(), "speedup")
+
+    assert {"wrong", "crash", "*"} <= set(found)
 
 
 def test_the_theme_follows_the_system_until_the_button_says_otherwise(opened):

@@ -14,6 +14,7 @@ from lnbench.evidence import Evidence
 from lnbench.observed import Conditions
 from lnbench.points import place_names, points_table
 from lnbench.render.plots.datasets import point_records, spread_out
+from lnbench.render.plots.palette import looks
 from lnbench.sample_points import LEAST_BINS, MOST_BINS, sample_points_table
 from lnbench.tables import samples_table
 from lnbench.view import view_run
@@ -26,10 +27,15 @@ def records(table):
 
 
 def test_the_points_of_a_run_are_as_expected():
-    made = [{name: short(value) for name, value in it.items()} for it in point_records(view_run(everything()))]
+    made = [{name: short(value) for name, value in it.items()} for it in points_of(everything())]
     text = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in made)
 
     assert text == expected("points.jsonl", text)
+
+
+def points_of(made):
+    """The records of a run's points."""
+    return point_records(view_run(made), looks([planned.title for planned in made.header.cases]))
 
 
 def short(value):

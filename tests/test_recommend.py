@@ -91,7 +91,7 @@ def test_without_a_reference_that_is_ok_nothing_is_recommended_and_the_reason_is
     (found,) = recommend(view_run(run([workload()], [case("fused"), case("a")], events)), phases=STEP)
 
     assert (found.use, found.fastest) == ("", ())
-    assert found.why_not == "the reference is oom, so nothing can be compared"
+    assert found.why_not == "the reference ended as oom, so nothing can be compared"
 
 
 def test_intervals_too_wide_to_tell_recommend_nothing():
@@ -185,7 +185,7 @@ def test_each_workload_that_stays_open_has_its_own_reason():
     events = [*noisy_turns({0: 1e-4, 1: 2e-4}), *noisy_turns({3: 1e-4}, of=1), *wide, ended(2, Status.OOM, "no memory")]
     told = " ".join(sentences(recommend(view_run(run(workloads, cases, events)), phases=STEP)))
 
-    assert "undecided at 16x64/float32/cpu: the reference is oom" in told
+    assert "undecided at 16x64/float32/cpu: the reference ended as oom" in told
     assert "undecided at 32x64/float32/cpu: the intervals are too wide" in told
 
 

@@ -89,7 +89,7 @@ def test_rows_are_joined_by_workload_implementation_and_phase():
 def test_what_only_one_run_has_is_told_and_needs_no_table():
     found = side_by_side(two_machines())
 
-    assert "only A has 8x128x768/float32/cpu" in found.notes
+    assert "only A planned 8x128x768/float32/cpu" in found.notes
 
 
 def test_the_names_of_many_workloads_are_told_in_short():
@@ -97,7 +97,7 @@ def test_the_names_of_many_workloads_are_told_in_short():
     found = side_by_side([made("one", names=("fused",), workloads=many), made("two", names=("fused",))])
 
     assert any(
-        note.startswith("only A has 8x64/float32/cpu, ") and note.endswith(" and 2 more") for note in found.notes
+        note.startswith("only A planned 8x64/float32/cpu, ") and note.endswith(" and 2 more") for note in found.notes
     )
 
 

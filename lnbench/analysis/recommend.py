@@ -156,7 +156,7 @@ def _why_not(able: Sequence[RowSummary], reference: RowSummary | None) -> str:
     if reference is None:
         return "the reference is not part of the plan, so nothing can be compared"
     if reference.status is not Status.OK:
-        return f"the reference is {reference.status}, so nothing can be compared"
+        return f"the reference ended as {reference.status}, so nothing can be compared"
     return "nothing could be compared" if not able else "the intervals are too wide to tell who is fastest"
 
 

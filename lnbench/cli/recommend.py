@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lnbench.cli.common import REPORTS, Debug, Quiet, show, split_commas
+from lnbench.cli.common import REPORTS, Debug, Quiet, message, show, split_commas
 from lnbench.cli.formats import TERMINAL, Formats, chosen_formats, write_files, write_shown
 from lnbench.errors import ExitCode, UsageError, nearest
 
@@ -62,6 +62,8 @@ def recommend(
             raise UsageError(f'--phase: unknown phase "{name}"', hint=nearest(name, tuple(Phase)))
     places = parse_only(",".join(only)) if only else {}
     view = view_run(read_run(find_run(run, REPORTS)))
+    if not view.completed:
+        message("note: the run was interrupted; what was measured before is what this rests on")
     found = recommended(view, phases=[Phase(name) for name in phases] or None, only=places)
     if places and not found:
         raise UsageError("--only: no workload of the run matches")

@@ -29,6 +29,20 @@
     return all.filter((it) => it.phase === wanted.phase && (it.case === shown.case || it.case === shown.reference));
   }
 
+  // What a drawing shows, in words: on paper the choices are not there to say it.
+  function caption(plot) {
+    const wanted = chosen();
+    if (plot.dataset === "points") {
+      return [wanted.phase, wanted.device || "every device", wanted.dtype || "every dtype"].join(", ");
+    }
+    const shown = current();
+    if (!shown) return "";
+    if (plot.dataset === "conditions") return shown.workload;
+    const reference = found.cases.find((it) => it.case === shown.reference);
+    const beside = reference && reference !== shown ? ` beside ${reference.implementation}` : "";
+    return `${shown.implementation}${beside}, ${wanted.phase}, ${shown.workload}`;
+  }
+
   function specification(plot, values, room) {
     const narrow = room < NARROW;
     const made = structuredClone(narrow ? plot.narrow : plot.wide);
@@ -54,6 +68,7 @@
     const values = matching(plot, chosen());
     const something = values.some((it) => known(it[plot.needs]));
     section.querySelector(".nothing").hidden = something;
+    section.querySelector(".shown").textContent = caption(plot);
     place.hidden = !something;
     if (plot.view) plot.view.finalize();
     plot.view = null;

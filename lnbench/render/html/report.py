@@ -28,12 +28,12 @@ ANY_WIDTH = 400
 def render_html(run: Run, view: RunView, recommendations: Sequence[Recommendation] = ()) -> str:
     """The page. `recommendations`: what the run comes to."""
     header = view.header
+    found = looks([plain(case.title) for case in header.cases], named=css_named())
     records = {
-        POINTS: point_records(view),
+        POINTS: point_records(view, found),
         SAMPLES: sample_records(run, view),
         CONDITIONS: condition_records(run, view),
     }
-    found = looks([plain(case.title) for case in header.cases], named=css_named())
     drawn = [name for name, plot in PLOTS.items() if plot.chosen(records[plot.dataset])]
     return render_page(
         "report.html.jinja",

@@ -12,6 +12,9 @@
   system.addEventListener("change", label);
   label();
 
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape") document.getElementById("vg-tooltip-element")?.classList.remove("visible");
+  });
   addEventListener("beforeprint", () => {
     for (const folded of document.querySelectorAll("details")) folded.open = true;
   });

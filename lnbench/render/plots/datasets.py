@@ -2,8 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from lnbench.condition_points import condition_points_table
 from lnbench.evidence import Evidence
@@ -13,6 +15,7 @@ from lnbench.record import Run
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.outside import plain
 from lnbench.render.plots.lines import HEIGHT
+from lnbench.render.plots.palette import GLYPHS, Looks
 from lnbench.row_summary import RowSummary
 from lnbench.sample_points import sample_points_table
 from lnbench.tables import Table, Value
@@ -28,8 +31,9 @@ LABEL_HEIGHT = 15
 """Pixels between the names at the ends of two lines."""
 
 
-def point_records(view: RunView) -> Records:
+def point_records(view: RunView, found: Looks) -> Records:
     """A record per point: its columns, texts for its tooltip, and where its line ends the place of the line's name."""
+    glyphs = {title: GLYPHS[shape] for title, shape in zip(found.titles, found.shapes, strict=True)}
     records = _records(points_table(view))
     for record, (_, cell) in zip(records, plotted(view), strict=True):
         record |= {
@@ -41,9 +45,10 @@ def point_records(view: RunView) -> Records:
             "peak_text": "" if cell.peak_memory_bytes is None else format_bytes(cell.peak_memory_bytes),
             "bandwidth_text": _bandwidth_text(cell),
         }
-    _label_lines(records, "percent_of_copy", x="minimum_bytes", panel="conditions")
+    _label_lines(records, "percent_of_copy", x="minimum_bytes", panel="conditions", glyphs=glyphs)
     batches = [record for record in records if record["batch_of"]]
-    _label_lines(batches, "median_s", x="batch", panel="batch_of", bounds=("low_s", "high_s"), scale=math.log)
+    bounds = ("low_s", "high_s")
+    _label_lines(batches, "median_s", x="batch", panel="batch_of", glyphs=glyphs, bounds=bounds, scale=math.log)
     return records
 
 
@@ -117,12 +122,14 @@ def _label_lines(
     *,
     x: str,
     panel: str,
+    glyphs: Mapping[str, str],
     bounds: Sequence[str] = (),
     scale: Callable[[float], float] = float,
 ) -> None:
     """Give the last point of every line the height of its name, so that no two names of a panel overlap.
 
-    `bounds`: what is drawn around a line, and so makes the panel's axis longer.
+    `glyphs`: the mark of each implementation as a letter. `bounds`: what is drawn around a line, and so makes the
+    panel's axis longer.
     """
     panels: dict[tuple[Any, ...], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -137,19 +144,19 @@ def _label_lines(
         places = spread_out([scale(record[y]) for record in ends], gap=gap, low=low, high=high)
         for record, place in zip(ends, places, strict=True):
             record[f"{y}_label"] = math.exp(place) if scale is math.log else place
+            record["label"] = f"{glyphs[record['implementation']]} {record['implementation']}"
 
 
 def spread_out(values: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
-    """Places near these values that are at least `gap` apart, in the same order, within the bounds where they fit.
+    """The places nearest to these values (least squares) that are at least `gap` apart, in the same order.
 
-    From below, each is pushed above the one before; what then stands out at the top is pushed down again.
+    Within the bounds where all fit, else from the lower one upwards.
     """
-    order = sorted(range(len(values)), key=values.__getitem__)
-    placed: list[float] = []
-    for number in order:
-        placed.append(max(values[number], placed[-1] + gap) if placed else max(values[number], low))
-    ceiling = max(high, low + gap * (len(values) - 1))
-    for place in reversed(range(len(placed))):
-        placed[place] = min(placed[place], ceiling)
-        ceiling = placed[place] - gap
-    return [place for _, place in sorted(zip(order, placed, strict=True))]
+    from scipy.optimize import isotonic_regression
+
+    steps = gap * np.arange(len(values))
+    order = np.argsort(values, kind="stable")
+    shifted = isotonic_regression(np.asarray(values)[order] - steps).x
+    placed = np.empty(len(values))
+    placed[order] = np.clip(shifted, low, max(high - gap * (len(values) - 1), low)) + steps
+    return [float(place) for place in placed]

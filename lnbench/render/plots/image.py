@@ -1,7 +1,7 @@
 """One plot of a run as an image, or all that a report shows: SVG and PNG without a browser."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from lnbench.errors import MissingLibraryError, UsageError, nearest
@@ -9,7 +9,7 @@ from lnbench.record import Run
 from lnbench.render.outside import plain
 from lnbench.render.plots.catalogue import CONDITIONS, PLOTS, POINTS, SAMPLES, chart
 from lnbench.render.plots.datasets import Records, condition_records, point_records, sample_records
-from lnbench.render.plots.palette import LIGHT, Looks, looks
+from lnbench.render.plots.palette import LIGHT, Looks, base_name, looks
 from lnbench.render.plots.style import config
 from lnbench.tables import Value
 from lnbench.view import RunView
@@ -46,9 +46,8 @@ def draw(run: Run, view: RunView, name: str) -> Drawn:
     plot = PLOTS[name]
     records = plot.chosen(_of_main_phase(_records(run, view, plot.dataset)))
     if not records:
-        raise UsageError(
-            f"--plot {name}: the run has nothing for it", hint="see `lnbench report --help` for the others"
-        )
+        others = [it for it in PLOTS if it != name and PLOTS[it].chosen(_records(run, view, PLOTS[it].dataset))]
+        raise UsageError(f"--plot {name}: the run has nothing for it", hint=f"it has {', '.join(others) or 'no plots'}")
     if name == "samples":
         _check_few(records, "case", most=2)
     if name == "conditions":
@@ -85,7 +84,7 @@ def image(drawn: Drawn, format: ImageFormat) -> bytes:
 def _records(run: Run, view: RunView, dataset: str) -> Records:
     match dataset:
         case str(it) if it == POINTS:
-            return point_records(view)
+            return point_records(view, _looks(run))
         case str(it) if it == SAMPLES:
             return sample_records(run, view)
         case str(it) if it == CONDITIONS:
@@ -110,8 +109,13 @@ def _check_few(records: Records, what: str, *, most: int) -> None:
         wanted = "one case beside its reference" if what == "case" else "one workload"
         raise UsageError(
             f"--plot: this plot shows {wanted}, and {found} {what}s match",
-            hint="choose with --only, as in --only implementation=eager,workload=8x128x768/float32/cpu",
+            hint=f"choose with --only, as in --only {_example(records[-1])}",
         )
+
+
+def _example(record: Mapping[str, Value]) -> str:
+    name = base_name(str(record["implementation"])) if "implementation" in record else ""
+    return f"{f'implementation={name},' if name else ''}workload={record['workload']}"
 
 
 def _subtitle(records: Records) -> str:

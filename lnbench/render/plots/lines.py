@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lnbench.render.plots.palette import Looks
-from lnbench.render.plots.style import BYTES, SECONDS, colour, panels, shape
+from lnbench.render.plots.style import BYTES, SECONDS, colour, names_width, panels, shape
 
 if TYPE_CHECKING:
     import altair as alt
@@ -78,7 +78,7 @@ def _lines(looks: Looks, x: "alt.X", y: "alt.Y", *, end: str, title: str, narrow
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x, y=y, **points),
     ]
     if not narrow:
-        name = base.mark_text(align="left", dx=10)
+        name = base.mark_text(align="left", dx=10, limit=names_width(looks, narrow=False))
         at = alt.Y(f"{end}_label:Q", title=title)
-        found.append(name.encode(x=x, y=at, text="implementation:N"))
+        found.append(name.encode(x=x, y=at, text="label:N", color=colour(looks)))
     return found

@@ -95,7 +95,12 @@ def _panels(
 
     y = names_axis(looks, narrow=narrow)
     rows = [layer.encode(y=y) for layer in layers]
-    if not narrow:
+    if narrow:
+        untimed = alt.Chart().transform_filter("!isValid(datum.median_s)").mark_text(align="left", fontStyle="italic")
+        rows.append(untimed.encode(x=alt.XValue(6), y=y, text="status:N"))
+        fastest = alt.Chart().transform_filter("datum.is_fastest").mark_text(align="left", text="*", fontSize=15)
+        rows.append(fastest.encode(x=alt.XValue("width"), y=y))
+    else:
         figures = alt.Chart().mark_text(align="left", dx=10)
         rows.append(figures.encode(x=alt.XValue("width"), y=y, text=f"{text}:N"))
     return panels(alt.layer(*behind, *rows).properties(width=width, height=alt.Step(ROW_HEIGHT)))

@@ -112,7 +112,8 @@ def _left_out(recommendations: Sequence[Recommendation]) -> Iterator[str]:
     every = {it.title for it in recommendations}
     told = []
     for (title, why), found in places.items():
-        where = "" if len(found) == len(every) else f" at {_places(list(found.values()))}"
+        is_everywhere = len(found) == len(every) or why.startswith("computes ")
+        where = "" if is_everywhere else f" at {_places(list(found.values()))}"
         told.append(f"{title}{where} ({why})")
     if told:
         yield f"Left out: {', '.join(told)}."

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from html import escape
 from xml.etree import ElementTree
 
 import condensed
@@ -100,6 +101,19 @@ def test_a_comparison_in_each_format(name, file):
     text = COMPARISON_FORMATS[name](compare_runs(base, CHECK))
 
     assert text == expected(file, text)
+
+
+def test_the_page_of_a_check_begins_with_what_it_comes_to_and_has_every_row():
+    text = CHECK_FORMATS["html"](ShownRun(CHECK))
+    section = text.partition('aria-labelledby="check"')[2].partition("</section>")[0]
+
+    assert escape(DECISION.headline) in section
+    assert section.count('<th scope="row">') == len(DECISION.comparison.rows)
+    assert text.index('id="check"') < text.index('id="results"')
+
+
+def test_the_page_of_a_run_that_is_no_check_has_no_verdict():
+    assert 'id="check"' not in CHECK_FORMATS["html"](ShownRun(fabricate.everything()))
 
 
 HOSTILE_CHECK = ShownRun(every_verdict(name=HOSTILE))

@@ -107,7 +107,7 @@ class ShownRun:
         """The page."""
         from lnbench.render.html.report import render_html
 
-        return render_html(self.run, self.view, self.recommendations)
+        return render_html(self.run, self.view, self.recommendations, decision=self.decision)
 
     def image(self, format: ImageFormat) -> bytes:
         """The plot that was asked for."""

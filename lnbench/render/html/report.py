@@ -5,10 +5,13 @@ from typing import Any
 
 from lnbench.analysis.recommend import Recommendation
 from lnbench.cost_tables import GROUPS, cost_table
+from lnbench.decision import Decision
 from lnbench.evidence import Evidence
 from lnbench.record import Run
 from lnbench.render.advice import sentences
 from lnbench.render.cells import speedup_text, time_text
+from lnbench.render.comparison_cells import HOW_TO_READ as HOW_TO_READ_CHANGES
+from lnbench.render.comparison_cells import change_text, interval_text, opened, verdict_line
 from lnbench.render.facts import machine_facts, measuring_facts
 from lnbench.render.html.page import columns_of, render_page
 from lnbench.render.outside import plain
@@ -25,8 +28,10 @@ ANY_WIDTH = 400
 """Pixels; the page sets its own."""
 
 
-def render_html(run: Run, view: RunView, recommendations: Sequence[Recommendation] = ()) -> str:
-    """The page. `recommendations`: what the run comes to."""
+def render_html(
+    run: Run, view: RunView, recommendations: Sequence[Recommendation] = (), *, decision: Decision | None = None
+) -> str:
+    """The page. `recommendations`: what the run comes to; `decision`: what a check comes to."""
     header = view.header
     found = looks([plain(case.title) for case in header.cases], named=css_named())
     records = {
@@ -44,6 +49,7 @@ def render_html(run: Run, view: RunView, recommendations: Sequence[Recommendatio
         completed=view.completed,
         run_id=header.run_id,
         created=header.created,
+        check=None if decision is None else _check(decision),
         summary=sentences(recommendations),
         answer_headings=HEADINGS,
         answers=[cells_of(it) for it in recommendations],
@@ -55,6 +61,30 @@ def render_html(run: Run, view: RunView, recommendations: Sequence[Recommendatio
         machine=list(machine_facts(header)),
         measuring=list(measuring_facts(view)),
     )
+
+
+def _check(decision: Decision) -> dict[str, Any]:
+    """The verdict, its reasons, and the rows that have to be looked at first."""
+    comparison = decision.comparison
+    ordered = [*opened(comparison.rows), *(row for row in comparison.rows if row not in opened(comparison.rows))]
+    return {
+        "headline": decision.headline,
+        "findings": [text for _, text in decision.findings if text != decision.headline],
+        "base": comparison.base,
+        "head": comparison.head,
+        "counts": verdict_line(comparison),
+        "how_to_read": HOW_TO_READ_CHANGES,
+        "rows": [
+            (
+                f"{row.title} {row.phase}",
+                row.workload,
+                str(row.verdict),
+                f"{change_text(row.slowdown)} {interval_text(row.slowdown_low, row.slowdown_high)}".strip(),
+                row.reason,
+            )
+            for row in ordered
+        ],
+    }
 
 
 def _plots(run: Run, found: Looks, records: dict[str, Records], *, drawn: Sequence[str]) -> dict[str, Any]:

@@ -172,6 +172,15 @@ def test_a_user_who_asks_for_an_end_while_nothing_is_timed_does_not_wait(theatre
     assert of_kind(run, Turn) == []
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT as Python has it: where tests run in the background of a shell, it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_second_interrupt_stops_at_once():
     with Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -181,6 +190,7 @@ def test_the_second_interrupt_stops_at_once():
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_signals_go_back_to_who_had_them_and_what_is_ignored_stays_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

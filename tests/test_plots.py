@@ -12,7 +12,7 @@ from lnbench.cli.report import PLOT_NAMES
 from lnbench.errors import UsageError
 from lnbench.planned import Status
 from lnbench.render.plots.catalogue import PLOTS
-from lnbench.render.plots.image import draw, image
+from lnbench.render.plots.image import Drawing, image
 from lnbench.render.plots.palette import COLOURS, DARK, FIRST, LIGHT, base_name, looks
 from lnbench.view import view_run
 
@@ -21,7 +21,7 @@ HOSTILE = "<script>x</script>&\"'"
 
 def svg_of(made, name, only=()):
     """A plot of a run as SVG."""
-    return image(draw(made, view_run(made, dict(only)), name), "svg").decode()
+    return image(Drawing(made, view_run(made, dict(only))).draw(name), "svg").decode()
 
 
 def texts(svg):
@@ -148,7 +148,7 @@ def test_samples_of_one_case_stand_beside_its_reference_s_by_process():
 )
 def test_a_plot_that_can_not_be_drawn_says_why(name, message):
     with pytest.raises(UsageError, match=re.escape(message)):
-        draw(everything(), view_run(everything()), name)
+        Drawing(everything(), view_run(everything())).draw(name)
 
 
 def test_too_many_panels_for_an_image_are_refused_with_what_to_do():
@@ -158,7 +158,7 @@ def test_too_many_panels_for_an_image_are_refused_with_what_to_do():
     made = run(workloads, cases, turns)
 
     with pytest.raises(UsageError, match="50 panels are too many") as caught:
-        draw(made, view_run(made), "time")
+        Drawing(made, view_run(made)).draw("time")
     assert "--only" in caught.value.hint
 
 
@@ -172,7 +172,7 @@ def test_names_full_of_markup_are_text_in_an_image():
 
 def test_a_png_has_two_dots_a_pixel():
     made = everything()
-    drawn = draw(made, view_run(made), "speedup")
+    drawn = Drawing(made, view_run(made)).draw("speedup")
     content = image(drawn, "png")
     svg = ElementTree.fromstring(image(drawn, "svg"))
 

@@ -209,7 +209,7 @@ def test_what_is_off_on_hard_inputs_is_recommended_with_that_caveat():
     found = recommended([2e-4, 1e-4], extra=[noticed])
 
     assert [notice.code for notice in found.caveats] == ["inaccurate"]
-    assert "a is inaccurate at 256x768/float32/cpu" in " ".join(sentences([found]))
+    assert "a is inaccurate on hard inputs at 256x768/float32/cpu" in " ".join(sentences([found]))
     assert "large mean" in RECOMMENDATION_FORMATS["terminal"]([found])
 
 

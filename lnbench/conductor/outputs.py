@@ -5,7 +5,7 @@ from pathlib import Path
 from lnbench.conductor.shown_run import ShownRun
 from lnbench.record import Run
 from lnbench.render.markdown import PlotFile
-from lnbench.render.plots.image import Drawn, drawn_plots, image
+from lnbench.render.plots.image import Drawing, Drawn, image
 from lnbench.store.folder import make_folder, write_atomically, write_bytes_atomically
 from lnbench.store.place import JOURNAL_NAME
 
@@ -17,7 +17,7 @@ def write_markdown(shown: ShownRun, path: Path) -> list[Path]:
     """Write the report, and its plots into a folder beside it that is named after it. Gives all files written."""
     from lnbench.render.plots.catalogue import PLOTS
 
-    drawn, left_out = drawn_plots(shown.run, shown.view, REPORT_PLOTS)
+    drawn, left_out = Drawing(shown.run, shown.view).draw_all(REPORT_PLOTS)
     folder = path.with_name(f"{path.stem}-plots")
     if drawn:
         make_folder(folder)

@@ -24,7 +24,7 @@ from lnbench.render.exchange.github_action_benchmark import render_entries
 from lnbench.render.exchange.pytest_benchmark import render_benchmarks
 from lnbench.render.latex import render_tables
 from lnbench.render.markdown import PlotFile, render_report
-from lnbench.render.plots.image import DEFAULT_PLOT, ImageFormat, draw, image
+from lnbench.render.plots.image import DEFAULT_PLOT, Drawing, ImageFormat, image
 from lnbench.render.terminal import render_run
 from lnbench.run_facts import run_facts, told_notices
 from lnbench.selection import Filter
@@ -111,7 +111,7 @@ class ShownRun:
 
     def image(self, format: ImageFormat) -> bytes:
         """The plot that was asked for."""
-        return image(draw(self.run, self.view, self._plot), format)
+        return image(Drawing(self.run, self.view).draw(self._plot), format)
 
     def _results(self) -> Table:
         return chosen_rows(results_table(self.run), self._only)

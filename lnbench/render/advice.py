@@ -16,6 +16,12 @@ MOST_PLACES = 3
 NOTHING = "Nothing was measured that could be recommended."
 
 _TOLD_BY_THE_TABLES = {Status.UNSUPPORTED.value, Status.SKIPPED.value}
+_CAVEATS = {
+    "inaccurate": "is inaccurate on hard inputs",
+    "coarse-gradient": "has coarse gradients",
+    "graph-break": "breaks its graph",
+    "page-fault-bound": "is bound by page faults",
+}
 _PHASES = {
     Phase.FORWARD_BACKWARD: "A training step (forward_backward)",
     Phase.BACKWARD: "Backward",
@@ -100,7 +106,8 @@ def _caveats(used: Sequence[Recommendation]) -> Iterator[str]:
         for notice in it.caveats:
             places[it.use, notice.code].append(it)
     for (title, code), found in places.items():
-        yield f"{title} is {code} at {_places(list({it.title: it for it in found}.values()))}; its row says how."
+        where = _places(list({it.title: it for it in found}.values()))
+        yield f"{title} {_CAVEATS.get(code, f'is {code}')} at {where}; its row says how."
 
 
 def _left_out(recommendations: Sequence[Recommendation]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """One plot of a run as an image, or all that a report shows: SVG and PNG without a browser."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from lnbench.errors import MissingLibraryError, UsageError, nearest
@@ -35,39 +36,53 @@ class Drawn(NamedTuple):
     specification: dict[str, Any]
 
 
-def draw(run: Run, view: RunView, name: str) -> Drawn:
-    """One plot. Where the view holds several phases, that of a whole step; samples need a view of one case, conditions
-    one of one workload.
+class Drawing:
+    """The plots of a run. `view`: the rows that they show; samples need a view of one case, conditions one of one
+    workload. Where it holds several phases, the plots show that of a whole step."""
 
-    Raises UsageError for a name that is none, for a plot that the run has nothing for, or with too many panels.
-    """
-    if name not in PLOTS:
-        raise UsageError(f'--plot: unknown plot "{name}"', hint=nearest(name, PLOTS))
-    plot = PLOTS[name]
-    records = plot.chosen(_of_main_phase(_records(run, view, plot.dataset)))
-    if not records:
-        others = [it for it in PLOTS if it != name and PLOTS[it].chosen(_records(run, view, PLOTS[it].dataset))]
-        raise UsageError(f"--plot {name}: the run has nothing for it", hint=f"it has {', '.join(others) or 'no plots'}")
-    if name == "samples":
-        _check_few(records, "case", most=2)
-    if name == "conditions":
-        _check_few(records, "workload", most=1)
-    panels = len({record[plot.panel] for record in records})
-    if panels > MOST_PANELS:
-        raise UsageError(f"--plot {name}: {panels} panels are too many for an image", hint="choose with --only")
-    return Drawn(name, _specification(name, _looks(run), records))
+    def __init__(self, run: Run, view: RunView) -> None:
+        self._run = run
+        self._view = view
+        self._looks = looks([plain(case.title) for case in run.header.cases])
+        self._records: Mapping[str, Callable[[], Records]] = {
+            POINTS: cache(lambda: point_records(view, self._looks)),
+            SAMPLES: cache(lambda: sample_records(run, view)),
+            CONDITIONS: cache(lambda: condition_records(run, view)),
+        }
 
+    def draw(self, name: str) -> Drawn:
+        """One plot.
 
-def drawn_plots(run: Run, view: RunView, names: Sequence[str]) -> tuple[list[Drawn], list[str]]:
-    """Those of these plots that the run has something for, and why any of them is left out all the same."""
-    found, left_out = [], []
-    for name in names:
-        if PLOTS[name].chosen(_records(run, view, PLOTS[name].dataset)):
+        Raises UsageError for a name that is none, for a plot that the run has nothing for, or with too many panels.
+        """
+        if name not in PLOTS:
+            raise UsageError(f'--plot: unknown plot "{name}"', hint=nearest(name, PLOTS))
+        plot = PLOTS[name]
+        records = plot.chosen(_of_main_phase(self._records[plot.dataset]()))
+        if not records:
+            others = ", ".join(filter(self._has, PLOTS)) or "no plots"
+            raise UsageError(f"--plot {name}: the run has nothing for it", hint=f"it has {others}")
+        if name == "samples":
+            _check_few(records, "case", most=2)
+        if name == "conditions":
+            _check_few(records, "workload", most=1)
+        panels = len({record[plot.panel] for record in records})
+        if panels > MOST_PANELS:
+            raise UsageError(f"--plot {name}: {panels} panels are too many for an image", hint="choose with --only")
+        return Drawn(name, _specification(name, self._looks, records))
+
+    def draw_all(self, names: Sequence[str]) -> tuple[list[Drawn], list[str]]:
+        """Those of these plots that the run has something for, and why any of them is left out all the same."""
+        found, left_out = [], []
+        for name in filter(self._has, names):
             try:
-                found.append(draw(run, view, name))
+                found.append(self.draw(name))
             except UsageError as error:
                 left_out.append(f"{error.message}; {error.hint}")
-    return found, left_out
+        return found, left_out
+
+    def _has(self, name: str) -> bool:
+        return bool(PLOTS[name].chosen(self._records[PLOTS[name].dataset]()))
 
 
 def image(drawn: Drawn, format: ImageFormat) -> bytes:
@@ -79,17 +94,6 @@ def image(drawn: Drawn, format: ImageFormat) -> bytes:
     if format == "svg":
         return str(vl_convert.vegalite_to_svg(drawn.specification)).encode()
     return bytes(vl_convert.vegalite_to_png(drawn.specification, scale=SCALE))
-
-
-def _records(run: Run, view: RunView, dataset: str) -> Records:
-    match dataset:
-        case str(it) if it == POINTS:
-            return point_records(view, _looks(run))
-        case str(it) if it == SAMPLES:
-            return sample_records(run, view)
-        case str(it) if it == CONDITIONS:
-            return condition_records(run, view)
-    raise AssertionError(dataset)
 
 
 def _of_main_phase(records: Records) -> Records:
@@ -125,10 +129,6 @@ def _subtitle(records: Records) -> str:
     if len(clocks) > 1:
         return f"{phases}; on the CPU the wall clock, on CUDA the device's"
     return "; ".join(filter(None, (phases, *(f"{clock} clock" for clock in clocks))))
-
-
-def _looks(run: Run) -> Looks:
-    return looks([plain(case.title) for case in run.header.cases])
 
 
 def _specification(name: str, found: Looks, records: Records) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`lnbench report` and `lnbench recommend` as a user types them, on journals that were made up."""
 
 import re
+import sys
 
 import pytest
 from fabricate import everything, run, wide_run
@@ -8,6 +9,7 @@ from markdown_it import MarkdownIt
 
 from lnbench.cli.door import run_command_line
 from lnbench.errors import ExitCode
+from lnbench.render.html.page import environment
 from lnbench.render.markdown import PlotFile, render_report
 from lnbench.view import view_run
 
@@ -119,6 +121,27 @@ def test_what_can_not_be_done_is_one_message(lnbench, arguments, message):
     assert out == b""
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("library", "format", "package"),
+    [
+        ("altair", "html", "altair"),
+        ("jinja2", "html", "jinja2"),
+        ("vl_convert", "html", "vl-convert-python"),
+        ("altair", "svg", "altair"),
+        ("vl_convert", "png", "vl-convert-python"),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_what_installs_it(lnbench, monkeypatch, library, format, package):
+    environment.cache_clear()
+    monkeypatch.setitem(sys.modules, library, None)
+    code, out, err = lnbench("report", "run.jsonl", "-f", format)
+
+    assert code == ExitCode.USAGE
+    assert out == b""
+    assert f"need {package}, which is not installed" in err
+    assert f"pip install {package}" in err
 
 
 def test_recommend_prints_what_to_use(lnbench):

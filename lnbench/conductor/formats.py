@@ -14,6 +14,7 @@ from lnbench.render import comparison as comparison_terminal
 from lnbench.render import comparison_markdown, history_json, history_markdown, json, recommendation
 from lnbench.render import history as history_terminal
 from lnbench.render.csv import render_csv
+from lnbench.render.libraries import needed_for
 
 Text = Callable[[ShownRun], str]
 
@@ -74,7 +75,8 @@ COMPARISON_FORMATS: Mapping[str, Callable[[Comparison], str]] = MappingProxyType
 def _history_page(history: History) -> str:
     from lnbench.render.html.history import render_html
 
-    return render_html(history)
+    with needed_for("pages"):
+        return render_html(history)
 
 
 HISTORY_FORMATS: Mapping[str, Callable[[History], str]] = MappingProxyType(

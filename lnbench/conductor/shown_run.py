@@ -23,6 +23,7 @@ from lnbench.render.exchange.bencher import render_metrics as render_bencher_met
 from lnbench.render.exchange.github_action_benchmark import render_entries
 from lnbench.render.exchange.pytest_benchmark import render_benchmarks
 from lnbench.render.latex import render_tables
+from lnbench.render.libraries import needed_for
 from lnbench.render.markdown import PlotFile, render_report
 from lnbench.render.plots.image import DEFAULT_PLOT, Drawing, ImageFormat, image
 from lnbench.render.terminal import render_run
@@ -107,7 +108,8 @@ class ShownRun:
         """The page."""
         from lnbench.render.html.report import render_html
 
-        return render_html(self.run, self.view, self.recommendations, decision=self.decision)
+        with needed_for("pages"):
+            return render_html(self.run, self.view, self.recommendations, decision=self.decision)
 
     def image(self, format: ImageFormat) -> bytes:
         """The plot that was asked for."""

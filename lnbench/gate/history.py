@@ -8,6 +8,7 @@ from lnbench.analysis.history import make_history
 from lnbench.analysis.run_points import RunPoints, points_of
 from lnbench.analysis.timeline import History
 from lnbench.errors import JournalError, NothingMeasuredError
+from lnbench.render.libraries import needed_for
 from lnbench.selection import Filter, matches
 from lnbench.store.reading import read_run
 from lnbench.store.searching import suite_of
@@ -31,7 +32,8 @@ def read_history(
     Raises NothingMeasuredError where no journal holds a row to show.
     """
     unreadable: list[str] = []
-    history = make_history(_points(journals, unreadable, suites=suites, only=only), margin=margin)
+    with needed_for("change points"):
+        history = make_history(_points(journals, unreadable, suites=suites, only=only), margin=margin)
     if not history.sections:
         told = "; ".join(unreadable[:1])
         raise NothingMeasuredError(

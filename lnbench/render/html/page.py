@@ -6,7 +6,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from lnbench.errors import MissingLibraryError
 from lnbench.render.outside import plain
 from lnbench.render.plots.palette import DARK, LIGHT
 
@@ -23,7 +22,7 @@ def render_page(template: str, *, plots: Mapping[str, Any] | None, script: str, 
     `plots`: what the page's script draws from; None for a page without plots, which then carries no library. `script`:
     the file of this folder that draws them.
     """
-    page = _environment().get_template(template)
+    page = environment().get_template(template)
     return page.render(
         **values,
         style=_text("report.css"),
@@ -67,7 +66,8 @@ def _text(name: str) -> str:
 
 
 @cache
-def _environment() -> "Environment":
+def environment() -> "Environment":
+    """Where the templates are found, and how what stands in them is escaped; made once."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -87,9 +87,7 @@ def _shown(value: Any) -> Any:
 
 def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that leaves `vegaEmbed` behind."""
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise MissingLibraryError("vl-convert-python", needed_for="plots") from error
+    import vl_convert
+
     bundled: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return f"(() => {{{bundled}}})();".replace("</script", "<\\/script")

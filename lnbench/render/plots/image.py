@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
-from lnbench.errors import MissingLibraryError, UsageError, nearest
+from lnbench.errors import UsageError, nearest
 from lnbench.record import Run
+from lnbench.render.libraries import needed_for
 from lnbench.render.outside import plain
 from lnbench.render.plots.catalogue import CONDITIONS, PLOTS, POINTS, SAMPLES, chart
 from lnbench.render.plots.datasets import Records, condition_records, point_records, sample_records
@@ -69,7 +70,8 @@ class Drawing:
         panels = len({record[plot.panel] for record in records})
         if panels > MOST_PANELS:
             raise UsageError(f"--plot {name}: {panels} panels are too many for an image", hint="choose with --only")
-        return Drawn(name, _specification(name, self._looks, records))
+        with needed_for("plots"):
+            return Drawn(name, _specification(name, self._looks, records))
 
     def draw_all(self, names: Sequence[str]) -> tuple[list[Drawn], list[str]]:
         """Those of these plots that the run has something for, and why any of them is left out all the same."""
@@ -87,10 +89,8 @@ class Drawing:
 
 def image(drawn: Drawn, format: ImageFormat) -> bytes:
     """The plot as a file's content."""
-    try:
+    with needed_for("plots"):
         import vl_convert
-    except ImportError as error:
-        raise MissingLibraryError("vl-convert-python", needed_for="images of plots") from error
     if format == "svg":
         return str(vl_convert.vegalite_to_svg(drawn.specification)).encode()
     return bytes(vl_convert.vegalite_to_png(drawn.specification, scale=SCALE))

@@ -1,7 +1,6 @@
 """The page of a history in a real browser: what is drawn, what the choices do, and that no name is taken for markup."""
 
 import pytest
-from browsers import Opened, launched
 from fabricate import case, run, turn, workload
 from nights import nights, slower_from
 
@@ -36,13 +35,6 @@ def history(name):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """One browser for all of these tests."""
-    with launched() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The pages of all histories, by name."""
     folder = tmp_path_factory.mktemp("pages")
@@ -50,20 +42,6 @@ def files(tmp_path_factory):
     for name in MADE:
         found[name].write_text(render_html(history(name)), encoding="utf-8")
     return found
-
-
-@pytest.fixture
-def opened(browser, files):
-    """Opens a page by its history's name; closed afterwards."""
-    found = []
-
-    def open_page(name, **context):
-        found.append(Opened(browser, files[name], **context))
-        return found[-1]
-
-    yield open_page
-    for page in found:
-        page.close()
 
 
 def texts(page):

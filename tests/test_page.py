@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from browsers import Opened, launched
 from fabricate import batch_run, case, everything, noisy_turns, run, wide_run, workload
 
 from lnbench.analysis.recommend import recommend
@@ -35,13 +34,6 @@ MADE = {"everything": everything, "batches": batch_run, "hostile": hostile_run, 
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """One browser for all of these tests."""
-    with launched() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The pages of all runs, by name."""
     folder = tmp_path_factory.mktemp("pages")
@@ -49,20 +41,6 @@ def files(tmp_path_factory):
     for name, make in MADE.items():
         found[name].write_text(page_of(make()), encoding="utf-8")
     return found
-
-
-@pytest.fixture
-def opened(browser, files):
-    """Opens a page by its run's name; closed afterwards."""
-    found = []
-
-    def open_page(name, **context):
-        found.append(Opened(browser, files[name], **context))
-        return found[-1]
-
-    yield open_page
-    for page in found:
-        page.close()
 
 
 def texts(page, plot):

@@ -1,12 +1,9 @@
 "use strict";
 (() => {
   const NARROW = 620; // pixels of a drawing below which commits beside a change are left out
-  const found = JSON.parse(document.getElementById("plots").textContent);
+  const { found } = page;
   const form = document.getElementById("choices");
-  const fields = Object.entries(found.records).map(([field, column]) =>
-    [field, Array.isArray(column) ? column : column.at.map((place) => column.each[place])]);
-  const records = Array.from({ length: fields[0][1].length }, (_, row) =>
-    Object.fromEntries(fields.map(([field, column]) => [field, column[row]])));
+  const records = page.records(found.records);
   const ORDER = ["suite", "workload", "phase", "implementation"];
   const ALL = { phase: "", implementation: "every implementation" };
 
@@ -21,12 +18,7 @@
       const values = [...new Set(among.map((it) => it[name]))];
       if (name === "phase") values.sort((one, other) => found.phases.indexOf(one) - found.phases.indexOf(other));
       const texts = ALL[name] && values.length > 1 ? ["", ...values] : values;
-      select.replaceChildren(...texts.map((value) => {
-        const option = document.createElement("option");
-        option.value = value;
-        option.textContent = value || ALL[name];
-        return option;
-      }));
+      select.replaceChildren(...texts.map((value) => page.option(value || ALL[name], value)));
       const changed = among.find((it) => it.kind === "slower") ?? among.find((it) => it.kind);
       const usual = texts.includes("") ? "" : changed?.[name] ?? (name === "phase" ? values.at(-1) : values[0]);
       select.value = texts.includes(before) && before !== "" ? before : usual ?? "";
@@ -46,10 +38,6 @@
     return made;
   }
 
-  // Layers that leave out what was not measured make Vega-Lite warn that a panel's height may be wrong; it is right.
-  const warn = console.warn;
-  console.warn = (...told) => { if (!String(told).includes("faceted independent scales")) warn(...told); };
-
   let view = null;
   let asked = 0;
   async function draw() {
@@ -62,9 +50,7 @@
     section.querySelector(".nothing").hidden = something;
     place.hidden = !something;
     if (something) {
-      const made = await vegaEmbed(place.firstElementChild, specification(values, place.clientWidth), {
-        actions: false, renderer: "svg", loader: { load: () => Promise.reject(new Error("a page loads nothing")) },
-      });
+      const made = await page.embed(place.firstElementChild, specification(values, place.clientWidth));
       if (view) view.finalize();
       view = made.view;
     }
@@ -86,14 +72,7 @@
   form.addEventListener("change", (event) => { fill(ORDER.indexOf(event.target.name) + 1); filterTables(); draw(); });
   form.addEventListener("submit", (event) => event.preventDefault());
 
-  let width = document.documentElement.clientWidth;
-  let waiting;
-  addEventListener("resize", () => {
-    if (document.documentElement.clientWidth === width) return;
-    width = document.documentElement.clientWidth;
-    clearTimeout(waiting);
-    waiting = setTimeout(draw, 150);
-  });
+  page.onWidth(draw);
   fill(0);
   filterTables();
   draw();

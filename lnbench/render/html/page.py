@@ -27,7 +27,7 @@ def render_page(template: str, *, plots: Mapping[str, Any] | None, script: str, 
         **values,
         style=_text("report.css"),
         themes={"light": LIGHT, "dark": DARK},
-        script=_text("theme.js") + _text(script) if plots is not None else "",
+        script=_text("page.js") + _text(script) if plots is not None else "",
         library=_library() if plots is not None else "",
         plots=None if plots is None else embedded_json(plots),
     )

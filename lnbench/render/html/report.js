@@ -1,17 +1,11 @@
 "use strict";
 (() => {
   const NARROW = 620; // pixels of a drawing below which names are shorter and figures beside rows are left out
-  const found = JSON.parse(document.getElementById("plots").textContent);
+  const { found } = page;
   const choices = document.getElementById("choices");
   const chosenCase = document.getElementById("case");
-  const records = {};
-  for (const [name, columns] of Object.entries(found.records)) {
-    const fields = Object.entries(columns).map(([field, column]) =>
-      [field, Array.isArray(column) ? column : column.at.map((place) => column.each[place])]);
-    const count = fields.length ? fields[0][1].length : 0;
-    records[name] = Array.from({ length: count }, (_, row) =>
-      Object.fromEntries(fields.map(([field, column]) => [field, column[row]])));
-  }
+  const records = Object.fromEntries(
+    Object.entries(found.records).map(([name, columns]) => [name, page.records(columns)]));
 
   const chosen = () => Object.fromEntries(new FormData(choices));
   const current = () => found.cases.find((it) => it.case === Number(chosenCase.elements.implementation.value));
@@ -58,10 +52,6 @@
     return made;
   }
 
-  // Layers that leave out what was not measured make Vega-Lite warn that a panel's height may be wrong; it is right.
-  const warn = console.warn;
-  console.warn = (...told) => { if (!String(told).includes("faceted independent scales")) warn(...told); };
-
   async function draw(plot) {
     const section = document.querySelector(`[data-plot="${plot.name}"]`);
     const place = section.querySelector(".drawing");
@@ -73,9 +63,7 @@
     if (plot.view) plot.view.finalize();
     plot.view = null;
     if (!something) return;
-    const made = await vegaEmbed(place.firstElementChild, specification(plot, values, place.clientWidth), {
-      actions: false, renderer: "svg", loader: { load: () => Promise.reject(new Error("a report loads nothing")) },
-    });
+    const made = await page.embed(place.firstElementChild, specification(plot, values, place.clientWidth));
     plot.view = made.view;
   }
 
@@ -100,18 +88,11 @@
     document.getElementById("said").textContent = `Shown: ${parts.join(", ")}`;
   }
 
-  function option(text, value) {
-    const made = document.createElement("option");
-    made.textContent = text;
-    made.value = value;
-    return made;
-  }
-
   function fillImplementations() {
     const { workload, implementation } = chosenCase.elements;
     const before = implementation.selectedOptions[0]?.textContent;
     const cases = found.cases.filter((it) => it.workload === workload.value);
-    implementation.replaceChildren(...cases.map((it) => option(it.implementation, it.case)));
+    implementation.replaceChildren(...cases.map((it) => page.option(it.implementation, it.case)));
     const same = cases.find((it) => it.implementation === before);
     const other = cases.find((it) => it.case !== it.reference);
     const first = same ?? other ?? cases[0];
@@ -120,7 +101,7 @@
 
   if (chosenCase) {
     const names = [...new Set(found.cases.map((it) => it.workload))];
-    chosenCase.elements.workload.replaceChildren(...names.map((name) => option(name, name)));
+    chosenCase.elements.workload.replaceChildren(...names.map((name) => page.option(name, name)));
     fillImplementations();
     chosenCase.addEventListener("change", (event) => {
       if (event.target.name === "workload") fillImplementations();
@@ -131,14 +112,7 @@
   choices.addEventListener("change", () => { filterTables(); drawAll(found.plots); });
   choices.addEventListener("submit", (event) => event.preventDefault());
 
-  let width = document.documentElement.clientWidth;
-  let waiting;
-  addEventListener("resize", () => {
-    if (document.documentElement.clientWidth === width) return;
-    width = document.documentElement.clientWidth;
-    clearTimeout(waiting);
-    waiting = setTimeout(() => drawAll(found.plots), 150);
-  });
+  page.onWidth(() => drawAll(found.plots));
   filterTables();
   drawAll(found.plots);
 })();

@@ -66,7 +66,8 @@ def render_html(
 def _check(decision: Decision) -> dict[str, Any]:
     """The verdict, its reasons, and the rows that have to be looked at first."""
     comparison = decision.comparison
-    ordered = [*opened(comparison.rows), *(row for row in comparison.rows if row not in opened(comparison.rows))]
+    first = opened(comparison.rows)
+    ordered = [*first, *(row for row in comparison.rows if row not in first)]
     return {
         "headline": decision.headline,
         "findings": [text for _, text in decision.findings if text != decision.headline],
@@ -88,7 +89,7 @@ def _check(decision: Decision) -> dict[str, Any]:
 
 
 def _plots(run: Run, found: Looks, records: dict[str, Records], *, drawn: Sequence[str]) -> dict[str, Any]:
-    kept = {name for plot in map(PLOTS.__getitem__, drawn) for name in [plot.dataset]}
+    kept = dict.fromkeys(PLOTS[name].dataset for name in drawn)
     return {
         "config": config(found.named),
         "records": {name: columns_of(records[name]) for name in kept},

@@ -17,6 +17,7 @@ POINTS, SAMPLES, CONDITIONS = "points", "samples", "conditions"
 
 
 MARGIN = 20
+"""Pixels left free at the right of a plot."""
 
 
 @dataclass(frozen=True, slots=True)

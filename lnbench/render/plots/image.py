@@ -42,8 +42,6 @@ class Drawing:
     workload. Where it holds several phases, the plots show that of a whole step."""
 
     def __init__(self, run: Run, view: RunView) -> None:
-        self._run = run
-        self._view = view
         self._looks = looks([plain(case.title) for case in run.header.cases])
         self._records: Mapping[str, Callable[[], Records]] = {
             POINTS: cache(lambda: point_records(view, self._looks)),

@@ -1,8 +1,10 @@
 """Plots: colours that every eye tells apart, and charts that become images of what they should show."""
 
 import re
+from itertools import combinations
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from fabricate import batch_run, case, ended, everything, noisy_turns, run, workload
 from hypothesis import given
@@ -178,3 +180,44 @@ def test_a_png_has_two_dots_a_pixel():
 
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert int.from_bytes(content[16:20]) == pytest.approx(2 * float(svg.attrib["width"]), abs=2)
+
+
+SEEN_AS = {
+    "by most": np.eye(3),
+    "with protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "with deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "with tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+"""Linear RGB as it is seen (Machado, Oliveira, Fernandes 2009, severity 1)."""
+
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+WHITE = np.array([0.9505, 1.0, 1.089])
+
+
+def lab(colour, seen):
+    """A colour in CIELAB (D65), as it is seen."""
+    parts = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    found = TO_XYZ @ np.clip(np.asarray(seen) @ linear, 0, 1) / WHITE
+    x, y, z = np.where(found > 216 / 24389, np.cbrt(found), (24389 / 27 * found + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen", SEEN_AS.values(), ids=SEEN_AS)
+@pytest.mark.parametrize(("theme", "least"), [(LIGHT, 18), (DARK, 19.5)], ids=["light", "dark"])
+def test_colours_lie_apart_for_every_eye(theme, least, seen):
+    found = [lab(theme[name], seen) for name in COLOURS]
+
+    assert min(float(np.linalg.norm(one - other)) for one, other in combinations(found, 2)) >= least

@@ -1,0 +1,289 @@
+"""What the scheduler did to this process's threads: time spent waiting for a core, switches and CPU time.
+
+Linux counts it per thread in /proc/self/task/*/schedstat: CPU time, time in the run queue (runnable, but not running),
+and how often the thread was put on a core. Waiting is booked only when the thread runs again.
+"""
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lnbench.undisturbed import DEFAULT_WAKEUP_S, Usage
+
+_NANOSECOND = 1e-9
+_ROOT = Path("/")
+
+LEAST_WAKEUP_S = 5e-6
+"""An idle core often takes a woken thread with no delay at all, but not every time: one in ten took 5 us."""
+
+MOST_WAKEUP_S = 20e-6
+"""A wake-up that takes longer than this waited for somebody else's time slice."""
+
+_BLOCKS, _WAKEUPS = 5, 40
+_TRIES = 5
+_MOST_STAT_B = 1 << 20
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+CHEAP_STEAL_S = 20e-6
+"""/proc/stat grows with cores and interrupts. Where reading it takes longer, steal is left to the periodic look."""
+
+
+class SchedulingMeter(Protocol):
+    """Reads what happened to the threads of this process since the look before."""
+
+    @property
+    def means(self) -> str: ...
+
+    def look(self) -> Usage | None: ...
+
+    def cpu_s(self) -> float: ...
+
+    def steal_s(self) -> float | None: ...
+
+    def cpu_by_thread_s(self) -> Mapping[int, float]: ...
+
+
+class ThreadMeter:
+    """Looks at every thread of this process; a look takes 4 us for four threads, 1 us more for each two.
+
+    Descriptors stay open. Threads are listed again when their number changed, or one of them is gone.
+    `root` stands in for / in tests.
+    """
+
+    def __init__(self, *, root: Path = _ROOT, now: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._tasks = root / "proc/self/task"
+        self._now = now
+        self._descriptors: dict[int, int] = {}
+        self._counts: dict[int, tuple[int, int, int]] = {}
+        self._folder = -1
+        self._links = -1
+        self.has_delay = False
+        try:
+            self._folder = os.open(self._tasks, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._list_threads()
+            self.has_delay = bool(self._descriptors)
+        except OSError:
+            pass
+        self._stat = _Steal(root) if self.has_delay else None
+        self._at = now()
+        self._switches = _switches()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+        self._descriptors.clear()
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    @property
+    def means(self) -> str:
+        """By which means a sample can be judged here."""
+        return "run-queue delay" if self.has_delay else "switches and CPU time"
+
+    def look(self) -> Usage:
+        """What happened since the look before; `reach_s`: how long some thread had waited before that look."""
+        at, switches = self._now(), _switches()
+        window_ns = at - self._at
+        delay_ns = slices = longest_ns = 0
+        if self.has_delay:
+            for waited_ns, runs in self._deltas():
+                delay_ns += waited_ns
+                slices += runs
+                longest_ns = max(longest_ns, waited_ns)
+        found = Usage(
+            delay_s=delay_ns * _NANOSECOND if self.has_delay else None,
+            wakeups=slices,
+            involuntary=switches[0] - self._switches[0],
+            voluntary=switches[1] - self._switches[1],
+            reach_s=max(longest_ns - window_ns, 0) * _NANOSECOND,
+        )
+        self._at, self._switches = at, switches
+        return found
+
+    def cpu_s(self) -> float:
+        """CPU time of the process so far. Other threads' is booked when they leave a core, or at a tick."""
+        return time.process_time_ns() * _NANOSECOND
+
+    def steal_s(self) -> float | None:
+        """Seconds that a hypervisor took from the cores of this process; None where unknown, or slow to read."""
+        return None if self._stat is None else self._stat.seconds()
+
+    def cpu_by_thread_s(self) -> dict[int, float]:
+        """CPU time so far of each thread, by its number, as the last look found it."""
+        return {number: counts[0] * _NANOSECOND for number, counts in self._counts.items()}
+
+    def _deltas(self) -> list[tuple[int, int]]:
+        """Of each thread: nanoseconds waited and slices run since the look before."""
+        if os.fstat(self._folder).st_nlink != self._links:
+            self._list_threads()
+        try:
+            return self._read()
+        except OSError:  # a thread ended, and another began
+            self._list_threads()
+        try:
+            return self._read()
+        except OSError:
+            return []
+
+    def _read(self) -> list[tuple[int, int]]:
+        found = []
+        for number, descriptor in self._descriptors.items():
+            before = self._counts[number]
+            counts = self._counts[number] = _counts(descriptor)
+            found.append((counts[1] - before[1], counts[2] - before[2]))
+        return found
+
+    def _list_threads(self) -> None:
+        """Open the files of new threads, close those of ended ones. A new thread's whole past counts as new."""
+        self._links = os.fstat(self._folder).st_nlink
+        numbers = {int(name) for name in os.listdir(self._tasks)}
+        for number in self._descriptors.keys() - numbers:
+            os.close(self._descriptors.pop(number))
+            del self._counts[number]
+        is_first = not self._descriptors
+        for number in sorted(numbers - self._descriptors.keys()):
+            try:
+                descriptor = os.open(self._tasks / str(number) / "schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            try:
+                counts = _counts(descriptor)
+            except (OSError, ValueError, IndexError):
+                os.close(descriptor)
+                continue
+            self._descriptors[number] = descriptor
+            self._counts[number] = counts if is_first else (counts[0], 0, 0)
+
+
+class NoMeter:
+    """Where the host's threads do not decide a sample, as on a GPU's clock: nothing is looked at."""
+
+    means = ""
+
+    def look(self) -> None:
+        """Nothing is known."""
+
+    def cpu_s(self) -> float:
+        """CPU time of the process so far."""
+        return time.process_time_ns() * _NANOSECOND
+
+    def steal_s(self) -> float | None:
+        """Not looked at."""
+        return None
+
+    def cpu_by_thread_s(self) -> Mapping[int, float]:
+        """Not looked at."""
+        return {}
+
+
+class _Steal:
+    """The steal column of /proc/stat, kept open, for the cores that this process may use."""
+
+    def __init__(self, root: Path) -> None:
+        self._descriptor = -1
+        self._cores = {b"cpu%d" % core for core in os.sched_getaffinity(0)}
+        self._lines = 1 + (os.cpu_count() or 1)  # after those of the cores come interrupts, in lines that grow long
+        try:
+            self._descriptor = os.open(root / "proc/stat", os.O_RDONLY | os.O_CLOEXEC)
+            if root == _ROOT and min(map(self._seconds_to_read, range(_TRIES))) > CHEAP_STEAL_S:
+                self._close()
+        except (OSError, ValueError, IndexError):
+            self._close()
+
+    def __del__(self) -> None:
+        self._close()
+
+    def seconds(self) -> float | None:
+        """Seconds so far; None where they can't be read."""
+        if self._descriptor < 0:
+            return None
+        try:
+            return self._read()
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def _seconds_to_read(self, _: int) -> float:
+        began = time.perf_counter()
+        self._read()
+        return time.perf_counter() - began
+
+    def _read(self) -> float:
+        lines = (line.split() for line in os.pread(self._descriptor, _MOST_STAT_B, 0).split(b"\n", 1 + self._lines))
+        ticks = sum(int(fields[8]) for fields in lines if fields and fields[0] in self._cores)
+        return ticks / _TICKS_PER_S
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def wakeup_cost_s(*, root: Path = _ROOT) -> float:
+    """The run-queue delay of a wake-up on this machine when it is quiet: what a parked pool of threads pays per call.
+
+    Two threads wake each other over pipes. Of blocks of 40 wake-ups the 90th percentile is taken, and of the blocks the
+    least, because neighbours only ever add; bounded to 5 to 20 us. DEFAULT_WAKEUP_S where nothing counts delay.
+    """
+    tasks = root / "proc/self/task"
+    waking, woken = os.pipe()
+    answering, answered = os.pipe()
+    number: list[int] = []
+
+    def answer() -> None:
+        number.append(threading.get_native_id())
+        os.write(answered, b"!")
+        while os.read(waking, 1) == b"?":
+            os.write(answered, b"!")
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    os.read(answering, 1)
+    descriptor = -1
+    try:
+        descriptor = os.open(tasks / str(number[0]) / "schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        return _least_block(descriptor, lambda: (os.write(woken, b"?"), os.read(answering, 1)))
+    except (OSError, ValueError, IndexError):
+        return DEFAULT_WAKEUP_S
+    finally:
+        os.write(woken, b".")
+        thread.join()
+        for opened in (waking, woken, answering, answered, descriptor):
+            if opened >= 0:
+                os.close(opened)
+
+
+def _least_block(descriptor: int, wake: Callable[[], object]) -> float:
+    blocks = []
+    for _ in range(_BLOCKS):
+        found = []
+        for _ in range(_WAKEUPS):
+            before = _counts(descriptor)
+            wake()
+            after = _counts(descriptor)
+            if after[2] > before[2]:
+                found.append((after[1] - before[1]) / (after[2] - before[2]))
+        if found:
+            blocks.append(sorted(found)[int(0.9 * (len(found) - 1))])
+    if not blocks:
+        return DEFAULT_WAKEUP_S
+    return min(max(min(blocks) * _NANOSECOND, LEAST_WAKEUP_S), MOST_WAKEUP_S)
+
+
+def _counts(descriptor: int) -> tuple[int, int, int]:
+    cpu_ns, delay_ns, slices = os.pread(descriptor, 96, 0).split()
+    return int(cpu_ns), int(delay_ns), int(slices)
+
+
+def _switches() -> tuple[int, int]:
+    """Involuntary and voluntary context switches of the process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_nivcsw, used.ru_nvcsw

@@ -1,0 +1,162 @@
+"""Which samples no thread of the process waited for a core in, and how far leaving out the others tilts what is kept.
+
+A sample in which a thread was ready to run and had no core does not time the code: a kernel on two threads waits at its
+barrier for the thread that is not running. Such samples are left out of every figure. The criterion is never the time
+itself.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnbench.stats import LEAST_FOR_MEDIAN, FloatArray
+
+MOST_DELAY = 0.02
+"""The share of a sample that its threads may have waited, beyond what their own wake-ups cost. A neighbour's time slice
+takes milliseconds, an interrupt microseconds."""
+
+DEFAULT_WAKEUP_S = 7e-6
+"""Run-queue delay of a wake-up on a quiet machine, where the run did not measure it."""
+
+MOST_OWN_WAKEUPS = 3.0
+"""A row's own delay per wake-up, the least tenth of its samples, is believed up to this multiple of the machine's."""
+
+LEAST_CORES = 0.8
+"""Of the CPU time over wall time that a row's upper decile shows. Where a pool of threads is woken at every call, the
+call can end without them: one ONNX Runtime call in two then used one core of two, and no thread of it had waited."""
+
+PARKING = 0.5
+"""Wake-ups a call from which on a row's threads count as woken at every call. Threads that spin are not woken, and
+their CPU time is booked at ticks of 4 ms, which says nothing of a sample of 2 ms."""
+
+LEAST_REACH_S = 20e-6
+"""A wait that began so long before the look before it disturbs the samples of then, too; less is the look itself."""
+
+MOST_TILT = 0.01
+"""How far leaving samples out may shift a row's log mean. Beyond it the row is unstable."""
+
+LEAST_PAIRS = LEAST_FOR_MEDIAN
+"""Fewer pairs of undisturbed turns in a process have no interval: it does not count where it lost its pairs to a busy
+machine."""
+
+_TAILS = (0.025, 0.975)
+
+
+class Means(StrEnum):
+    """By what the samples of a row were judged to be undisturbed or not."""
+
+    UNKNOWN = ""
+    DELAY = "run-queue delay"
+    DELAY_AND_CPU = "run-queue delay, CPU time"
+    SWITCHES = "context switches, CPU time"
+
+
+class Usage(NamedTuple):
+    """What the scheduler did to the threads of a process between two looks.
+
+    `delay_s`: in the run queue, summed over threads; None where the system does not count it. `wakeups`: how often a
+    thread was put on a core. `reach_s`: how long before the first of the two looks some thread had been waiting.
+    """
+
+    delay_s: float | None = None
+    wakeups: int = 0
+    involuntary: int = 0
+    voluntary: int = 0
+    reach_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The samples of one row, one value each: what each took in all, its calls, and what the scheduler did meanwhile.
+
+    NaN where it was not looked at. `wakeup_s`: what a wake-up costs in the process of each.
+    """
+
+    wall_s: FloatArray
+    calls: FloatArray
+    delay_s: FloatArray
+    wakeups: FloatArray
+    involuntary: FloatArray
+    cpu_s: FloatArray
+    wakeup_s: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """Which samples are undisturbed, and by which means that was found out. With unknown means all of them are kept."""
+
+    kept: NDArray[np.bool_]
+    means: Means
+
+
+def undisturbed(looks: Looks) -> Undisturbed:
+    """Judge the samples of one row together: its own upper decile of CPU time, and its own cost of a wake-up, count."""
+    count = len(looks.wall_s)
+    has_delay, has_switches = ~np.isnan(looks.delay_s), ~np.isnan(looks.involuntary)
+    if not count or not (has_delay | has_switches).any():
+        return Undisturbed(np.ones(count, dtype=bool), Means.UNKNOWN)
+    if has_delay.any():
+        excess = looks.delay_s - looks.wakeups * _own_wakeup_s(looks)
+        kept = ~(excess > MOST_DELAY * looks.wall_s)  # what was not looked at is kept
+        if not _is_parking(looks):
+            return Undisturbed(kept, Means.DELAY)
+        return Undisturbed(kept & _uses_its_cores(looks), Means.DELAY_AND_CPU)
+    return Undisturbed(~(looks.involuntary > 0) & _uses_its_cores(looks), Means.SWITCHES)
+
+
+def waited(
+    delay_s: float | None, seconds: float, *, wakeups: int, involuntary: int, wakeup_s: float = DEFAULT_WAKEUP_S
+) -> bool:
+    """True when threads waited for a core during one sample of so many seconds, beyond what their wake-ups cost.
+
+    `delay_s` None: not counted here, so an involuntary switch tells it.
+    """
+    if delay_s is None:
+        return involuntary > 0
+    return delay_s - wakeups * wakeup_s > MOST_DELAY * seconds
+
+
+def tilt(seconds: FloatArray, *, share: float) -> float:
+    """About how far the log mean of what is kept lies from that of all, when a share of the samples is kept.
+
+    A sample is disturbed with a chance that grows with its duration, t = t0 exp(e): what is kept has its density times
+    exp(-rate t), which shifts the mean of e by -rate t0 var(e), and rate t0 is -ln(share). The variance is taken
+    between the 2.5th and 97.5th percentile, so that a disturbance that was not seen does not pass for spread.
+    `seconds`: the undisturbed samples. 0 for fewer than two, or without any loss.
+    """
+    if len(seconds) < 2 or not 0 < share < 1:
+        return 0.0
+    logs = np.log(seconds)
+    return math.log(share) * float(np.var(np.clip(logs, *np.quantile(logs, _TAILS))))
+
+
+def pairs_needed(turns: int) -> int:
+    """Of so many turns in a process, the fewest that have to be undisturbed: enough for an interval, or half of few."""
+    return min(LEAST_PAIRS, -(-turns // 2))
+
+
+def _own_wakeup_s(looks: Looks) -> FloatArray:
+    """Delay per wake-up, by sample: the machine's, or the row's own where that is more and can be believed."""
+    woken = looks.wakeups > 0
+    if not woken.any():
+        return looks.wakeup_s
+    own = float(np.quantile(looks.delay_s[woken] / looks.wakeups[woken], 0.1))
+    return np.minimum(np.maximum(own, looks.wakeup_s), MOST_OWN_WAKEUPS * looks.wakeup_s)
+
+
+def _is_parking(looks: Looks) -> bool:
+    with np.errstate(invalid="ignore"):
+        return bool(np.nanmedian(looks.wakeups / looks.calls) >= PARKING)
+
+
+def _uses_its_cores(looks: Looks) -> NDArray[np.bool_]:
+    """Where CPU time over wall time is near the row's upper decile; true where it is not known."""
+    cores = looks.cpu_s / looks.wall_s
+    known = cores[~np.isnan(cores)]
+    if not len(known):
+        return np.ones(len(cores), dtype=bool)
+    return ~(cores < LEAST_CORES * float(np.quantile(known, 0.9)))

@@ -30,7 +30,7 @@ class WorkerStarted(Frozen):
     """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started.
 
     `fault_s`: what one page fault costs here, zeroing the page included. `flushes_denormals`: the mode of its floating
-    point unit. Both None where they were not found out.
+    point unit. `wakeup_s`: run-queue delay of one wake-up on this machine when it is quiet. None where not found out.
     """
 
     event: Literal["worker_started"] = "worker_started"
@@ -42,6 +42,7 @@ class WorkerStarted(Frozen):
     versions: Mapping[str, str] = Field(default_factory=dict)
     fault_s: Seconds | None = None
     flushes_denormals: bool | None = None
+    wakeup_s: Seconds | None = None
 
 
 class Built(Frozen):
@@ -98,9 +99,17 @@ class HardInputs(Frozen):
 class Turn(Frozen):
     """One case's samples in one round: seconds per call, by clock and phase; on the wall clock also `disposal`.
 
-    `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and "step",
-    and by "forward_backward" where the whole step is a piece of its own beside its parts.
+    A turn that takes several samples of each kind has an event for each, with the same `started_s`, numbered by
+    `sample`. `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and
+    "step", and by "forward_backward" where the whole step is a piece of its own beside its parts.
     `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same.
+
+    What the scheduler did to the threads of the process, by the same kinds of call, from the look before a sample to
+    the look after it: `delay_s` in the run queue, summed over all threads; `wakeups`: how often a thread was put on a
+    core; `involuntary` and `voluntary` context switches; and `cpu_s` of the process during the counted calls. Empty in
+    journals before version 7, and `delay_s` where the system does not count it. `steal_s`: what a hypervisor took from
+    the cores during the turn. `reach_s`: how long before the turn a thread had been waiting that first ran in it, so
+    that turns before it were disturbed too.
     """
 
     event: Literal["turn"] = "turn"
@@ -114,6 +123,14 @@ class Turn(Frozen):
     wall_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
     device_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
     faults: Mapping[Sampled, PageFaults] = Field(default_factory=dict)
+    sample: Count = 0
+    delay_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
+    wakeups: Mapping[Sampled, Count] = Field(default_factory=dict)
+    involuntary: Mapping[Sampled, Count] = Field(default_factory=dict)
+    voluntary: Mapping[Sampled, Count] = Field(default_factory=dict)
+    cpu_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
+    steal_s: Seconds = 0.0
+    reach_s: Seconds = 0.0
 
     @field_validator("faults", mode="before")
     @classmethod
@@ -165,7 +182,8 @@ class Condensed(Frozen):
     """What one process found out about one row, in place of its turns: how a compact baseline keeps them.
 
     `log_speedup`: the median of log(reference) - log(implementation) over neighbouring turns; None without a reference.
-    `log_copy`: the same with the probe's copy in the reference's place.
+    `log_copy`: the same with the probe's copy in the reference's place. `unstable`: why the row is, "" where it is not;
+    `median_s` is None where no sample of it was undisturbed.
     """
 
     event: Literal["condensed"] = "condensed"
@@ -174,9 +192,10 @@ class Condensed(Frozen):
     phase: Phase
     clock: Clock
     rounds: Count
-    median_s: Time
+    median_s: Time | None
     log_speedup: LogRatio | None = None
     log_copy: LogRatio | None = None
+    unstable: str = ""
 
 
 class Confirming(Frozen):

@@ -16,7 +16,7 @@ class Begun:
     rounds: int = 0
     _before_s: float = 0.0
     _latest_s: float = 0.0
-    _turns: set[tuple[int, int, float]] = field(default_factory=set)
+    _turns: set[tuple[int, int, float, int]] = field(default_factory=set)
 
     @property
     def spent_s(self) -> float:
@@ -29,16 +29,19 @@ class Begun:
         if turn.started_s < self._latest_s:
             self._before_s += self._latest_s
         self._latest_s = turn.started_s
-        self._turns.add((turn.round, turn.case, turn.started_s))
+        self._turns.add((turn.round, turn.case, turn.started_s, turn.sample))
 
     def has(self, turn: Turn) -> bool:
         """True for a turn that was taken into account."""
-        return (turn.round, turn.case, turn.started_s) in self._turns
+        return (turn.round, turn.case, turn.started_s, turn.sample) in self._turns
 
 
 @dataclass
 class Standing:
-    """The standing of a run; an event that is noted moves it on, so a journal read again gives the same one."""
+    """The standing of a run; an event that is noted moves it on, so a journal read again gives the same one.
+
+    `extra_s`: the seconds of timed rounds spent beyond `budget_s` in workloads that are finished.
+    """
 
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
@@ -46,6 +49,8 @@ class Standing:
     over: set[int] = field(default_factory=set)
     finished: set[tuple[int, int]] = field(default_factory=set)
     left_out: set[tuple[int, int]] = field(default_factory=set)
+    extra_s: float = 0.0
+    budget_s: float = field(default=0.0, kw_only=True)
     _measured: set[int] = field(default_factory=set)
     _begun: dict[tuple[int, int], Begun] = field(default_factory=dict)
     _out_of_memory: list[int] = field(default_factory=list)
@@ -64,6 +69,7 @@ class Standing:
                 self.workers = max(self.workers, event.worker + 1)
             case WorkloadFinished():
                 self.finished.add((event.process, event.workload))
+                self.extra_s += max(event.rounds_s - self.budget_s, 0.0)
             case Ended():
                 self.over.add(event.case)
                 if event.status is Status.OOM:

@@ -14,8 +14,11 @@ from lnbench.workload import Clock
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-WHOLE = ("process", "workload", "round", "case", "uncounted")
+WHOLE = ("process", "workload", "round", "case", "uncounted", "sample")
 """The whole numbers that every turn has."""
+
+REAL = ("started_s", "steal_s", "reach_s")
+"""The seconds that every turn has, beside its samples."""
 
 _MOST_SINGLE = 4096
 """So many turns of a layout stay objects until they are made columns."""
@@ -31,6 +34,18 @@ class Layout(NamedTuple):
     wall_s: tuple[str, ...]
     device_s: tuple[str, ...]
     faults: tuple[str, ...]
+    delay_s: tuple[str, ...] = ()
+    wakeups: tuple[str, ...] = ()
+    involuntary: tuple[str, ...] = ()
+    voluntary: tuple[str, ...] = ()
+    cpu_s: tuple[str, ...] = ()
+
+
+COUNTS = frozenset({"calls", "wakeups", "involuntary", "voluntary"})
+"""The parts of a layout whose values are whole numbers."""
+
+USAGE = ("delay_s", "wakeups", "involuntary", "voluntary", "cpu_s")
+"""The parts of a layout that tell what the scheduler did during a sample."""
 
 
 class Block(NamedTuple):
@@ -38,11 +53,16 @@ class Block(NamedTuple):
 
     places: Ints
     whole: Ints
+    real: Floats
     calls: Ints
-    started_s: Floats
     wall_s: Floats
     device_s: Floats
     faults: Floats
+    delay_s: Floats
+    wakeups: Ints
+    involuntary: Ints
+    voluntary: Ints
+    cpu_s: Floats
 
 
 def block_of(turns: Sequence[tuple[int, Turn]]) -> Block:
@@ -54,11 +74,11 @@ def block_of(turns: Sequence[tuple[int, Turn]]) -> Block:
     return Block(
         places=np.array([place for place, _ in turns], dtype=np.int64),
         whole=rows(([getattr(turn, name) for name in WHOLE] for _, turn in turns), np.int64),
-        calls=rows((turn.calls.values() for _, turn in turns), np.int64),
-        started_s=np.array([turn.started_s for _, turn in turns], dtype=np.float64),
-        wall_s=rows((turn.wall_s.values() for _, turn in turns), np.float64),
-        device_s=rows((turn.device_s.values() for _, turn in turns), np.float64),
-        faults=rows((turn.faults.values() for _, turn in turns), np.float64),
+        real=rows(([getattr(turn, name) for name in REAL] for _, turn in turns), np.float64),
+        **{
+            part: rows((getattr(turn, part).values() for _, turn in turns), np.int64 if part in COUNTS else np.float64)
+            for part in Layout._fields
+        },
     )
 
 
@@ -71,7 +91,7 @@ class TurnBlocks:
 
     def add(self, turn: Turn, *, place: int) -> None:
         """Take one turn."""
-        layout = Layout(tuple(turn.calls), tuple(turn.wall_s), tuple(turn.device_s), tuple(turn.faults))
+        layout = Layout(*(tuple(getattr(turn, part)) for part in Layout._fields))
         self._single[layout].append((place, turn))
         if len(self._single[layout]) >= _MOST_SINGLE:
             self._blocks[layout].append(block_of(self._single.pop(layout)))
@@ -95,23 +115,33 @@ class TurnBlocks:
 class TurnColumns:
     """The turns of a run in the order in which they were taken; one value a turn in every column.
 
-    `places`: their numbers among all events. In `calls` -1, and in samples and `faults` NaN, where a turn has none.
+    `places`: their numbers among all events. In `calls` -1, and in samples, `faults` and `usage` NaN, where a turn has
+    none. A turn of several samples stands here once for each of them.
     """
 
     def __init__(self, blocks: Mapping[Layout, Block]) -> None:
         places = _joined(block.places for block in blocks.values())
         order = np.argsort(places, kind="stable")
         self.places = places[order]
-        self.process, self.workload, self.round, self.case, self.uncounted = (
+        self.process, self.workload, self.round, self.case, self.uncounted, self.sample = (
             _joined(block.whole[:, column] for block in blocks.values())[order] for column in range(len(WHOLE))
         )
-        self.started_s: Floats = _joined(block.started_s for block in blocks.values())[order]
+        self.started_s, self.steal_s, self.reach_s = (
+            _joined(block.real[:, column] for block in blocks.values())[order] for column in range(len(REAL))
+        )
         self.calls: Mapping[str, Ints] = dict(_columns(blocks, "calls", order, missing=_NO_CALLS))
         self.samples: Mapping[Clock, Mapping[str, Floats]] = {
             Clock.WALL: dict(_columns(blocks, "wall_s", order)),
             Clock.DEVICE: dict(_columns(blocks, "device_s", order)),
         }
         self.faults: Mapping[str, Floats] = dict(_columns(blocks, "faults", order))
+        self.usage: Mapping[str, Mapping[str, Floats]] = {
+            part: {
+                name: np.where(column == _NO_CALLS, np.nan, column) if part in COUNTS else column
+                for name, column in _columns(blocks, part, order, missing=_NO_CALLS if part in COUNTS else np.nan)
+            }
+            for part in USAGE
+        }
 
     def __len__(self) -> int:
         return len(self.places)
@@ -120,7 +150,7 @@ class TurnColumns:
         """These turns alone, at other places."""
         found = copy(self)
         found.places = places
-        for name in (*WHOLE, "started_s"):
+        for name in (*WHOLE, *REAL):
             setattr(found, name, getattr(self, name)[numbers])
         found.calls = {name: column[numbers] for name, column in self.calls.items()}
         found.faults = {name: column[numbers] for name, column in self.faults.items()}
@@ -128,21 +158,32 @@ class TurnColumns:
             clock: {name: column[numbers] for name, column in samples.items()}
             for clock, samples in self.samples.items()
         }
+        found.usage = {
+            part: {name: column[numbers] for name, column in columns.items()} for part, columns in self.usage.items()
+        }
         return found
 
     def turn(self, number: int) -> Turn:
         """One of them as the event that it was."""
+        usage: dict[str, Any] = {
+            part: {name: int(value) if part in COUNTS else value for name, value in _present(columns, number).items()}
+            for part, columns in self.usage.items()
+        }
         return Turn.model_construct(
             process=int(self.process[number]),
             workload=int(self.workload[number]),
             round=int(self.round[number]),
             case=int(self.case[number]),
+            sample=int(self.sample[number]),
             started_s=float(self.started_s[number]),
+            steal_s=float(self.steal_s[number]),
+            reach_s=float(self.reach_s[number]),
             calls={name: int(column[number]) for name, column in self.calls.items() if column[number] != _NO_CALLS},
             uncounted=int(self.uncounted[number]),
             wall_s=_present(self.samples[Clock.WALL], number),
             device_s=_present(self.samples[Clock.DEVICE], number),
             faults=_present(self.faults, number),
+            **usage,
         )
 
     def by_case(self) -> dict[tuple[int, int], Ints]:

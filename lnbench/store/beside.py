@@ -18,9 +18,9 @@ def turns_beside(file: Path, header: Header, log: EventLog) -> tuple[Turn, ...]:
     """The turns that stand in the file beside a journal and not in the journal itself, in order."""
     if file.name != JOURNAL_NAME:
         return ()
-    found: dict[tuple[int, int, int, int, float], Turn] = {}
+    found: dict[tuple[int, int, int, int, float, int], Turn] = {}
     for turn in read_turns(file, header):
-        found[turn.process, turn.workload, turn.round, turn.case, turn.started_s] = turn
+        found[turn.process, turn.workload, turn.round, turn.case, turn.started_s, turn.sample] = turn
     for known in _known(log, {(turn.process, turn.workload) for turn in found.values()}):
         found.pop(known, None)
     return tuple(found.values())
@@ -47,12 +47,12 @@ def _lines(file: Path) -> list[Line]:
         return []
 
 
-def _known(log: EventLog, wanted: set[tuple[int, int]]) -> list[tuple[int, int, int, int, float]]:
+def _known(log: EventLog, wanted: set[tuple[int, int]]) -> list[tuple[int, int, int, int, float, int]]:
     """What tells the turns of these processes and workloads apart that stand in the journal."""
     turns = log.turns
-    found: list[tuple[int, int, int, int, float]] = []
+    found: list[tuple[int, int, int, int, float, int]] = []
     for process, workload in wanted:
         chosen = (turns.process == process) & (turns.workload == workload)
-        columns = (turns.round[chosen].tolist(), turns.case[chosen].tolist(), turns.started_s[chosen].tolist())
+        columns = (column[chosen].tolist() for column in (turns.round, turns.case, turns.started_s, turns.sample))
         found += [(process, workload, *row) for row in zip(*columns, strict=True)]
     return found

@@ -13,16 +13,23 @@ from lnbench.amounts import LONGEST_S, MOST, MOST_FAULTS
 from lnbench.events import PROBE_CASE, PROBED, SAMPLED, Turn
 from lnbench.planned import PlannedCase
 from lnbench.store.lines import FIRST_EVENT, Line
-from lnbench.turns import WHOLE, Block, Layout
+from lnbench.turns import COUNTS, REAL, WHOLE, Block, Layout
 
 TURN_START = b'{"event":"turn",'
 """How the line of a turn begins."""
 
 _KNOWN = frozenset((*SAMPLED, *PROBED))
 _MAPS = Layout._fields
-_FIELDS = ("event", "started_s", *WHOLE, *_MAPS)
+_FIELDS = ("event", *WHOLE, *REAL, *_MAPS)
 _values = itemgetter(*_FIELDS)
 assert set(_FIELDS) == set(Turn.model_fields)
+
+_ADDED = {name: Turn.model_fields[name].get_default(call_default_factory=True) for name in _MAPS[-5:]} | {
+    "sample": 0,
+    "steal_s": 0.0,
+    "reach_s": 0.0,
+}
+"""What version 7 added to the line of a turn."""
 
 
 class PlainTurns:
@@ -41,20 +48,22 @@ class PlainTurns:
 
         None where a number is not what it must be.
         """
-        chunk: dict[tuple[str, ...], tuple[list[int], list[tuple[Any, ...]]]] = {}
+        chunk: dict[tuple[tuple[str, ...], ...], tuple[list[int], list[tuple[Any, ...]]]] = {}
         odd: list[Line] = []
         for number, line in lines:
             if line.startswith(TURN_START):
                 try:
                     turn = from_json(line)
+                    if len(turn) == len(_FIELDS) - len(_ADDED):
+                        turn = _ADDED | turn
                     values = _values(turn)
-                    event, _, _, _, _, _, _, calls, wall_s, device_s, faults = values
-                    key = (*calls, "", *wall_s, "", *device_s, "", *faults)
+                    maps = values[-len(_MAPS) :]
+                    key = tuple(map(tuple, maps))
                     rows = chunk.get(key)
-                    if rows is None and _KNOWN.issuperset(chain(calls, wall_s, device_s, faults)):
+                    if rows is None and _KNOWN.issuperset(chain.from_iterable(maps)):
                         rows = chunk[key] = [], []
                     # A key that stands twice could have made it another event, or hidden that one is missing.
-                    if rows is not None and event == "turn" and len(turn) == len(_FIELDS):
+                    if rows is not None and values[0] == "turn" and len(turn) == len(_FIELDS):
                         rows[0].append(number - FIRST_EVENT)
                         rows[1].append(values)
                         continue
@@ -70,13 +79,14 @@ class PlainTurns:
     def _is_sound(self, block: Block) -> bool:
         columns = dict(zip(WHOLE, block.whole.T, strict=True))
         case, workload = columns.pop("case"), columns.pop("workload")
-        if not all(_within(column, 0, MOST) for column in (*columns.values(), block.calls)):
+        counts = (getattr(block, part) for part in COUNTS)
+        if not all(_within(column, 0, MOST) for column in (*columns.values(), *counts)):
             return False
         if not (_within(workload, 0, self._workloads - 1) and _within(case, PROBE_CASE, len(self._workloads_of) - 2)):
             return False
         if not np.all((case == PROBE_CASE) | (self._workloads_of[case] == workload)):
             return False
-        times = (block.started_s, block.wall_s, block.device_s)
+        times = (block.real, block.wall_s, block.device_s, block.delay_s, block.cpu_s)
         return all(_within(found, 0.0, LONGEST_S) for found in times) and _within(block.faults, 0.0, MOST_FAULTS)
 
 
@@ -86,19 +96,19 @@ def _layout(row: tuple[Any, ...]) -> Layout:
 
 def _block(places: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> Block:
     """Turns of one layout. Raises TypeError for what is no number of its kind, or too large for one."""
-    _, started_s, *others = zip(*rows, strict=True)
-    whole, maps = others[: len(WHOLE)], others[len(WHOLE) :]
-    calls, *real = (
-        np.array(list(chain.from_iterable(map(dict.values, found)))).reshape(len(rows), -1) for found in maps
-    )
+    columns = list(zip(*rows, strict=True))[1:]  # the first is the event's name
+    whole, real, maps = columns[: len(WHOLE)], columns[len(WHOLE) : -len(_MAPS)], columns[-len(_MAPS) :]
     return Block(
         places=np.array(places),
         whole=_checked(np.array(whole).T, "i"),
-        calls=_checked(calls, "i"),
-        started_s=_checked(np.array(started_s), "if"),
-        wall_s=_checked(real[0], "if"),
-        device_s=_checked(real[1], "if"),
-        faults=_checked(real[2], "if"),
+        real=_checked(np.array(real).T, "if"),
+        **{
+            part: _checked(
+                np.array(list(chain.from_iterable(map(dict.values, found)))).reshape(len(rows), -1),
+                "i" if part in COUNTS else "if",
+            )
+            for part, found in zip(_MAPS, maps, strict=True)
+        },
     )
 
 

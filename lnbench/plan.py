@@ -30,6 +30,9 @@ CHECK_S_PER_ELEMENT = 0.25e-6
 COMPILE_S = 4.0
 """Allowed for compiling a case and the twins that it is judged by, with a warm cache."""
 
+MOST_EXTENDED = 3.0
+"""The timed rounds may take so many times what the budgets add up to, where a busy machine disturbs samples."""
+
 MAX_CASES = 1_000_000
 """A plan past this would run for weeks: it is a slip in the axes."""
 
@@ -57,12 +60,28 @@ class Plan:
         return Counter((case.status, case.reason) for case in self.cases if case.status is not None)
 
     @cached_property
+    def measured_workloads(self) -> int:
+        """How many workloads have a case to measure, as far as is known beforehand."""
+        return len({case.workload for case in self.cases if case.status is None})
+
+    @cached_property
+    def timed_s(self) -> float:
+        """The seconds of timed rounds that the budgets of all processes and workloads add up to."""
+        return self.sampling.processes * self.measured_workloads * self.sampling.budget_s
+
+    @cached_property
+    def most_timed_s(self) -> float:
+        """The most seconds of timed rounds, with the extra time that a busy machine takes."""
+        total_s = self.sampling.budget_total_s
+        return MOST_EXTENDED * self.timed_s if total_s is None else max(total_s, self.timed_s)
+
+    @cached_property
     def estimated_s(self) -> float:
         """About how long the run takes: every process spends its budget on every workload that has a case to measure.
 
         Workloads that reach the precision early make it shorter, cold compilation makes it longer.
         """
-        workloads = len({case.workload for case in self.cases if case.status is None})
+        workloads = self.measured_workloads
         elements = sum(self.workloads[case.workload].workload.elements for case in self.cases if case.status is None)
         checking_s = self.measurable * BUILD_S + elements * CHECK_S_PER_ELEMENT
         each_s = START_S + workloads * self.sampling.budget_s + checking_s + self.compiling * COMPILE_S
@@ -80,6 +99,7 @@ def make_plan(
     processes: int | None = None,
     precision: float | None = None,
     budget_s: float | None = None,
+    budget_total_s: float | None = None,
     least_processes: int = 1,
     against: Sequence[str] = (),
     margin: float | None = None,
@@ -92,7 +112,12 @@ def make_plan(
     the slowdown that verdicts let pass, in place of the suite's thresholds.
     Raises SuiteError for names that are not known and for a case planned twice, UsageError for the other arguments.
     """
-    overrides = {"processes": processes, "precision": precision, "budget_s": budget_s}
+    overrides = {
+        "processes": processes,
+        "precision": precision,
+        "budget_s": budget_s,
+        "budget_total_s": budget_total_s,
+    }
     given = {name: value for name, value in overrides.items() if value is not None}
     least = {"processes": max(suite.sampling.processes, least_processes)}
     sampling = check_sampling(**{**suite.sampling.model_dump(), **least, **given})

@@ -212,8 +212,12 @@ Source = Annotated[PluginSource | InstalledSource, Field(discriminator="kind")]
 
 
 class SamplingRecord(Frozen):
-    """How long and how often the run samples."""
+    """How long and how often the run samples.
+
+    `budget_total_s`: the most seconds of timed rounds in all; None: MOST_EXTENDED times what the budgets add up to.
+    """
 
     processes: Count
     precision: Share
     budget_s: Seconds
+    budget_total_s: Seconds | None = None

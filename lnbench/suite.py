@@ -71,7 +71,7 @@ def check_sampling(**values: object) -> Sampling:
         return Sampling.model_validate(values)
     except ValidationError as error:
         (first, *_) = error.errors(include_url=False)
-        raise UsageError(f"--{str(first['loc'][0]).removesuffix('_s')}: {_what(first)}") from error
+        raise UsageError(f"--{str(first['loc'][0]).removesuffix('_s').replace('_', '-')}: {_what(first)}") from error
 
 
 def check_devices(devices: Iterable[str]) -> tuple[str, ...]:

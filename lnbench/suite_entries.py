@@ -185,3 +185,8 @@ class Sampling(SuiteModel):
     budget_s: Annotated[Positive, Field(le=86400)] = Field(
         default=5.0, description="Seconds of timed rounds per workload and process, for all its cases together."
     )
+    budget_total_s: Annotated[Positive, Field(le=864000)] | None = Field(
+        default=None,
+        description="Most seconds of timed rounds in all, with the extra time that a busy machine takes; by default "
+        "three times what the budgets add up to.",
+    )

@@ -61,6 +61,9 @@ def plan_line(plan: Plan, *, energy: bool = False) -> RenderableType:
         f"{_count(sampling.processes, 'process', 'processes')} with {sampling.budget_s:g} s a workload; "
         f"about {format_duration(plan.estimated_s)}"
     ]
+    extra_s = plan.most_timed_s - plan.timed_s
+    if extra_s > 0:
+        lines[0] += f", up to {format_duration(extra_s)} more on a busy machine"
     lines += [f"  {status}: {_count(count, 'case')}: {reason}" for (status, reason), count in plan.set_aside.items()]
     if energy:
         more_s = plan.measurable * ENERGY_S

@@ -93,6 +93,14 @@ Precision = Annotated[
     float | None, typer.Option(metavar="SHARE", help="Stop a workload when speedups are known this well, as in 0.01.")
 ]
 Budget = Annotated[float | None, typer.Option(metavar="SECONDS", help="At most this long per workload and process.")]
+BudgetTotal = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="At most this long for all timed rounds; on a busy machine they go on past --budget until enough samples "
+        "are undisturbed. Default: three times the planned time.",
+    ),
+]
 DEFAULT_TIMEOUT_S = 300.0
 
 Timeout = Annotated[

@@ -11,6 +11,7 @@ from lnbench.cli.common import (
     DEFAULT_TIMEOUT_S,
     REPORTS,
     Budget,
+    BudgetTotal,
     Columns,
     Debug,
     Devices,
@@ -50,6 +51,7 @@ def run(
     processes: Processes = None,
     precision: Precision = None,
     budget: Budget = None,
+    budget_total: BudgetTotal = None,
     timeout: Timeout = None,
     seed: Seed = None,
     output: Output = None,
@@ -109,6 +111,7 @@ def run(
             "--processes": processes,
             "--precision": precision,
             "--budget": budget,
+            "--budget-total": budget_total,
             "--seed": seed,
             "--output": output,
             "--energy": energy,
@@ -144,6 +147,7 @@ def run(
         processes=processes,
         precision=precision,
         budget_s=budget,
+        budget_total_s=budget_total,
         timeout_s=timeout,
     )
     if output is not None:

@@ -127,7 +127,7 @@ def measure(
         prepared.environment,
         prepared.plugins,
         seed,
-        Standing(plan.workloads, plan.cases),
+        Standing(plan.workloads, plan.cases, budget_s=plan.sampling.budget_s),
         prepared.missing_nvml,
         check is not None,
         again,

@@ -35,6 +35,7 @@ class Request:
     processes: int | None = None
     precision: float | None = None
     budget_s: float | None = None
+    budget_total_s: float | None = None
     least_processes: int = 1
     margin: float | None = None
     timeout_s: float | None = None
@@ -114,6 +115,7 @@ def _prepare(request: Request, files: tuple[PluginSource, ...], *, only_name: st
         processes=request.processes,
         precision=request.precision,
         budget_s=request.budget_s,
+        budget_total_s=request.budget_total_s,
         least_processes=request.least_processes,
         against=names,
         margin=request.margin,

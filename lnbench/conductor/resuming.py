@@ -73,7 +73,7 @@ def prepare_resume(
             f"{folder}: the run was measured under other conditions: {'; '.join(differences)}",
             hint="measure it anew, or add --force: its report then says what had changed",
         )
-    standing = Standing(header.workloads, header.cases)
+    standing = Standing(header.workloads, header.cases, budget_s=header.sampling.budget_s)
     for event in run.events:
         standing.note(event)
     left = [case for number, case in enumerate(header.cases) if number not in standing.over]

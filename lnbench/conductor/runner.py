@@ -76,6 +76,7 @@ class Runner:
         self._listener = Listener(observer, interrupts, timeout_s=habits.timeout_s)
         self._worker: WorkerProcess | None = None
         self._process = 0
+        self._processes = range(0)
         self._forgiven: set[int | None] = set()
         self._started = perf_counter()
 
@@ -101,6 +102,7 @@ class Runner:
         self._note(Noticed(notice=Notice(code=code, text=text)))
 
     def _measure(self, processes: range) -> bool:
+        self._processes = processes
         try:
             for self._process in processes:
                 for group, workloads in self._groups():
@@ -193,11 +195,23 @@ class Runner:
             cases={case: self._plan.cases[case] for case in self._remaining(number)},
             precision=sampling.precision,
             budget_s=max(sampling.budget_s - begun.spent_s, sampling.budget_s / 4),
+            extra_s=self._extra_s(),
             first_round=begun.rounds,
             seed=self._seed,
             energy=self._habits.energy and self._process == 0,
             pairs=rotation_buffers(planned.workload, self._environment.caches, self._environment.memory_b),
         )
+
+    def _extra_s(self) -> float:
+        """What a workload may spend beyond its budget: an even share of what is left for all that are to be measured.
+
+        What one does not need is left to those after it. Confirming has as much again, unless a total was asked for.
+        """
+        left = len(list(self._standing.left(self._processes)))
+        extra_s = self._plan.most_timed_s - self._plan.timed_s
+        if self._processes.start and self._plan.sampling.budget_total_s is None:
+            extra_s *= 2
+        return max(extra_s - self._standing.extra_s, 0.0) / max(left, 1)
 
     def _remaining(self, workload: int) -> list[int]:
         return self._standing.remaining(self._process, workload)

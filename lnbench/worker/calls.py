@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from time import perf_counter
 
 from lnbench.implementations.contract import Prepared
 from lnbench.measure.heap import page_faults
 from lnbench.measure.sampler import Sample, Sampler, warm
+from lnbench.measure.scheduling import SchedulingMeter
+from lnbench.undisturbed import Usage
 from lnbench.workload import STEP_PHASES, Phase
 
 UNCOUNTED_S = 200e-6
@@ -56,21 +58,46 @@ def kinds_for(phases: Collection[Phase], prepared: Prepared) -> tuple[Kind, ...]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A sample, the calls that went before it uncounted, and the page faults that its own calls paid.
+    """A sample with what the scheduler did meanwhile, and the page faults that its own calls paid.
 
-    `call_s`: what one whole call took on the host's clock; None where that was not taken.
+    `call_s`: what one whole call took on the host's clock; None where that was not taken. `looked_s`: when the look
+    before it and the look after it were taken. `cpu_s`: CPU time of the process during the counted calls.
     """
 
     sample: Sample
-    uncounted: int
     faults: int
     call_s: float | None
+    usage: Usage | None
+    looked_s: tuple[float, float]
+    cpu_s: float
 
 
-def take_sample(prepared: Prepared, kind: Kind, sampler: Sampler, *, calls: int, warm_calls: int = 1) -> Taken:
-    """Call a case until it is warm, at least `warm_calls` times, then sample it.
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The samples of one kind that a turn takes, and its calls that were not counted.
 
-    The parts of a step give no forward_backward where that is a piece of its own.
+    `reach_s`: how long before the first look some thread had been waiting that ran since.
+    """
+
+    taken: tuple[Taken, ...]
+    uncounted: int
+    reach_s: float
+
+
+def take_samples(
+    prepared: Prepared,
+    kind: Kind,
+    sampler: Sampler,
+    *,
+    meter: SchedulingMeter,
+    calls: int,
+    samples: int = 1,
+    warm_calls: int = 1,
+    call_s: float = 0.0,
+) -> Block:
+    """Call a case until it is warm, at least `warm_calls` times, then take so many samples of it; see `take_block`.
+
+    The parts of a step give no forward_backward where that is a piece of its own. `call_s`: about what a call takes.
     """
     take = {
         Kind.INFERENCE: sampler.sample_inference,
@@ -78,19 +105,58 @@ def take_sample(prepared: Prepared, kind: Kind, sampler: Sampler, *, calls: int,
         Kind.ONE_PIECE: sampler.sample_one_piece,
     }[kind]
     with gradients_for(prepared, kind):
-        uncounted = warm(finished(prepared, kind), least_s=UNCOUNTED_S, least_calls=warm_calls)
-        before = page_faults()
-        sample = take(prepared, calls)
-        faults = page_faults() - before
-    call_s = sample.wall_s.get(kind.whole)
-    if kind is Kind.STEP and prepared.forward_backward is not None:
-        sample = Sample(_parts(sample.wall_s), _parts(sample.device_s))
-    return Taken(sample, uncounted, faults, call_s)
+        block = take_block(
+            finished(prepared, kind),
+            lambda: take(prepared, calls),
+            whole=kind.whole,
+            meter=meter,
+            samples=samples,
+            warm_calls=warm_calls,
+            call_s=call_s,
+        )
+    if kind is not Kind.STEP or prepared.forward_backward is None:
+        return block
+    parts = (replace(it, sample=Sample(_parts(it.sample.wall_s), _parts(it.sample.device_s))) for it in block.taken)
+    return replace(block, taken=tuple(parts))
 
 
-def calls_for(call_s: float, sample_s: float) -> int:
-    """How many calls make a sample: about this long, and enough to be worth the call that is not counted."""
-    least = 3 if call_s < WORTHWHILE_S / 4 else 2 if call_s < WORTHWHILE_S else 1
+def take_block(
+    call: Callable[[], object],
+    take: Callable[[], Sample],
+    *,
+    whole: str,
+    meter: SchedulingMeter,
+    samples: int,
+    warm_calls: int = 1,
+    call_s: float = 0.0,
+    now: Callable[[], float] = perf_counter,
+) -> Block:
+    """Warm up, then take samples one after the other, with looks at the scheduler outside the stamps.
+
+    A look stands before the last of the calls that are not counted, and after each sample, and one call that is not
+    counted follows each look. `whole`: the name of the time of a whole call in a sample.
+    """
+    uncounted = 0
+    if warm_calls > 1 or call_s < UNCOUNTED_S:
+        uncounted = warm(call, least_s=UNCOUNTED_S, least_calls=max(warm_calls - 1, 1))
+    first, looked_s = meter.look(), now()
+    found = []
+    for _ in range(samples):
+        call()
+        faults, cpu_s = page_faults(), meter.cpu_s()
+        sample = take()
+        cpu_s, faults = meter.cpu_s() - cpu_s, page_faults() - faults
+        usage, before_s, looked_s = meter.look(), looked_s, now()
+        found.append(Taken(sample, faults, sample.wall_s.get(whole), usage, (before_s, looked_s), cpu_s))
+    return Block(tuple(found), uncounted + samples, 0.0 if first is None else first.reach_s)
+
+
+def calls_for(call_s: float, sample_s: float, *, crowded: bool = False) -> int:
+    """How many calls make a sample: about this long, and enough to be worth the call that is not counted.
+
+    On a crowded machine one call may be all that fits between two time slices of others.
+    """
+    least = 1 if crowded else 3 if call_s < WORTHWHILE_S / 4 else 2 if call_s < WORTHWHILE_S else 1
     return max(least, round(sample_s / max(call_s, 1e-9)))
 
 

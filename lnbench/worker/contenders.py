@@ -1,12 +1,16 @@
 """The cases that take turns: how each is called in a turn, found out while it warms up."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from lnbench.measure.placement import working_threads
 from lnbench.measure.sampler import Sampler
+from lnbench.measure.scheduling import SchedulingMeter
 from lnbench.planned import Stage
-from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, kinds_for, take_sample
+from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, kinds_for, take_samples
 from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.pace import Pace
+from lnbench.worker.turn_samples import TurnSamples
 from lnbench.worker.warming import (
     BUDGET_SHARE,
     LEAST_ROOM_S,
@@ -26,22 +30,12 @@ LEAST_SHARE = 0.05
 
 
 @dataclass
-class Samples:
-    """What one turn gave, as a `Turn` keeps it."""
-
-    calls: dict[str, int] = field(default_factory=dict)
-    wall_s: dict[str, float] = field(default_factory=dict)
-    device_s: dict[str, float] = field(default_factory=dict)
-    faults: dict[str, float] = field(default_factory=dict)
-    uncounted: int = 0
-
-
-@dataclass
 class Contender:
     """A live case, and how its samples are taken, by kind.
 
     `call_s`: the shortest mean of its samples, not below `least_s`. `warm_calls`: those that go before a sample.
-    `turn_s`: what its last turn took. `spoiled`: its turns in which something was compiled.
+    `turn_s`: what its last turn took. `spoiled`: its turns in which something was compiled. `threads`: those of this
+    process that worked in its last turn, the calling one first.
     """
 
     case: LiveCase
@@ -50,21 +44,32 @@ class Contender:
     warm_calls: dict[Kind, int]
     turn_s: float = 0.0
     spoiled: int = 0
+    threads: tuple[int, ...] = ()
 
-    def take_samples(self, sampler: Sampler, *, sample_s: float) -> Samples:
-        """One sample of each kind, of about this length or of a few calls."""
-        taken = Samples()
+    def take_turn(self, sampler: Sampler, meter: SchedulingMeter, pace: Pace) -> TurnSamples:
+        """The samples of each kind, as many and as long as the pace says."""
+        turn = TurnSamples.empty(pace.samples)
+        stolen_s, worked = meter.steal_s(), meter.cpu_by_thread_s()
         for kind, call_s in self.call_s.items():
-            calls, warm_calls = calls_for(call_s, sample_s), self.warm_calls[kind]
-            found = take_sample(self.case.prepared, kind, sampler, calls=calls, warm_calls=warm_calls)
-            taken.calls[kind] = calls
-            taken.wall_s |= found.sample.wall_s
-            taken.device_s |= found.sample.device_s
-            taken.faults[kind] = found.faults / calls
-            taken.uncounted += found.uncounted
-            if found.call_s is not None:
-                self.call_s[kind] = min(call_s, max(found.call_s, self.least_s[kind]))
-        return taken
+            calls = calls_for(call_s, pace.sample_s, crowded=pace.is_crowded)
+            block = take_samples(
+                self.case.prepared,
+                kind,
+                sampler,
+                meter=meter,
+                calls=calls,
+                samples=pace.samples_of(calls * call_s),
+                warm_calls=self.warm_calls[kind],
+                call_s=call_s,
+            )
+            turn.add(kind, block, calls=calls)
+            shortest = min((taken.call_s for taken in block.taken if taken.call_s is not None), default=call_s)
+            self.call_s[kind] = min(call_s, max(shortest, self.least_s[kind]))
+        after_s = meter.steal_s()
+        if stolen_s is not None and after_s is not None:
+            turn.steal_s = max(after_s - stolen_s, 0.0)
+        self.threads = tuple(working_threads(worked, meter.cpu_by_thread_s()))
+        return turn
 
 
 def warmed_up(cases: Cases, phases: tuple[Phase, ...]) -> dict[int, Contender]:
@@ -85,6 +90,7 @@ def choose_warm_calls(
     contenders: Mapping[int, Contender],
     next_round: Callable[[], Sequence[int]],
     *,
+    meter: SchedulingMeter,
     sample_s: float,
     budget_s: float,
 ) -> None:
@@ -98,7 +104,7 @@ def choose_warm_calls(
     rounds = min(int(budgeted_s / max(round_s, 1e-9)), MOST_TRIAL_ROUNDS)
     if not contenders or rounds < LEAST_TRIAL_ROUNDS:
         return
-    found = find_warm_calls(cases, trials, next_round, rounds=rounds)
+    found = find_warm_calls(cases, trials, next_round, meter=meter, rounds=rounds)
     for kind in {kind for kinds in found.values() for kind in kinds}:
         needed = {number: kinds[kind] for number, kinds in found.items() if kind in kinds}
         call_s = {number: contenders[number].call_s[kind] for number in needed}

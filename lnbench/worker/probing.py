@@ -1,54 +1,49 @@
 """The probe's turns: how often its copies are called, and what they took."""
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 
-from lnbench.events import PROBE_CASE, Turn
-from lnbench.measure.sampler import Copies, Sampler, warm
-from lnbench.worker.calls import UNCOUNTED_S, calls_for, fastest_block_s
+from lnbench.measure.sampler import Copies, Sampler
+from lnbench.measure.scheduling import SchedulingMeter
+from lnbench.worker.calls import calls_for, fastest_block_s, take_block
+from lnbench.worker.pace import Pace
+from lnbench.worker.turn_samples import TurnSamples
 
 SAMPLE_S = 1e-3
 """The probe needs no interval of its own, so its turns are short."""
 
 
 class ProbeTurns:
-    """Takes the probe's turns in a workload of a process; `turn_s` is what the last one took."""
+    """Takes the probe's turns; `turn_s` is what the last one took."""
 
-    def __init__(self, probe: Copies, sampler: Sampler, *, process: int, workload_number: int) -> None:
+    def __init__(self, probe: Copies, sampler: Sampler, meter: SchedulingMeter) -> None:
         self._probe = probe
         self._sampler = sampler
-        self._process = process
-        self._workload = workload_number
-        self._calls: dict[str, int] = {}
+        self._meter = meter
+        self._call_s: dict[str, float] = {}
         self.turn_s = 0.0
 
-    def choose_calls(self, wait: Callable[[], None], *, sample_s: float) -> None:
-        """See how long each copy takes, and choose how often it is called for samples of at most this long."""
-        self._calls = {
-            name: calls_for(fastest_block_s(call, wait), min(sample_s, SAMPLE_S))
-            for name, call in self._probe.pieces.items()
-        }
+    def choose_calls(self, wait: Callable[[], None]) -> None:
+        """See how long each copy takes."""
+        self._call_s = {name: fastest_block_s(call, wait) for name, call in self._probe.pieces.items()}
 
-    def take(self, number: int, *, started: float) -> Turn:
-        """One sample of each copy in a round."""
+    def take(self, pace: Pace) -> TurnSamples:
+        """The samples of each copy in a round, of at most SAMPLE_S."""
         begun = perf_counter()
-        uncounted = 0
-        wall: dict[str, float] = {}
-        device: dict[str, float] = {}
-        for name, calls in self._calls.items():
-            uncounted += warm(self._probe.pieces[name], least_s=UNCOUNTED_S)
-            sample = self._sampler.sample_copy(self._probe, name, calls)
-            wall |= sample.wall_s
-            device |= sample.device_s
+        turn = TurnSamples.empty(pace.samples)
+        sample_s = min(pace.sample_s, SAMPLE_S)
+        for name, call_s in self._call_s.items():
+            calls = calls_for(call_s, sample_s, crowded=pace.is_crowded)
+            take = partial(self._sampler.sample_copy, self._probe, name, calls)
+            block = take_block(
+                self._probe.pieces[name],
+                take,
+                whole=name,
+                meter=self._meter,
+                samples=pace.samples_of(calls * call_s),
+                call_s=call_s,
+            )
+            turn.add(name, block, calls=calls)
         self.turn_s = perf_counter() - begun
-        return Turn(
-            process=self._process,
-            workload=self._workload,
-            round=number,
-            case=PROBE_CASE,
-            started_s=begun - started,
-            calls=self._calls,
-            uncounted=uncounted,
-            wall_s=wall,
-            device_s=device,
-        )
+        return turn

@@ -38,7 +38,8 @@ class Measure(_Frozen):
     """Measure these cases (by their number in the plan) on one workload.
 
     `pairs`: how many (x, dy) to rotate through. `budget_s`, `first_round`: less and later when a process before this
-    one died on the way. `energy`: measure that too.
+    one died on the way. `extra_s`: what may be spent beyond the budget where a busy machine leaves a row too few
+    undisturbed samples. `energy`: measure that too.
     """
 
     order: Literal["measure"] = "measure"
@@ -47,6 +48,7 @@ class Measure(_Frozen):
     cases: dict[int, PlannedCase]
     precision: float
     budget_s: float
+    extra_s: float = 0.0
     first_round: int = 0
     seed: int
     pairs: int = 1

@@ -1,19 +1,26 @@
 """The timed rounds of one workload: every live case takes its turn, until the speedups are known well enough."""
 
 import gc
+from collections import defaultdict
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Literal
 
-from lnbench.events import OFF_STREAM, PROBE_CASE, Turn, WorkloadFinished
+from lnbench.events import OFF_STREAM, PROBE_CASE, WorkloadFinished
+from lnbench.measure.placement import Placement
 from lnbench.measure.sampler import Sampler
+from lnbench.measure.scheduling import SchedulingMeter
 from lnbench.planned import Stage
-from lnbench.worker.calls import LONGEST_SAMPLE_S, phases_of
+from lnbench.stats import LEAST_ROUNDS as LEAST_ROUNDS_PRECISE
+from lnbench.undisturbed import DEFAULT_WAKEUP_S
+from lnbench.worker.calls import LONGEST_SAMPLE_S, Kind, phases_of
 from lnbench.worker.cases import Cases
-from lnbench.worker.contenders import Contender, Samples, choose_warm_calls, warmed_up
+from lnbench.worker.contenders import Contender, choose_warm_calls, warmed_up
+from lnbench.worker.pace import Pace
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Progress, WorkerChannel
 from lnbench.worker.stopping import StoppingRule
+from lnbench.worker.turn_samples import TurnSamples
 from lnbench.worker.turns import TurnOrder
 from lnbench.worker.watching import Watch
 from lnbench.workload import Phase
@@ -68,8 +75,11 @@ class Rounds:
         seed: int,
         probe: ProbeTurns,
         watch: Watch,
+        meter: SchedulingMeter,
         on_device: bool,
         until_hot: bool,
+        extra_s: float = 0.0,
+        wakeup_s: float = DEFAULT_WAKEUP_S,
     ) -> None:
         self._channel = channel
         self._cases = cases
@@ -85,8 +95,14 @@ class Rounds:
         self._watch = watch
         self._on_device = on_device
         self._until_hot = until_hot
+        self._extra_s = extra_s
+        self._meter = meter
+        self._wakeup_s = wakeup_s
+        self._placement = Placement()
         self._contenders: dict[int, Contender] = {}
-        self._sample_s = LONGEST_SAMPLE_S
+        self._pace = Pace(LONGEST_SAMPLE_S)
+        self._taken = self._undisturbed = 0
+        self._lost = False
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
         self._stopping = StoppingRule({}, references={}, precision=precision)
@@ -111,7 +127,7 @@ class Rounds:
                 self._one_round(started)
                 elapsed = perf_counter() - started
                 done = self._round - first
-                if elapsed >= budget_s and done >= LEAST_ROUNDS:
+                if elapsed >= budget_s and done >= LEAST_ROUNDS and not self._needs_more_time(elapsed - budget_s):
                     stopped_by = "budget"
                     break
                 if done % CHECK_EVERY_ROUNDS == 0:
@@ -139,26 +155,34 @@ class Rounds:
         self._channel.flush()
         return finished
 
+    def _needs_more_time(self, over_s: float) -> bool:
+        """True where samples were lost to a busy machine, some row has too few pairs, and there is extra time left."""
+        return over_s < self._extra_s and self._lost and self._stopping.fewest() < LEAST_ROUNDS_PRECISE
+
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
+        self._taken = self._undisturbed = 0
         for number in self._order.next_round(expected | {PROBE_CASE: self._probe.turn_s}):
             self._stopping.forget_rounds(self._watch.before_turn(self._round))
             if number == PROBE_CASE:
                 if self._round % PROBE_EVERY_ROUNDS == 0:
                     self._channel.announce(PROBE_CASE, Stage.TIMING)
-                    self._channel.send(self._probe.take(self._round, started=started))
+                    begun = perf_counter()
+                    self._report(PROBE_CASE, self._probe.take(self._pace), started_s=begun - started)
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
+        self._lost = self._lost or self._undisturbed < self._taken
+        self._pace.note(taken=self._taken, kept=self._undisturbed)
         gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 
     def _turn(self, contender: Contender, started: float) -> None:
-        """One case's samples, one of each kind; a turn in which something was compiled is not reported."""
+        """One case's samples, some of each kind; a turn in which something was compiled is not reported."""
         case = contender.case
         with self._cases.attempt(case.number, Stage.TIMING):
             compiled = case.prepared.compilations()
             begun = perf_counter()
-            taken = contender.take_samples(self._sampler, sample_s=self._sample_s)
+            taken = self._take_turn(contender)
             contender.turn_s = perf_counter() - begun
             if case.prepared.compilations() != compiled:
                 self._spoiled(contender)
@@ -167,24 +191,40 @@ class Rounds:
         if case.number not in self._cases.live:
             self._drop(case.number)
 
-    def _keep(self, contender: Contender, taken: Samples, *, started_s: float) -> None:
+    def _take_turn(self, contender: Contender) -> TurnSamples:
+        """Beside others that want the cores, its threads stay on cores of their own meanwhile."""
+        if not self._pace.is_crowded:
+            return contender.take_turn(self._sampler, self._meter, self._pace)
+        self._placement.spread(contender.threads)
+        try:
+            return contender.take_turn(self._sampler, self._meter, self._pace)
+        finally:
+            self._placement.set_back()
+
+    def _keep(self, contender: Contender, taken: TurnSamples, *, started_s: float) -> None:
         number = contender.case.number
-        self._channel.send(
-            Turn(
-                process=self._process,
-                workload=self._workload,
-                round=self._round,
-                case=number,
-                started_s=started_s,
-                calls=taken.calls,
-                uncounted=taken.uncounted,
-                wall_s=taken.wall_s,
-                device_s=taken.device_s,
-                faults={} if self._on_device else taken.faults,
-            )
-        )
-        decisive = taken.device_s if self._on_device else taken.wall_s
-        self._stopping.keep(number, self._round, started_s=started_s, seconds=decisive)
+        self._report(number, taken, started_s=started_s)
+        found: dict[str, list[float]] = defaultdict(list)
+        for sample in taken.samples:
+            disturbed = sample.disturbed(wakeup_s=self._wakeup_s) if taken.steal_s == 0 else set(sample.calls)
+            self._taken += len(sample.calls)
+            self._undisturbed += len(sample.calls) - len(disturbed)
+            for phase, seconds in (sample.device_s if self._on_device else sample.wall_s).items():
+                if (phase if phase in sample.calls else Kind.STEP) not in disturbed:
+                    found[phase].append(seconds)
+        means = {phase: sum(seconds) / len(seconds) for phase, seconds in found.items()}
+        self._stopping.keep(number, self._round, started_s=started_s, seconds=means)
+
+    def _report(self, number: int, taken: TurnSamples, *, started_s: float) -> None:
+        for event in taken.events(
+            process=self._process,
+            workload=self._workload,
+            number=self._round,
+            case=number,
+            started_s=started_s,
+            with_faults=number != PROBE_CASE and not self._on_device,
+        ):
+            self._channel.send(event)
 
     def _spoiled(self, contender: Contender) -> None:
         contender.spoiled += 1
@@ -203,9 +243,9 @@ class Rounds:
         """Warm everything up, choose how long samples are, and line up who takes turns and who decides when to stop."""
         live = self._contenders = warmed_up(self._cases, self._phases)
         samples = sum(len(contender.call_s) for contender in live.values()) + 1
-        self._sample_s = min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S)
+        self._pace = Pace(min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S))
         for contender in list(live.values())[:1]:
-            self._probe.choose_calls(contender.case.prepared.wait, sample_s=self._sample_s)
+            self._probe.choose_calls(contender.case.prepared.wait)
         references = {case: of for case, of in self._references.items() if case in live and of in live}
         families = set(references.values())
         # Within the only family the probe has a place among the others, not always at an end.
@@ -225,7 +265,8 @@ class Rounds:
             self._cases,
             self._contenders,
             lambda: self._order.next_round({}),
-            sample_s=self._sample_s,
+            meter=self._meter,
+            sample_s=self._pace.sample_s,
             budget_s=self._budget_s,
         )
         for number in self._contenders.keys() - self._cases.live.keys():

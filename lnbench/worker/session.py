@@ -19,6 +19,7 @@ from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
+from lnbench.measure.scheduling import NoMeter, ThreadMeter, wakeup_cost_s
 from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
 from lnbench.worker.cases import SHORT_PATIENCE_S, Cases, SpoiledProcessError, describe
@@ -48,6 +49,7 @@ class Session:
             torch.cuda.set_device(setup.device)  # what a builder allocates without naming a device belongs there too
         torch.set_num_threads(setup.threads)
         torch.ones(_PARALLEL_ELEMENTS).add_(1)  # makes the pool of threads, which is nobody's
+        self._wakeup_s = wakeup_cost_s()
         self._company = Company()
         self._registry = Registry(self._load_plugins())
         channel.send(
@@ -60,6 +62,7 @@ class Session:
                 versions=installed_versions(RECORDED_PACKAGES),
                 fault_s=page_fault_s(),
                 flushes_denormals=flushes_denormals(),
+                wakeup_s=self._wakeup_s,
             )
         )
         if setup.allocator == Allocator.RETAINED and not can_retain_heap():
@@ -173,6 +176,8 @@ class Session:
         planned, workload = order.workload, order.workload.workload
         sampler = self._sampler(order)
         process = self._setup.process
+        # On a GPU the device's own clock decides, whatever the host's threads wait for.
+        meter = NoMeter() if workload.is_cuda else ThreadMeter()
         return Rounds(
             self._channel,
             cases,
@@ -183,10 +188,13 @@ class Session:
             phases=planned.phases,
             precision=order.precision,
             budget_s=order.budget_s,
+            extra_s=order.extra_s,
             first_round=order.first_round,
             seed=order.seed + process,
-            probe=ProbeTurns(Probe(*cases.arrays.dense()), sampler, process=process, workload_number=order.index),
+            probe=ProbeTurns(Probe(*cases.arrays.dense()), sampler, meter),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
+            meter=meter,
+            wakeup_s=self._wakeup_s,
             on_device=workload.is_cuda,
             until_hot=workload.cache == Cache.HOT and not workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)

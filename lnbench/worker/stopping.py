@@ -1,6 +1,5 @@
 """When the rounds of a workload may stop: every speedup, and every time that is compared with nothing, is known."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,15 +12,19 @@ from lnbench.workload import Phase
 
 @dataclass
 class _Kept:
-    """What the turns of one case gave so far, in the phases that it has."""
+    """The undisturbed turns of one case and phase so far, and how many turns it took in all."""
 
-    phases: tuple[Phase, ...]
     rounds: list[int] = field(default_factory=list)
     started_s: list[float] = field(default_factory=list)
-    times: dict[Phase, list[float]] = field(default_factory=lambda: defaultdict(list))
+    seconds: list[float] = field(default_factory=list)
 
-    def turns(self, phase: Phase) -> Turns:
-        return Turns(self.rounds, self.started_s, self.times[phase])
+    def turns(self) -> Turns:
+        return Turns(self.rounds, self.started_s, self.seconds)
+
+    def without(self, spoiled: range) -> "_Kept":
+        places = [place for place, number in enumerate(self.rounds) if number not in spoiled]
+        columns = (self.rounds, self.started_s, self.seconds)
+        return _Kept(*([column[place] for place in places] for column in columns))  # type: ignore[arg-type]
 
 
 class StoppingRule:
@@ -34,44 +37,45 @@ class StoppingRule:
     def __init__(
         self, cases: Mapping[int, tuple[Phase, ...]], *, references: Mapping[int, int], precision: float
     ) -> None:
-        self._kept = {case: _Kept(phases) for case, phases in cases.items()}
+        self._kept = {(case, phase): _Kept() for case, phases in cases.items() for phase in phases}
         self._references = references
         self._precision = precision
 
     def keep(self, case: int, number: int, *, started_s: float, seconds: Mapping[str, float]) -> None:
-        """Take the samples of a turn in a round; a turn that lacks one says nothing."""
-        kept = self._kept.get(case)
-        if kept is None or not all(phase in seconds for phase in kept.phases):
-            return
-        kept.rounds.append(number)
-        kept.started_s.append(started_s)
-        for phase in kept.phases:
-            kept.times[phase].append(seconds[phase])
+        """Take what a turn in a round gave: by phase the mean of its undisturbed samples, where it had any."""
+        for (of, phase), kept in self._kept.items():
+            if of == case and phase in seconds:
+                kept.rounds.append(number)
+                kept.started_s.append(started_s)
+                kept.seconds.append(seconds[phase])
 
     def forget_rounds(self, spoiled: range) -> None:
         """Leave spoiled rounds out; the journal keeps them, and readers drop them too."""
-        if not spoiled:
-            return
-        for kept in self._kept.values():
-            places = [place for place, number in enumerate(kept.rounds) if number not in spoiled]
-            kept.rounds = [kept.rounds[place] for place in places]
-            kept.started_s = [kept.started_s[place] for place in places]
-            for phase, times in kept.times.items():
-                kept.times[phase] = [times[place] for place in places]
+        if spoiled:
+            self._kept = {key: kept.without(spoiled) for key, kept in self._kept.items()}
 
     def drop(self, case: int) -> None:
         """Leave a case out from now on; those that were compared with it stand for themselves."""
-        self._kept.pop(case, None)
+        self._kept = {key: kept for key, kept in self._kept.items() if key[0] != case}
 
     def is_precise(self) -> bool:
         """True when every interval is narrow enough."""
+        series = self._series()
+        return series is not None and is_precise(series, precision=self._precision)
+
+    def fewest(self) -> int:
+        """The pairs of undisturbed turns that the row with the fewest of them has."""
+        return min((len(pairs) for pairs in self._series() or ()), default=0)
+
+    def _series(self) -> list[FloatArray] | None:
+        """Of every row its pairs, or its own turns where it is compared with nothing; None without any turn of one."""
         if not self._kept or not all(kept.rounds for kept in self._kept.values()):
-            return False
+            return None
         series: list[FloatArray] = []
         for phase in Phase:
-            turns = {case: kept.turns(phase) for case, kept in self._kept.items() if phase in kept.phases}
+            turns = {case: kept.turns() for (case, of), kept in self._kept.items() if of is phase}
             compared = {case: of for case, of in self._references.items() if case in turns and of in turns}
             alone = turns.keys() - compared.keys() - set(compared.values())
             series.extend(pair_nearest(turns[case], turns[of]) for case, of in compared.items())
             series.extend(np.log(turns[case].seconds) for case in alone)
-        return is_precise(series, precision=self._precision)
+        return series

@@ -6,6 +6,8 @@ not threads that wake up. So the calls to leave out are found for each case, kin
 pay for the longer turns. To count more calls after many that are not counted was tried, and narrowed no interval.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -13,7 +15,9 @@ from time import perf_counter
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from lnbench.measure.scheduling import SchedulingMeter
 from lnbench.planned import Stage
+from lnbench.undisturbed import waited
 from lnbench.worker.calls import Kind, finished, gradients_for
 from lnbench.worker.cases import Cases
 
@@ -60,16 +64,20 @@ def trial_calls(call_s: float, *, room_s: float) -> int:
 def calls_until_hot(trials: Sequence[Sequence[float]], *, counted: int) -> int:
     """The fewest calls to leave out so that the mean of the next `counted` is near the last third's; at least one.
 
-    `trials`: per round, the seconds of as many single calls, in order. Each round is taken relative to its own last
-    third, which stands for hot, since the machine's speed changes from round to round. Then the medians over the rounds
-    are made what they are without noise: a series that only falls.
+    `trials`: per round, the seconds of as many single calls, in order; NaN for a call that was disturbed. Each round is
+    taken relative to its own last third, which stands for hot, since the machine's speed changes from round to round.
+    Then the medians over the rounds are made what they are without noise: a series that only falls. 1 where too much
+    was disturbed to tell.
     """
     seconds = np.asarray(trials, dtype=np.float64)
     calls = seconds.shape[1]
-    hot = np.median(seconds[:, -max(calls // 3, 1) :], axis=1, keepdims=True)
-    if not (hot > 0).all():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of rounds and calls that were disturbed throughout
+        hot = np.nanmedian(seconds[:, -max(calls // 3, 1) :], axis=1, keepdims=True)
+        relative = np.nanmedian(seconds / np.where(hot > 0, hot, np.nan), axis=0)
+    if np.isnan(relative).any():
         return 1
-    falling = isotonic_regression(np.median(seconds / hot, axis=0), increasing=False).x
+    falling = isotonic_regression(relative, increasing=False).x
     enough = (left_out for left_out in range(1, calls) if falling[left_out : left_out + counted].mean() <= 1 + NEAR)
     return next(enough, calls)
 
@@ -95,6 +103,7 @@ def find_warm_calls(
     trials: Mapping[int, Mapping[Kind, Trial]],
     next_round: Callable[[], Sequence[int]],
     *,
+    meter: SchedulingMeter,
     rounds: int,
     now: Callable[[], float] = perf_counter,
 ) -> dict[int, dict[Kind, int]]:
@@ -116,7 +125,7 @@ def find_warm_calls(
                 continue
             with cases.attempt(number, Stage.WARM_UP):
                 for kind, trial in trials[number].items():
-                    taken[number][kind].append(_single_calls(cases, number, kind, trial.calls, now))
+                    taken[number][kind].append(_single_calls(cases, number, kind, trial.calls, meter, now))
     return {
         number: {kind: calls_until_hot(rounds, counted=trials[number][kind].counted) for kind, rounds in found.items()}
         for number, found in taken.items()
@@ -124,13 +133,21 @@ def find_warm_calls(
     }
 
 
-def _single_calls(cases: Cases, number: int, kind: Kind, calls: int, now: Callable[[], float]) -> list[float]:
+def _single_calls(
+    cases: Cases, number: int, kind: Kind, calls: int, meter: SchedulingMeter, now: Callable[[], float]
+) -> list[float]:
+    """Seconds of each call; NaN where a thread waited for a core meanwhile, beyond what its wake-ups cost."""
     prepared = cases.live[number].prepared
     call = finished(prepared, kind)
     found = []
     with gradients_for(prepared, kind):
+        meter.look()
         for _ in range(calls):
             started = now()
             call()
-            found.append(now() - started)
+            seconds, usage = now() - started, meter.look()
+            is_disturbed = usage is not None and waited(
+                usage.delay_s, seconds, wakeups=usage.wakeups, involuntary=usage.involuntary
+            )
+            found.append(math.nan if is_disturbed else seconds)
     return found

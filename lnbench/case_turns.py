@@ -1,15 +1,19 @@
-"""The turns of one case on one workload, out of the columns of all: series by process, without spoiled rounds."""
+"""The turns of one case on one workload, out of the columns of all: series by process, of undisturbed samples alone."""
 
 from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnbench.amounts import SHORTEST_S
 from lnbench.pairing import Turns
 from lnbench.turns import Floats, Ints, TurnColumns
-from lnbench.workload import Clock
+from lnbench.undisturbed import DEFAULT_WAKEUP_S, LEAST_REACH_S, Looks, Undisturbed, undisturbed
+from lnbench.workload import Clock, Phase
 
 Series = Mapping[int, Turns]
 """The turns of one case, phase and clock, by process."""
@@ -17,20 +21,52 @@ Series = Mapping[int, Turns]
 NO_NUMBERS: Final[Ints] = np.empty(0, dtype=np.int64)
 
 
+STEP = "step"
+"""The kind of call that a step's parts are sampled by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbances:
+    """What disturbed turns beside what was seen during their own samples.
+
+    `wakeup_s`: what a wake-up costs, by process. `reached`: for each turn of the run, that a thread was found later to
+    have waited during it, or that a hypervisor took cores away.
+    """
+
+    reached: NDArray[np.bool_]
+    wakeup_s: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def of(cls, turns: TurnColumns, wakeup_s: Mapping[int, float]) -> "Disturbances":
+        """Those of all turns of a run."""
+        return cls(_reached(turns) | (turns.steal_s > 0), wakeup_s)
+
+
 class CaseTurns:
     """Turns by their numbers in the columns, in the order in which they were taken."""
 
-    def __init__(self, columns: TurnColumns, numbers: Ints) -> None:
+    def __init__(self, columns: TurnColumns, numbers: Ints, disturbances: Disturbances) -> None:
         self._columns = columns
         self._numbers = numbers
+        self._disturbances = disturbances
         self._series = cache(self._find_series)
+        self.undisturbed = cache(self._find_undisturbed)
         self.median_s = cache(self._find_median_s)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @property
+    def numbers(self) -> Ints:
+        """Their numbers in the columns."""
+        return self._numbers
+
     def series(self, name: str, *, clock: Clock, share: float = 1.0) -> Series:
-        """Samples times `share`; those that are no time (a clock's correction can reach zero) count as not taken."""
+        """One value a turn: the mean of its undisturbed samples, times `share`.
+
+        Samples that are no time (a clock's correction can reach zero) count as not taken. On a device's clock every
+        sample counts, whatever the host's threads waited for.
+        """
         return self._series(name, clock, share)
 
     def faults(self, kind: str) -> Floats:
@@ -48,6 +84,36 @@ class CaseTurns:
         own = next((column[column > 0] for column in found if (column > 0).any()), None)
         return NO_NUMBERS if own is None else own
 
+    def kind(self, name: str) -> str:
+        """The kind of call by which the time of a phase, or the disposal, was sampled."""
+        names = (Phase.FORWARD_BACKWARD.value,) if name == "disposal" else (name,)
+        columns = self._columns.calls
+        own = (it for it in names if it in columns and (columns[it][self._numbers] > 0).any())
+        return next(own, STEP)
+
+    def cpu_s(self, name: str) -> float | None:
+        """The median CPU time of a call of the process, over undisturbed samples; None where it was not taken."""
+        kind = self.kind(name)
+        column = self._columns.usage["cpu_s"].get(kind)
+        if column is None:
+            return None
+        found = (column[self._numbers] / self._columns.calls[kind][self._numbers])[self.undisturbed(kind).kept]
+        found = found[~np.isnan(found)]
+        return float(np.median(found)) if len(found) else None
+
+    def kept_seconds(self, name: str, *, clock: Clock) -> Floats:
+        """Every undisturbed sample, in the order in which they were taken."""
+        column = self._columns.samples[clock].get(name)
+        if column is None:
+            return np.empty(0)
+        found = column[self._numbers]
+        return found[self._counts(name, clock) & (found >= SHORTEST_S)]
+
+    def undisturbed_share(self, name: str) -> float | None:
+        """The share of samples that were undisturbed; None where nothing was looked at."""
+        found = self.undisturbed(self.kind(name))
+        return float(found.kept.mean()) if found.means and len(found.kept) else None
+
     def rounds(self) -> dict[int, set[int]]:
         """The rounds in which there were turns, by process."""
         return {
@@ -63,7 +129,7 @@ class CaseTurns:
             found[~np.isin(self._columns.round[found], list(dropped.get(process, ())))]
             for process, found in self._by_process(self._numbers).items()
         ]
-        return CaseTurns(self._columns, np.sort(np.concatenate(kept)))
+        return CaseTurns(self._columns, np.sort(np.concatenate(kept)), self._disturbances)
 
     def _find_median_s(self, name: str, clock: Clock) -> float | None:
         """The median of all samples of a name; None without any. Asked for again by every row of a workload."""
@@ -76,12 +142,55 @@ class CaseTurns:
         column = self._columns.samples[clock].get(name)
         if column is None:
             return {}
-        seconds = column[self._numbers]
-        numbers = self._numbers[seconds >= SHORTEST_S]  # false where there is no sample
+        # The comparison is false where there is no sample.
+        numbers = self._numbers[(column[self._numbers] >= SHORTEST_S) & self._counts(name, clock)]
         return {
-            process: Turns(self._columns.round[found], self._columns.started_s[found], share * column[found])
+            process: self._one_a_turn(found, share * column[found])
             for process, found in self._by_process(numbers).items()
         }
+
+    def _one_a_turn(self, numbers: Ints, seconds: Floats) -> Turns:
+        """The mean of each turn's samples."""
+        rounds, started = self._columns.round[numbers], self._columns.started_s[numbers]
+        if not self._columns.sample[numbers].any():
+            return Turns(rounds, started, seconds)
+        begins = np.flatnonzero(np.diff(rounds, prepend=-1) | (np.diff(started, prepend=-1.0) != 0))
+        counts = np.diff(begins, append=len(numbers))
+        return Turns(rounds[begins], started[begins], np.add.reduceat(seconds, begins) / counts)
+
+    def _counts(self, name: str, clock: Clock) -> NDArray[np.bool_]:
+        if clock is not Clock.WALL:
+            return np.ones(len(self._numbers), dtype=bool)
+        return self.undisturbed(self.kind(name)).kept
+
+    def _find_undisturbed(self, kind: str) -> Undisturbed:
+        """Which samples of a kind of call are undisturbed, in the order of the turns, and by which means."""
+        numbers, columns = self._numbers, self._columns
+        nothing = np.full(len(numbers), np.nan)
+        usage = {part: found[kind][numbers] if kind in found else nothing for part, found in columns.usage.items()}
+        if not len(numbers) or all(np.isnan(values).all() for values in usage.values()):
+            return undisturbed(Looks(nothing, nothing, nothing, nothing, nothing, nothing, nothing))
+        wakeups = (self._disturbances.wakeup_s.get(int(it), DEFAULT_WAKEUP_S) for it in columns.process[numbers])
+        calls = columns.calls[kind][numbers].astype(np.float64)
+        found = undisturbed(
+            Looks(
+                wall_s=self._whole_s(kind) * calls,
+                calls=calls,
+                delay_s=usage["delay_s"],
+                wakeups=usage["wakeups"],
+                involuntary=usage["involuntary"],
+                cpu_s=usage["cpu_s"],
+                wakeup_s=np.fromiter(wakeups, np.float64, len(numbers)),
+            )
+        )
+        return Undisturbed(found.kept & ~self._disturbances.reached[numbers], found.means)
+
+    def _whole_s(self, kind: str) -> Floats:
+        """Seconds of a whole call of a kind, on the wall clock."""
+        wall, nothing = self._columns.samples[Clock.WALL], np.full(len(self._numbers), np.nan)
+        parts = (Phase.FORWARD.value, Phase.BACKWARD.value) if kind == STEP else (kind,)
+        columns = [wall[part][self._numbers] if part in wall else nothing for part in parts]
+        return np.asarray(np.sum(columns, axis=0), dtype=np.float64)
 
     def _by_process(self, numbers: Ints) -> dict[int, Ints]:
         """Numbers of turns by process, the lowest process first."""
@@ -91,3 +200,18 @@ class CaseTurns:
         order = np.argsort(process, kind="stable")
         starts = np.flatnonzero(np.diff(process[order])) + 1
         return {int(process[found[0]]): numbers[found] for found in np.split(order, starts)}
+
+
+def _reached(turns: TurnColumns) -> NDArray[np.bool_]:
+    """For each turn, that a thread which first ran in a later one had been waiting since then."""
+    found = np.zeros(len(turns), dtype=bool)
+    for number in np.flatnonzero(turns.reach_s > LEAST_REACH_S).tolist():
+        alike = (turns.process == turns.process[number]) & (turns.workload == turns.workload[number])
+        alike &= turns.started_s < turns.started_s[number]
+        begun = turns.started_s[number] - turns.reach_s[number]
+        before = np.unique(turns.started_s[alike])
+        ends = np.append(before[1:], turns.started_s[number])
+        touched = before[ends > begun]
+        if len(touched):
+            found |= alike & (turns.started_s >= touched[0])
+    return found

@@ -37,9 +37,14 @@ def _rows(run: Run) -> Iterator[Event]:
             yield Ended(process=0, case=number, status=status, stage=Stage.TIMING, reason=reason)
         for phase in planned.phases:
             for clock in planned.clocks:
-                series = evidence.row(number, phase, clock=clock).series
+                row_status, why, series = evidence.row(number, phase, clock=clock)
                 locations = speedups.locations(number, phase, clock=clock)
                 copies = speedups.against_copy(number, phase, clock=clock)
+                is_unstable = row_status is Status.UNSTABLE and status is not Status.UNSTABLE
+                if is_unstable and not series:  # no sample was undisturbed
+                    yield Condensed(
+                        process=0, case=number, phase=phase, clock=clock, rounds=0, median_s=None, unstable=why
+                    )
                 for process, turns in series.items():
                     yield Condensed(
                         process=process,
@@ -50,4 +55,5 @@ def _rows(run: Run) -> Iterator[Event]:
                         median_s=float(np.median(np.asarray(turns.seconds))),
                         log_speedup=locations.get(process),
                         log_copy=copies.get(process),
+                        unstable=why if is_unstable else "",
                     )

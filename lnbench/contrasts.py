@@ -134,7 +134,8 @@ def contrast_runs(
     found = []
     for key, row in base.rows.items():
         partner = partners.get(key)
-        if row.median_s is None or base.is_reference(row) or (only_planned and partner is None):
+        has_times = row.median_s is not None or row.status is Status.UNSTABLE
+        if not has_times or base.is_reference(row) or (only_planned and partner is None):
             continue
         found.append(_contrast(base, head, row, partner, margin=margin, different=different))
     return found
@@ -212,10 +213,10 @@ def _settled(contrast: Contrast) -> Contrast:
 def _unfit(row: RowSummary, *, there: str) -> Finding | None:
     """Why there is nothing to judge: no times, or times that the machine spoiled."""
     why = f": {row.reason}" if row.reason else ""
-    if row.median_s is None:
-        return Finding(Verdict.MISSING, f"{there} ended as {row.status}{why}")
     if row.status is Status.UNSTABLE:
         return Finding(Verdict.INCONCLUSIVE, f"{there} is unstable{why}")
+    if row.median_s is None:
+        return Finding(Verdict.MISSING, f"{there} ended as {row.status}{why}")
     return None
 
 

@@ -1,11 +1,13 @@
 """The events of a run, sorted by the case that they tell about."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from statistics import median
 from typing import NamedTuple, assert_never
 
-from lnbench.case_turns import NO_NUMBERS, CaseTurns, Series
+from lnbench.case_turns import NO_NUMBERS, CaseTurns, Disturbances, Series
+from lnbench.crowding import CrowdedRow, Crowding, crowding
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
     OFF_STREAM,
@@ -69,8 +71,17 @@ class Evidence:
             self._cases[case.workload].append(number)
             self._named[case.workload, case.implementation].append(number)
         log = run.log
-        self._turns = {key: CaseTurns(log.turns, numbers) for key, numbers in log.turns.by_case().items()}
-        self._no_turns = CaseTurns(log.turns, NO_NUMBERS)
+        disturbances = Disturbances.of(
+            log.turns,
+            {
+                event.process: event.wakeup_s
+                for event in log.others
+                if isinstance(event, WorkerStarted) and event.wakeup_s is not None
+            },
+        )
+        self._turns = {key: CaseTurns(log.turns, numbers, disturbances) for key, numbers in log.turns.by_case().items()}
+        self._no_turns = CaseTurns(log.turns, NO_NUMBERS, disturbances)
+        self._crowding = cache(self._find_crowding)
         self._kept_turns: dict[tuple[int, int], CaseTurns] = {}
         for event in log.others:
             match event:
@@ -124,6 +135,14 @@ class Evidence:
         """The turns of a case, those of dropped rounds left out."""
         return self._kept(self.case(number).workload, number)
 
+    def undisturbed(self, number: int) -> Iterator[tuple[str, list[int], list[bool]]]:
+        """Of each kind of call of a case that was looked at: the numbers of its turns, and which are undisturbed."""
+        turns = self._turns.get((self.case(number).workload, number), self._no_turns)
+        for kind in self.run.log.turns.calls:
+            found = turns.undisturbed(kind)
+            if found.means:
+                yield kind, turns.numbers.tolist(), found.kept.tolist()
+
     def dropped_rounds(self, number: int) -> int:
         """How many rounds were left out of a case's workload."""
         return sum(map(len, self._spoiling.dropped(self.case(number).workload).values()))
@@ -167,10 +186,35 @@ class Evidence:
         no_step = next((event.no_step for event in self.built.get(number, ()) if event.no_step), "")
         if no_step and phase in STEP_PHASES:
             return Row(Status.UNSUPPORTED, no_step, {})
-        series = self.series(number, phase, clock=clock) or _medians(self.condensed(number, phase, clock=clock))
+        condensed = self.condensed(number, phase, clock=clock)
+        crowding = self._crowding(number, phase, clock)
+        series = crowding.series or _medians(condensed)
+        unstable = crowding.unstable or next((event.unstable for event in condensed.values() if event.unstable), "")
+        if unstable:
+            return Row(Status.UNSTABLE, unstable, series)
         if not series:
             return Row(Status.SKIPPED, self._why_no_sample(number, phase, clock), {})
         return Row(status, reason, series)
+
+    def _find_crowding(self, number: int, phase: Phase, clock: Clock) -> Crowding:
+        """What a busy machine left of a row; one that is compared counts what it has in common with its reference."""
+        turns, reference = self.turns(number), self.reference(number)
+        series = self.series(number, phase, clock=clock)
+        if clock is not Clock.WALL or turns.undisturbed_share(phase) is None:
+            return Crowding(series)
+        base = number if reference is None else reference
+        return crowding(
+            CrowdedRow(turns, phase),
+            CrowdedRow(self.turns(base), phase),
+            threads=self.planned_workload(number).workload.threads,
+            cores=self.run.header.environment.physical_cores,
+            load=self.load(self.case(number).workload),
+        )
+
+    def load(self, workload: int) -> float | None:
+        """The median load while a workload was measured; None where it was not read."""
+        loads = [look.readings["load"] for look in self.conditions[workload] if "load" in look.readings]
+        return median(loads) if loads else None
 
     def _why_no_sample(self, number: int, phase: Phase, clock: Clock) -> str:
         is_cuda = self.planned_workload(number).workload.is_cuda
@@ -244,4 +288,5 @@ def _unique(notices: Iterable[Notice]) -> list[Notice]:
 
 def _medians(condensed: Mapping[int, Condensed]) -> Series:
     """One sample per process, in place of those that were not kept."""
-    return {process: Turns([0], [0.0], [found.median_s]) for process, found in sorted(condensed.items())}
+    found = {process: event.median_s for process, event in sorted(condensed.items())}
+    return {process: Turns([0], [0.0], [median_s]) for process, median_s in found.items() if median_s is not None}

@@ -86,13 +86,14 @@ def _exported(evidence: Evidence, summary: RowSummary) -> ExportedRow:
     number, phase, clock = summary.case, summary.phase, summary.clock
     calls = evidence.turns(number).calls(phase.value)
     series = evidence.row(number, phase, clock=clock).series
+    kept = evidence.turns(number).kept_seconds(phase, clock=clock)
     reference = evidence.reference(number)
     return ExportedRow(
         summary=summary,
         title=evidence.case(number).title,
         reference=summary.reference if reference is None else evidence.case(reference).title,
         is_reference=reference == number,
-        samples_s=np.concatenate([np.asarray(turns.seconds) for turns in series.values()]),
+        samples_s=kept if len(kept) else np.concatenate([np.asarray(turns.seconds) for turns in series.values()]),
         calls=int(np.median(calls)) if len(calls) else 1,
         is_condensed=bool(evidence.condensed(number, phase, clock=clock)),
     )

@@ -105,3 +105,6 @@ class RowSummary:
     throttling: str | None = None
     flushes_denormals: bool | None = None
     speedup_processes: int | None = None
+    undisturbed_share: float | None = None
+    cpu_s: float | None = None
+    judged_by: str = ""

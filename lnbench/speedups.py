@@ -8,6 +8,7 @@ from lnbench import across, stats
 from lnbench.case_turns import Series
 from lnbench.evidence import Evidence
 from lnbench.pairing import pair_nearest
+from lnbench.planned import Status
 from lnbench.workload import Clock, Phase
 
 
@@ -63,8 +64,12 @@ class Speedups:
         if reference is None:
             return {}
         kept = self._evidence.condensed(number, phase, clock=clock)
+        if kept and self._evidence.row(number, phase, clock=clock).status is Status.UNSTABLE:
+            return {}
         if kept:
             told = {process: found.log_speedup for process, found in kept.items()}
             return {process: np.array([value]) for process, value in told.items() if value is not None}
-        base = self._evidence.row(reference, phase, clock=clock).series
-        return paired(self._evidence.row(number, phase, clock=clock).series, base)
+        row, base = (self._evidence.row(it, phase, clock=clock) for it in (number, reference))
+        if Status.UNSTABLE in {row.status, base.status}:
+            return {}
+        return paired(row.series, base.series)

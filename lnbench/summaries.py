@@ -113,8 +113,10 @@ def _row(
         **phase_costs(evidence, number, phase, minimum_bytes=minimum_bytes),
     }
     notices += row_notices.memory_notices(evidence, number) + row_notices.energy_notices(evidence, number)
+    if clock is Clock.WALL:
+        columns |= _usage_columns(evidence, number, phase)
     if series:
-        columns |= _time_columns(series)
+        columns |= _time_columns(series, samples=len(evidence.turns(number).kept_seconds(phase, clock=clock)))
         kept = evidence.condensed(number, phase, clock=clock)
         if kept:
             columns["rounds"] = sum(found.rounds for found in kept.values())
@@ -159,7 +161,19 @@ def _row(
     )
 
 
-def _time_columns(series: Series) -> dict[str, Any]:
+def _usage_columns(evidence: Evidence, number: int, phase: Phase) -> dict[str, Any]:
+    """What share of the samples counts, by which means that was found out, and the CPU time of those that do."""
+    turns = evidence.turns(number)
+    if not len(turns):
+        return {}
+    return {
+        "undisturbed_share": turns.undisturbed_share(phase),
+        "cpu_s": turns.cpu_s(phase),
+        "judged_by": turns.undisturbed(turns.kind(phase)).means.value,
+    }
+
+
+def _time_columns(series: Series, *, samples: int) -> dict[str, Any]:
     times = [np.asarray(turns.seconds) for turns in series.values()]
     interval = across.median_interval(times)
     assert interval is not None  # a series has at least one sample
@@ -167,7 +181,7 @@ def _time_columns(series: Series) -> dict[str, Any]:
     return {
         "processes": len(series),
         "rounds": sum(len(np.unique(turns.rounds)) for turns in series.values()),
-        "samples": sum(map(len, times)),
+        "samples": samples or sum(map(len, times)),
         "median_s": bounds.value,
         "low_s": bounds.low if interval.is_bounded else None,
         "high_s": bounds.high if interval.is_bounded else None,

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from lnbench.events import PROBE_CASE, Turn
+from lnbench.evidence import Evidence
 from lnbench.record import Run
 from lnbench.row_summary import RowSummary
 from lnbench.summaries import summarize
@@ -128,6 +129,9 @@ RESULT_COLUMNS = _columns(
     commit="string",
     dirty="boolean",
     speedup_processes="Int64",
+    undisturbed_share="float64",
+    cpu_s="float64",
+    judged_by="string",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 
@@ -143,6 +147,13 @@ SAMPLE_COLUMNS = _columns(
     clock="string",
     calls="Int64",
     sample_s="float64",
+    sample="Int64",
+    undisturbed="boolean",
+    delay_s="float64",
+    wakeups="Int64",
+    involuntary="Int64",
+    voluntary="Int64",
+    cpu_s="float64",
 )
 """The raw samples, one per row; `disposal` stands among the phases."""
 
@@ -162,9 +173,17 @@ def summaries_table(summaries: Iterable[RowSummary]) -> Table:
 
 def samples_table(run: Run) -> Table:
     """Every raw sample of a run in long form, the probe's left out, in the order in which they were taken."""
-    turns = run.log.turns
-    numbers = np.flatnonzero(turns.case != PROBE_CASE).tolist()
-    return Table(SAMPLE_COLUMNS, tuple(row for number in numbers for row in _sample_rows(run, turns.turn(number))))
+    turns, evidence = run.log.turns, Evidence(run)
+    kept: dict[tuple[int, str], bool] = {}
+    for number in range(len(run.header.cases)):
+        for kind, numbers, flags in evidence.undisturbed(number):
+            kept |= {(place, kind): flag for place, flag in zip(numbers, flags, strict=True)}
+    rows = (
+        row
+        for number in np.flatnonzero(turns.case != PROBE_CASE).tolist()
+        for row in _sample_rows(run, turns.turn(number), number, kept)
+    )
+    return Table(SAMPLE_COLUMNS, tuple(rows))
 
 
 def _result_row(summary: RowSummary) -> tuple[Value, ...]:
@@ -174,16 +193,30 @@ def _result_row(summary: RowSummary) -> tuple[Value, ...]:
     )
 
 
-def _sample_rows(run: Run, turn: Turn) -> Iterator[tuple[Value, ...]]:
+def _sample_rows(
+    run: Run, turn: Turn, number: int, kept: Mapping[tuple[int, str], bool]
+) -> Iterator[tuple[Value, ...]]:
+    """`kept`: which samples are undisturbed, by the number of the turn and the kind of call, where that is known."""
     key = run.key(run.header.cases[turn.case])
     clocks: Sequence[tuple[Clock, Mapping[str, float]]] = ((Clock.WALL, turn.wall_s), (Clock.DEVICE, turn.device_s))
     for clock, samples in clocks:
         for phase, sample_s in samples.items():
             # What releasing costs is that of the step in one piece, where there is one.
             names = (phase, "forward_backward", "step") if phase == "disposal" else (phase, "step")
-            calls = next((turn.calls[name] for name in names if name in turn.calls), None)
+            kind = next((name for name in names if name in turn.calls), "")
             shared = (run.header.run_id, *key, turn.process, turn.round, turn.started_s)
-            yield (*shared, phase, clock.value, calls, sample_s)
+            usage = (turn.delay_s, turn.wakeups, turn.involuntary, turn.voluntary, turn.cpu_s)
+            seen = (found.get(kind) for found in usage)
+            yield (
+                *shared,
+                phase,
+                clock.value,
+                turn.calls.get(kind),
+                sample_s,
+                turn.sample,
+                kept.get((number, kind)) if clock is Clock.WALL else None,
+                *seen,
+            )
 
 
 def _plain(value: Value) -> Value:

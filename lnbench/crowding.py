@@ -1,0 +1,85 @@
+"""What a busy machine left of a row: the turns that count, and why the row is unstable where they are too few."""
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from lnbench.case_turns import CaseTurns, Series
+from lnbench.undisturbed import MOST_TILT, pairs_needed, tilt
+from lnbench.units import format_percent
+from lnbench.workload import Clock, Phase
+
+
+class CrowdedRow(NamedTuple):
+    """The turns of a case, and the phase that is looked at."""
+
+    turns: CaseTurns
+    phase: Phase
+
+    @property
+    def share(self) -> float:
+        """Of the samples, those that were undisturbed."""
+        share = self.turns.undisturbed_share(self.phase)
+        return 1.0 if share is None else share
+
+    @property
+    def tilt(self) -> float:
+        """How far leaving samples out shifts the log mean."""
+        return tilt(self.turns.kept_seconds(self.phase, clock=Clock.WALL), share=self.share)
+
+    def series(self) -> Series:
+        """The undisturbed turns by process."""
+        return self.turns.series(self.phase, clock=Clock.WALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Crowding:
+    """What is left of a row. `unstable`: why it has no speedup; empty where it has one."""
+
+    series: Series = field(default_factory=lambda: MappingProxyType({}))
+    unstable: str = ""
+
+
+def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, load: float | None) -> Crowding:
+    """Judge a row beside what it is compared with; beside itself where there is nothing.
+
+    A process counts when enough rounds are left in which both were undisturbed. A row is unstable when no more than
+    half of its processes count, or leaving samples out tilts its ratio by more than 1 %.
+    """
+    own, other = row.series(), base.series()
+    taken_by, base_taken_by = row.turns.rounds(), base.turns.rounds()
+    counting, pairs, taken = [], 0, 0
+    for process, rounds in taken_by.items():
+        both = rounds & base_taken_by.get(process, set())
+        left = _rounds(own, process) & _rounds(other, process)
+        pairs, taken = pairs + len(left), taken + len(both or rounds)
+        if not both or len(left) >= pairs_needed(len(both)):
+            counting.append(process)
+    kept = {process: turns for process, turns in own.items() if process in counting}
+    busy = _circumstances(threads, cores, load)
+    if 2 * len(counting) <= len(taken_by):
+        text = f"only {pairs} of {taken} rounds were undisturbed ({busy}): {_what_helps(threads)}"
+        return Crowding(kept or own, text)
+    tilted = abs(row.tilt - base.tilt)
+    if tilted > MOST_TILT:
+        text = (
+            f"{format_percent(row.share)} of its samples were undisturbed ({busy}), which favors short ones by about "
+            f"{format_percent(tilted)}: {_what_helps(threads)}"
+        )
+        return Crowding(kept, text)
+    return Crowding(kept)
+
+
+def _rounds(series: Series, process: int) -> set[int]:
+    return set(np.asarray(series[process].rounds).tolist()) if process in series else set()
+
+
+def _circumstances(threads: int, cores: int, load: float | None) -> str:
+    parts = [f"{threads} thread{'s' if threads != 1 else ''}", f"{cores} core{'s' if cores != 1 else ''}"]
+    return ", ".join(parts if load is None else [*parts, f"load {load:.1f}"])
+
+
+def _what_helps(threads: int) -> str:
+    return "free a core, or use threads: 1" if threads > 1 else "free a core"

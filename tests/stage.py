@@ -1,6 +1,6 @@
 """The parts of a worker without a process: cases from planted builders, judged, or timed by a scripted sampler."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,6 +18,7 @@ from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
 from lnbench.measure.watch import Look
 from lnbench.planned import PlannedCase, Status
+from lnbench.undisturbed import Usage
 from lnbench.worker.cases import Cases
 from lnbench.worker.judging import Judge
 from lnbench.worker.probing import ProbeTurns
@@ -148,11 +149,43 @@ class ScriptedSampler:
         return Sample(wall_s={name: 5e-5})
 
 
+class ScriptedMeter:
+    """Gives the usages of a script, one a look, and then those of a quiet machine. Its CPU and steal clocks stand still
+    unless a test sets them.
+    """
+
+    means = "run-queue delay"
+
+    def __init__(self, looks: Iterable[Usage] = (), *, cpu_by_thread_s: Mapping[int, float] | None = None) -> None:
+        self._looks = iter(looks)
+        self._cpu_by_thread_s = cpu_by_thread_s or {}
+        self.stolen_s: float | None = None
+        self.looks = 0
+
+    def look(self) -> Usage:
+        self.looks += 1
+        return next(self._looks, QUIET)
+
+    def cpu_s(self) -> float:
+        return 0.0
+
+    def steal_s(self) -> float | None:
+        return self.stolen_s
+
+    def cpu_by_thread_s(self) -> Mapping[int, float]:
+        return self._cpu_by_thread_s
+
+
+QUIET = Usage(delay_s=0.0)
+"""What a look reads where every thread had its core."""
+
+
 def timed(
     made: Cases,
     heard: Heard,
     sampler,
     *,
+    meter=None,
     rounds=4,
     reference=None,
     phases=tuple(Phase),
@@ -162,6 +195,7 @@ def timed(
 ) -> list[Turn]:
     """Run rounds over built cases until no case is left or the budget of calls is spent; gives the turns reported."""
     counting = _CountingRounds(sampler, rounds)
+    meter = meter or ScriptedMeter()
     running = Rounds(
         heard,
         made,
@@ -174,7 +208,8 @@ def timed(
         budget_s=1e9,
         first_round=0,
         seed=5,
-        probe=ProbeTurns(OneCopy(lambda: None), counting, process=0, workload_number=0),
+        probe=ProbeTurns(OneCopy(lambda: None), counting, meter),
+        meter=meter,
         watch=Watch(made, watcher or Unwatched(), workload_number=0, now=count(0, LOOK_EVERY_S).__next__),
         on_device=on_device,
         until_hot=until_hot,

@@ -6,7 +6,7 @@ import zoo
 from fake_clocks import HostClock
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import ScriptedSampler, cases, timed, workload
+from stage import ScriptedMeter, ScriptedSampler, cases, timed, workload
 
 from lnbench.events import PROBE_CASE
 from lnbench.planned import Stage, Status
@@ -144,7 +144,7 @@ def test_trial_rounds_find_for_each_case_how_many_calls_after_the_others_are_slo
     trials = {number: {Kind.INFERENCE: Trial(16, counted=3)} for number in (0, 1)}
     caches.calls.clear()
 
-    found = find_warm_calls(made, trials, lambda: next(orders), rounds=5, now=caches.now)
+    found = find_warm_calls(made, trials, lambda: next(orders), meter=ScriptedMeter(), rounds=5, now=caches.now)
 
     assert found == {0: {Kind.INFERENCE: 2}, 1: {Kind.INFERENCE: 6}}
     assert len(caches.calls) == 5 * 2 * 16
@@ -157,7 +157,7 @@ def test_the_second_kind_of_a_turn_is_hot_where_the_first_has_warmed_it():
     orders = iter([[0, 1], [1, 0]] * 3)
     trials = {number: {kind: Trial(16, counted=3) for kind in (Kind.INFERENCE, Kind.STEP)} for number in (0, 1)}
 
-    found = find_warm_calls(made, trials, lambda: next(orders), rounds=5, now=caches.now)
+    found = find_warm_calls(made, trials, lambda: next(orders), meter=ScriptedMeter(), rounds=5, now=caches.now)
 
     assert found[0] == {Kind.INFERENCE: 5, Kind.STEP: 1}
 
@@ -180,7 +180,7 @@ def test_a_case_that_fails_in_a_trial_ends_and_the_others_have_theirs():
     made.build_all()
     trials = {number: {Kind.INFERENCE: Trial(16, counted=3)} for number in (0, 1)}
 
-    found = find_warm_calls(made, trials, lambda: [0, 1], rounds=5)
+    found = find_warm_calls(made, trials, lambda: [0, 1], meter=ScriptedMeter(), rounds=5)
 
     assert list(found) == [1]
     assert heard.ends()[0].status is Status.ERROR
@@ -195,7 +195,7 @@ def test_without_room_in_the_budget_nothing_is_tried_and_one_call_is_left_out():
     found[0].call_s[Kind.INFERENCE] = 0.1
     caches.calls.clear()
 
-    choose_warm_calls(made, found, lambda: [0], sample_s=2e-3, budget_s=2.9)
+    choose_warm_calls(made, found, lambda: [0], meter=ScriptedMeter(), sample_s=2e-3, budget_s=2.9)
 
     assert caches.calls == []
     assert found[0].warm_calls == {Kind.INFERENCE: 1}
@@ -209,7 +209,7 @@ def test_with_room_for_three_rounds_three_are_tried():
     found[0].call_s[Kind.INFERENCE] = 0.1
     caches.calls.clear()
 
-    choose_warm_calls(made, found, lambda: [0], sample_s=2e-3, budget_s=3.1)
+    choose_warm_calls(made, found, lambda: [0], meter=ScriptedMeter(), sample_s=2e-3, budget_s=3.1)
 
     assert len(caches.calls) == 3
 

@@ -19,29 +19,61 @@ class Placement:
     def __init__(self, cores: Sequence[int] | None = None) -> None:
         allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._cores = allowed if cores is None else list(cores)
-        self._before: dict[int, set[int]] = {}
+        self._placed: dict[int, int] = {}
+        self._known: set[int] = set()
 
     def spread(self, threads: Sequence[int]) -> bool:
-        """Place each thread, by its number, on a core of its own; False where there are fewer or more than cores."""
+        """Place each thread, by its number, on a core of its own.
+
+        False where there are fewer or more than cores, or where one of them was given cores by its own code.
+        """
         if len(threads) < 2 or len(threads) != len(self._cores):
             return False
+        if any(_cores_of(thread) not in (None, set(self._cores)) for thread in threads):
+            return False
+        self._known = _all_threads()
         for thread, core in zip(threads, self._cores, strict=True):
-            try:
-                self._before[thread] = os.sched_getaffinity(thread)
-                os.sched_setaffinity(thread, {core})
-            except OSError:  # it has ended
-                self._before.pop(thread, None)
+            if _set_cores(thread, {core}):
+                self._placed[thread] = core
         return True
 
     def set_back(self) -> None:
-        """Give each thread the cores back that it had, unless its code chose others meanwhile."""
-        for thread, cores in self._before.items():
-            try:
-                if len(os.sched_getaffinity(thread)) == 1:
-                    os.sched_setaffinity(thread, cores)
-            except OSError:
-                continue
-        self._before.clear()
+        """Give each thread all cores back, unless its code chose others meanwhile.
+
+        A thread that began meanwhile has inherited the one core of the thread that made it.
+        """
+        if not self._placed:
+            return
+        everywhere, single = set(self._cores), [{core} for core in self._placed.values()]
+        for thread, core in self._placed.items():
+            if _cores_of(thread) == {core}:
+                _set_cores(thread, everywhere)
+        for thread in _all_threads() - self._known:
+            if _cores_of(thread) in single:
+                _set_cores(thread, everywhere)
+        self._placed.clear()
+
+
+def _all_threads() -> set[int]:
+    """The numbers of the threads of this process."""
+    return {int(name) for name in os.listdir("/proc/self/task")}
+
+
+def _cores_of(thread: int) -> set[int] | None:
+    """The cores that a thread may run on; None when it has ended."""
+    try:
+        return os.sched_getaffinity(thread)
+    except OSError:
+        return None
+
+
+def _set_cores(thread: int, cores: set[int]) -> bool:
+    """False when the thread has ended."""
+    try:
+        os.sched_setaffinity(thread, cores)
+    except OSError:
+        return False
+    return True
 
 
 def working_threads(before_s: Mapping[int, float], after_s: Mapping[int, float]) -> list[int]:

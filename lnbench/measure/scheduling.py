@@ -8,7 +8,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -125,22 +125,28 @@ class ThreadMeter:
         """Of each thread: nanoseconds waited and slices run since the look before."""
         if os.fstat(self._folder).st_nlink != self._links:
             self._list_threads()
-        try:
-            return self._read()
-        except OSError:  # a thread ended, and another began
+        found, ended = self._read(list(self._descriptors))
+        if ended:  # and another began, or their number would have changed
+            for number in ended:
+                os.close(self._descriptors.pop(number))
+                del self._counts[number]
+            known = set(self._descriptors)
             self._list_threads()
-        try:
-            return self._read()
-        except OSError:
-            return []
-
-    def _read(self) -> list[tuple[int, int]]:
-        found = []
-        for number, descriptor in self._descriptors.items():
-            before = self._counts[number]
-            counts = self._counts[number] = _counts(descriptor)
-            found.append((counts[1] - before[1], counts[2] - before[2]))
+            found += self._read(sorted(self._descriptors.keys() - known))[0]
         return found
+
+    def _read(self, numbers: Iterable[int]) -> tuple[list[tuple[int, int]], list[int]]:
+        """Nanoseconds waited and slices run of each thread, and the threads that have ended."""
+        found, ended = [], []
+        for number in numbers:
+            before = self._counts[number]
+            try:
+                counts = self._counts[number] = _counts(self._descriptors[number])
+            except OSError:
+                ended.append(number)
+            else:
+                found.append((counts[1] - before[1], counts[2] - before[2]))
+        return found, ended
 
     def _list_threads(self) -> None:
         """Open the files of new threads, close those of ended ones. A new thread's whole past counts as new."""

@@ -103,6 +103,7 @@ class Rounds:
         self._pace = Pace(LONGEST_SAMPLE_S)
         self._taken = self._undisturbed = 0
         self._lost = False
+        self._in_budget = 0
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
         self._stopping = StoppingRule({}, references={}, precision=precision)
@@ -127,7 +128,7 @@ class Rounds:
                 self._one_round(started)
                 elapsed = perf_counter() - started
                 done = self._round - first
-                if elapsed >= budget_s and done >= LEAST_ROUNDS and not self._needs_more_time(elapsed - budget_s):
+                if elapsed >= budget_s and done >= LEAST_ROUNDS and not self._needs_more_time(elapsed - budget_s, done):
                     stopped_by = "budget"
                     break
                 if done % CHECK_EVERY_ROUNDS == 0:
@@ -155,9 +156,14 @@ class Rounds:
         self._channel.flush()
         return finished
 
-    def _needs_more_time(self, over_s: float) -> bool:
-        """True where samples were lost to a busy machine, some row has too few pairs, and there is extra time left."""
-        return over_s < self._extra_s and self._lost and self._stopping.fewest() < LEAST_ROUNDS_PRECISE
+    def _needs_more_time(self, over_s: float, done: int) -> bool:
+        """True where samples were lost to a busy machine, some row has too few pairs, and there is extra time left.
+
+        Too few: fewer than an interval needs, and than the rounds that the budget had room for.
+        """
+        self._in_budget = self._in_budget or done
+        wanted = min(LEAST_ROUNDS_PRECISE, self._in_budget)
+        return over_s < self._extra_s and self._lost and self._stopping.fewest() < wanted
 
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}

@@ -1,0 +1,196 @@
+"""Rounds on a machine that a script makes busy: on a clock that only samples move, and a meter that a test writes."""
+
+from dataclasses import dataclass
+from itertools import chain, cycle, repeat
+from random import Random
+
+import pytest
+from fake_clocks import OneCopy
+from stage import QUIET, ScriptedMeter, ScriptedSampler, Unwatched, cases, workload
+
+from lnbench.events import PROBE_CASE, Turn
+from lnbench.measure.sampler import Sample
+from lnbench.stats import LEAST_ROUNDS
+from lnbench.undisturbed import Usage
+from lnbench.worker import rounds as rounds_module
+from lnbench.worker.pace import SHORTEST_SAMPLE_S
+from lnbench.worker.probing import ProbeTurns
+from lnbench.worker.rounds import Rounds
+from lnbench.worker.watching import Watch
+from lnbench.workload import Phase
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LOST = Usage(delay_s=3e-3, wakeups=1)
+"""A thread waited for another process's time slice."""
+
+SAMPLE_S = 0.01
+BUDGET_S = 1.0
+
+
+class SlowSampler(ScriptedSampler):
+    """Each sample of a case moves the clock by so much, however many calls it has; those calls are kept.
+
+    The times that it says scatter, so that no interval is ever narrow enough.
+    """
+
+    def __init__(self, *, seconds=SAMPLE_S):
+        super().__init__()
+        self.now_s = 0.0
+        self.calls = []
+        self._seconds = seconds
+        self._draw = Random(1)
+
+    def sample_inference(self, work, calls):
+        self.now_s += self._seconds
+        self.calls.append(calls)
+        return Sample(wall_s={"inference": self._draw.uniform(0.9e-4, 1.1e-4)})
+
+    def sample_copy(self, copies, name, calls):
+        return Sample(wall_s={name: 5e-5})
+
+
+@dataclass
+class Measured:
+    """The turns of the cases, what the rounds said at their end, and how long they took."""
+
+    turns: list[Turn]
+    finished: object
+    took_s: float
+    calls: list[int]
+
+    def samples_by_round(self):
+        return [
+            sum(turn.round == number and turn.case == 0 for turn in self.turns) for number in range(self.finished.rounds)
+        ]
+
+
+def measure(monkeypatch, looks, *, names=("eager", "fused"), extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPLE_S):
+    """Run rounds over built cases whose looks a script writes."""
+    made, heard = cases({name: name for name in names}, workload(8, 16))
+    made.build_all()
+    sampler, meter = SlowSampler(seconds=seconds), ScriptedMeter(looks)
+    monkeypatch.setattr(rounds_module, "perf_counter", lambda: sampler.now_s)
+    finished = Rounds(
+        heard,
+        made,
+        sampler,
+        process=0,
+        workload_number=0,
+        references={0: 1},
+        phases=(Phase.INFERENCE,),
+        precision=1e-12,
+        budget_s=budget_s,
+        extra_s=extra_s,
+        first_round=0,
+        seed=5,
+        probe=ProbeTurns(OneCopy(lambda: None), sampler, ScriptedMeter()),
+        watch=Watch(made, Unwatched(), workload_number=0, now=lambda: sampler.now_s),
+        meter=meter,
+        on_device=False,
+        until_hot=False,
+    ).run(setup_s=0.0, compiling_s=0.0)
+    turns = [turn for turn in heard.of(Turn) if turn.case != PROBE_CASE]
+    return Measured(turns, finished, sampler.now_s, sampler.calls)
+
+
+def test_on_a_quiet_machine_a_turn_takes_one_sample_and_the_budget_is_kept(monkeypatch):
+    found = measure(monkeypatch, repeat(QUIET), extra_s=9.0)
+
+    assert set(found.samples_by_round()) == {1}
+    assert found.finished.stopped_by == "budget"
+    assert found.took_s == pytest.approx(BUDGET_S, abs=2 * SAMPLE_S)
+    assert all(turn.delay_s == {"inference": 0.0} for turn in found.turns)
+
+
+def test_on_a_busy_machine_samples_get_shorter_and_a_turn_takes_more_of_them(monkeypatch):
+    found = measure(monkeypatch, repeat(LOST), budget_s=9.0)
+
+    by_round = found.samples_by_round()
+    assert by_round[0] == 1
+    assert by_round[-1] == 8
+    assert by_round == sorted(by_round)
+    assert min(found.calls[-20:]) < max(found.calls[:4]) / 4
+    assert min(found.calls) >= 1
+    for number in range(found.finished.rounds):  # within a round the samples of all cases are alike in number
+        both = [sum(turn.round == number and turn.case == case for turn in found.turns) for case in (0, 1)]
+        assert both[0] == both[1]
+
+
+def test_a_machine_that_becomes_quiet_gets_its_long_samples_back(monkeypatch):
+    found = measure(monkeypatch, chain(repeat(LOST, 300), repeat(QUIET)), budget_s=9.0)
+
+    by_round = found.samples_by_round()
+    assert max(by_round) == 8
+    assert by_round[-1] == 1
+
+
+def test_every_sample_is_kept_in_the_journal_also_a_disturbed_one(monkeypatch):
+    found = measure(monkeypatch, cycle([QUIET, LOST, LOST]))
+
+    assert {turn.delay_s["inference"] for turn in found.turns} == {0.0, LOST.delay_s}
+    assert len(found.turns) == len(found.calls)
+
+
+def test_where_samples_were_lost_and_pairs_are_missing_the_rounds_go_on_up_to_the_extra_time(monkeypatch):
+    found = measure(monkeypatch, repeat(LOST), extra_s=2.0)
+
+    assert found.finished.stopped_by == "budget"
+    a_round_s = 2 * 8 * SAMPLE_S
+    assert BUDGET_S + 2.0 <= found.took_s <= BUDGET_S + 2.0 + a_round_s
+
+
+def test_the_rounds_go_on_no_longer_than_until_every_row_has_its_pairs(monkeypatch):
+    found = measure(monkeypatch, chain(repeat(LOST, 200), repeat(QUIET)), extra_s=50.0)
+
+    kept = [
+        {turn.round for turn in found.turns if turn.case == case and turn.delay_s["inference"] == 0} for case in (0, 1)
+    ]
+    assert found.took_s > BUDGET_S
+    assert len(kept[0] & kept[1]) == LEAST_ROUNDS
+
+
+def test_where_nothing_was_lost_the_rounds_do_not_go_on_though_pairs_are_few(monkeypatch):
+    found = measure(monkeypatch, repeat(QUIET), extra_s=50.0, seconds=0.1)
+
+    assert found.finished.rounds < LEAST_ROUNDS
+    assert found.took_s == pytest.approx(BUDGET_S, abs=0.2)
+
+
+def test_one_lost_sample_among_a_few_long_ones_costs_one_more_round_and_not_all_the_extra_time(monkeypatch):
+    found = measure(monkeypatch, chain([QUIET, LOST], repeat(QUIET)), extra_s=50.0, seconds=0.1)
+
+    assert found.took_s <= BUDGET_S + 2.5 * 0.2  # a round takes 0.2 s
+
+
+def test_without_extra_time_the_budget_holds_whatever_was_lost(monkeypatch):
+    found = measure(monkeypatch, repeat(LOST))
+
+    assert found.took_s <= BUDGET_S + 2 * 8 * SAMPLE_S
+
+
+def test_a_turn_during_which_a_hypervisor_took_cores_away_gives_no_pair(monkeypatch):
+    steals = cycle([0.0, 0.01])
+    monkeypatch.setattr(ScriptedMeter, "steal_s", lambda _: next(steals))
+
+    found = measure(monkeypatch, repeat(QUIET), extra_s=1.0)
+
+    assert found.took_s >= BUDGET_S + 1.0
+    assert all(turn.steal_s == pytest.approx(0.01) for turn in found.turns)
+
+
+@pytest.mark.parametrize(("looks", "is_placed"), [(QUIET, False), (LOST, True)])
+def test_threads_are_placed_on_cores_of_their_own_on_a_busy_machine_only(monkeypatch, looks, is_placed):
+    done = []
+    monkeypatch.setattr(rounds_module.Placement, "spread", lambda _, threads: done.append("spread"))
+    monkeypatch.setattr(rounds_module.Placement, "set_back", lambda _: done.append("set back"))
+
+    measure(monkeypatch, repeat(looks))
+
+    assert bool(done) is is_placed
+    assert done[::2] == ["spread"] * (len(done) // 2)
+    assert done[1::2] == ["set back"] * (len(done) // 2)
+
+
+def test_the_shortest_samples_are_long_beside_a_look():
+    assert SHORTEST_SAMPLE_S >= 20 * 10e-6  # a look takes about 10 us

@@ -43,12 +43,18 @@ class Disturbances:
 
 
 class CaseTurns:
-    """Turns by their numbers in the columns, in the order in which they were taken."""
+    """Turns by their numbers in the columns, in the order in which they were taken.
 
-    def __init__(self, columns: TurnColumns, numbers: Ints, disturbances: Disturbances) -> None:
+    `has_pool`: a call may end without the threads that it woke.
+    """
+
+    def __init__(
+        self, columns: TurnColumns, numbers: Ints, disturbances: Disturbances, *, has_pool: bool = False
+    ) -> None:
         self._columns = columns
         self._numbers = numbers
         self._disturbances = disturbances
+        self._has_pool = has_pool
         self._series = cache(self._find_series)
         self.undisturbed = cache(self._find_undisturbed)
         self.median_s = cache(self._find_median_s)
@@ -129,7 +135,7 @@ class CaseTurns:
             found[~np.isin(self._columns.round[found], list(dropped.get(process, ())))]
             for process, found in self._by_process(self._numbers).items()
         ]
-        return CaseTurns(self._columns, np.sort(np.concatenate(kept)), self._disturbances)
+        return CaseTurns(self._columns, np.sort(np.concatenate(kept)), self._disturbances, has_pool=self._has_pool)
 
     def _find_median_s(self, name: str, clock: Clock) -> float | None:
         """The median of all samples of a name; None without any. Asked for again by every row of a workload."""
@@ -181,6 +187,7 @@ class CaseTurns:
                 involuntary=usage["involuntary"],
                 cpu_s=usage["cpu_s"],
                 wakeup_s=np.fromiter(wakeups, np.float64, len(numbers)),
+                has_pool=self._has_pool,
             )
         )
         return Undisturbed(found.kept & ~self._disturbances.reached[numbers], found.means)

@@ -29,6 +29,7 @@ from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
+from lnbench.undisturbed import POOLS
 from lnbench.workload import STEP_PHASES, Clock, Phase
 
 INTERRUPTED = "the run ended before this case was measured"
@@ -79,7 +80,15 @@ class Evidence:
                 if isinstance(event, WorkerStarted) and event.wakeup_s is not None
             },
         )
-        self._turns = {key: CaseTurns(log.turns, numbers, disturbances) for key, numbers in log.turns.by_case().items()}
+        self._turns = {
+            (workload, case): CaseTurns(
+                log.turns,
+                numbers,
+                disturbances,
+                has_pool=case != PROBE_CASE and not POOLS.isdisjoint(run.header.cases[case].libraries),
+            )
+            for (workload, case), numbers in log.turns.by_case().items()
+        }
         self._no_turns = CaseTurns(log.turns, NO_NUMBERS, disturbances)
         self._crowding = cache(self._find_crowding)
         self._kept_turns: dict[tuple[int, int], CaseTurns] = {}

@@ -30,8 +30,11 @@ LEAST_CORES = 0.8
 call can end without them: one ONNX Runtime call in two then used one core of two, and no thread of it had waited."""
 
 PARKING = 0.5
-"""Wake-ups a call from which on a row's threads count as woken at every call. Threads that spin are not woken, and
-their CPU time is booked at ticks of 4 ms, which says nothing of a sample of 2 ms."""
+"""Wake-ups a call from which on a row's threads count as woken at every call."""
+
+POOLS = frozenset({"onnxruntime", "jaxlib", "tensorflow"})
+"""Libraries whose calls may end without the threads that they woke. OpenMP's wait for all of theirs at a barrier; and
+those spin on after a call, so that their CPU time is booked later, at a tick, and says nothing of one sample."""
 
 LEAST_REACH_S = 20e-6
 """A wait that began so long before the look before it disturbs the samples of then, too; less is the look itself."""
@@ -73,7 +76,8 @@ class Usage(NamedTuple):
 class Looks:
     """The samples of one row, one value each: what each took in all, its calls, and what the scheduler did meanwhile.
 
-    NaN where it was not looked at. `wakeup_s`: what a wake-up costs in the process of each.
+    NaN where it was not looked at. `wakeup_s`: what a wake-up costs in the process of each. `has_pool`: a call may end
+    without the threads that it woke.
     """
 
     wall_s: FloatArray
@@ -83,6 +87,7 @@ class Looks:
     involuntary: FloatArray
     cpu_s: FloatArray
     wakeup_s: FloatArray
+    has_pool: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def undisturbed(looks: Looks) -> Undisturbed:
     if has_delay.any():
         excess = looks.delay_s - looks.wakeups * _own_wakeup_s(looks)
         kept = ~(excess > MOST_DELAY * looks.wall_s)  # what was not looked at is kept
-        if not _is_parking(looks):
+        if not (looks.has_pool and _is_parking(looks)):
             return Undisturbed(kept, Means.DELAY)
         return Undisturbed(kept & _uses_its_cores(looks), Means.DELAY_AND_CPU)
     return Undisturbed(~(looks.involuntary > 0) & _uses_its_cores(looks), Means.SWITCHES)

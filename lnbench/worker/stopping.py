@@ -60,17 +60,17 @@ class StoppingRule:
 
     def is_precise(self) -> bool:
         """True when every interval is narrow enough."""
-        series = self._series()
-        return series is not None and is_precise(series, precision=self._precision)
-
-    def fewest(self) -> int:
-        """The pairs of undisturbed turns that the row with the fewest of them has."""
-        return min((len(pairs) for pairs in self._series() or ()), default=0)
-
-    def _series(self) -> list[FloatArray] | None:
-        """Of every row its pairs, or its own turns where it is compared with nothing; None without any turn of one."""
         if not self._kept or not all(kept.rounds for kept in self._kept.values()):
-            return None
+            return False
+        return is_precise(self._series(), precision=self._precision)
+
+    def is_settled(self) -> bool:
+        """The same, but for rows without a single pair: where no turn was undisturbed yet, more time hardly helps."""
+        series = [pairs for pairs in self._series() if len(pairs)]
+        return not series or is_precise(series, precision=self._precision)
+
+    def _series(self) -> list[FloatArray]:
+        """Of every row its pairs of undisturbed turns, or its own turns where it is compared with nothing."""
         series: list[FloatArray] = []
         for phase in Phase:
             turns = {case: kept.turns() for (case, of), kept in self._kept.items() if of is phase}

@@ -117,8 +117,12 @@ class CaseTurns:
 
     def undisturbed_share(self, name: str) -> float | None:
         """The share of samples that were undisturbed; None where nothing was looked at."""
-        found = self.undisturbed(self.kind(name))
-        return float(found.kept.mean()) if found.means and len(found.kept) else None
+        kind = self.kind(name)
+        found, calls = self.undisturbed(kind), self._columns.calls.get(kind)
+        if not found.means or calls is None:
+            return None
+        # A kind of long calls takes fewer samples a turn than the others.
+        return float(found.kept[calls[self._numbers] > 0].mean())
 
     def rounds(self) -> dict[int, set[int]]:
         """The rounds in which there were turns, by process."""

@@ -1,4 +1,4 @@
-"""The groups of columns beside time, as tables of text: traffic, memory, energy, accuracy, compiling, conditions."""
+"""The groups of columns beside time, as tables of text: traffic, memory, energy, accuracy and so on."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ class CostColumn:
 class Group:
     """Columns that belong together. `by_phase`: each phase has a line of its own; else a case has one.
 
-    `absent`: what is said where nothing was measured.
+    `absent`: what is said where nothing was measured. `untimed`: rows without times have a line, too.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Group:
     by_phase: bool
     absent: str
     note: str = ""
+    untimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +177,24 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
             False,
             "no conditions were read",
         ),
+        "disturbance": Group(
+            "Disturbance",
+            (
+                CostColumn("undisturbed", _number("undisturbed_share", 3, scale=100, unit=" %")),
+                CostColumn("samples", _count("samples")),
+                CostColumn("rounds", _count("rounds")),
+                CostColumn("CPU time a call", _seconds("cpu_s")),
+                CostColumn("judged by", lambda row: row.judged_by),
+                CostColumn("preempted", _number("involuntary_switches_per_s", 2, unit="/s")),
+                CostColumn("load", _number("load", 2)),
+                CostColumn("steal", _number("steal_percent", 2, unit=" %")),
+            ),
+            True,
+            "not known: the run was measured before samples were looked at",
+            "Undisturbed: samples in which no thread of the process waited for a core. Figures rest on these alone; "
+            "samples and rounds count them.",
+            untimed=True,
+        ),
     }
 )
 """Every group but time, by the name that --columns takes."""
@@ -203,8 +222,8 @@ def _lines(table: WorkloadTable, group: Group) -> Iterator[tuple[tuple[str, ...]
     """What each line begins with, and the row that it tells of."""
     for case in table.rows:
         if group.by_phase:
-            timed = (cell for cell in case.cells if cell.median_s is not None)
-            yield from (((case.title, cell.phase.value), cell) for cell in timed)
+            shown = (cell for cell in case.cells if cell.median_s is not None or group.untimed)
+            yield from (((case.title, cell.phase.value), cell) for cell in shown)
         else:
             whole = (cell for cell in case.cells if cell.phase is Phase.FORWARD_BACKWARD)
             yield (case.title,), next(whole, case.cells[-1])

@@ -52,6 +52,21 @@ BYTES_CODES = frozenset(f"{bound}-bytes" for bound in _BOUND_TEXTS)
 """The codes of notices that concern the bytes alone: they have no place where no column shows bytes."""
 
 
+CROWDED_SHARE = 0.8
+"""The share of undisturbed samples below which a row says that the machine was busy."""
+
+
+def crowding_notices(share: float | None, *, is_unstable: bool) -> list[Notice]:
+    """That a good part of the samples was disturbed; an unstable row says so in its reason."""
+    if share is None or share >= CROWDED_SHARE or is_unstable:
+        return []
+    text = (
+        f"busy machine: threads waited for a core in {format_percent(1 - share)} of the samples; figures rest on the "
+        "others"
+    )
+    return [Notice(code="busy-machine", text=text)]
+
+
 def function_notices(case: PlannedCase, reference: PlannedCase) -> list[Notice]:
     """That a row computes something else than the reference, which its speedup then compares with."""
     if case.function == reference.function or not (case.function and reference.function):

@@ -13,7 +13,7 @@ from lnbench.case_turns import Series
 from lnbench.costs import case_costs, fault_share, limited_by, phase_costs
 from lnbench.errors import Unsupported
 from lnbench.evidence import Evidence
-from lnbench.planned import Notice, PlannedCase, PlannedWorkload
+from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Header, Run
 from lnbench.row_summary import RowSummary
 from lnbench.speedups import Speedups
@@ -115,6 +115,8 @@ def _row(
     notices += row_notices.memory_notices(evidence, number) + row_notices.energy_notices(evidence, number)
     if clock is Clock.WALL:
         columns |= _usage_columns(evidence, number, phase)
+        share = columns.get("undisturbed_share")
+        notices += row_notices.crowding_notices(share, is_unstable=status is Status.UNSTABLE)
     if series:
         columns |= _time_columns(series, samples=len(evidence.turns(number).kept_seconds(phase, clock=clock)))
         kept = evidence.condensed(number, phase, clock=clock)

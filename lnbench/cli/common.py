@@ -141,7 +141,7 @@ AllowDifferent = Annotated[
     ),
 ]
 
-COLUMN_GROUPS = ("time", "traffic", "memory", "energy", "accuracy", "compile", "conditions")
+COLUMN_GROUPS = ("time", "traffic", "memory", "energy", "accuracy", "compile", "conditions", "disturbance")
 """The groups of columns, by name; known here too, so that a mistyped one is told before anything heavy is loaded."""
 
 Columns = Annotated[

@@ -67,7 +67,10 @@ class GroupMean:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Base and head compared. `notes`: what is to be said beside the rows, one sentence each."""
+    """Base and head compared. `notes`: what is to be said beside the rows, one sentence each.
+
+    `busy`: a line for the top for each run during which other processes kept its machine busy.
+    """
 
     base: str
     head: str
@@ -75,6 +78,7 @@ class Comparison:
     groups: tuple[GroupMean, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    busy: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Mapping[Verdict, int]:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lnbench.across import Mean, mean_of
+from lnbench.busyness import busy_line
 from lnbench.compared import ComparedRow, Comparison, GroupMean
 from lnbench.conditions import environment_differences
 from lnbench.contrasts import Contrast, RowKey, Side, Spreads, contrast_runs, contrast_sides, spreads_of
 from lnbench.multiplicity import Correction, false_discovery
+from lnbench.observed import MachineLook
 from lnbench.record import Run
 from lnbench.shifts import new_rows, reference_moves, set_aside_common_moves
 from lnbench.verdict import LEAST_PROCESSES, Finding, Verdict, judge
@@ -33,6 +35,7 @@ def compare_runs(
         groups=_groups(contrasts),
         differences=tuple(environment_differences(base.header, head.header)),
         notes=(*moves, *reference_moves(old, new), *new_rows(old, new)),
+        busy=busy_lines(base, head),
     )
 
 
@@ -46,7 +49,18 @@ def compare_sides(run: Run, *, margin: float | None = None) -> Comparison:
         groups=_groups(contrasts),
         differences=(),
         notes=(),
+        busy=busy_lines(None, run),
     )
+
+
+def busy_lines(base: Run | None, head: Run) -> tuple[str, ...]:
+    """A line for each run during which other processes kept its machine busy; `base` None: there is one run."""
+    looks = {
+        name: [event for event in run.log.others if isinstance(event, MachineLook)]
+        for name, run in (("base: ", base), ("head: " if base else "", head))
+        if run is not None
+    }
+    return tuple(f"{name}{line}" for name, found in looks.items() if (line := busy_line(found)))
 
 
 def judge_contrasts(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from lnbench.compared import ComparedRow, Comparison
-from lnbench.comparison import compare_runs, compare_sides, judge_contrasts
+from lnbench.comparison import busy_lines, compare_runs, compare_sides, judge_contrasts
 from lnbench.contrasts import Contrast, Side, contrast_runs, contrast_sides, spreads_of
 from lnbench.errors import ExitCode, most_telling
 from lnbench.events import Confirming
@@ -64,7 +64,7 @@ def decide(run: Run) -> Decision:
         before, again = _contrasts(check, screening), _contrasts(check, fresh)
         rows = tuple(judge_in_two_stages(rows, before, again, shares_base=check.baseline is not None))
     rows = tuple(_unconfirmed(row) if row.verdict is Verdict.SLOWER and not row.confirmed else row for row in rows)
-    comparison = replace(screened, rows=rows)
+    comparison = replace(screened, rows=rows, busy=busy_lines(baseline_run(check), run))
     return Decision(comparison, tuple(_findings(run, check, comparison)))
 
 

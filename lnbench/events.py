@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, field_validator
 
 from lnbench.amounts import MOST, MOST_FAULTS, Count, LogRatio, Seconds, Time
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse
 from lnbench.planned import Frozen, Notice, Stage, Status
 from lnbench.workload import Clock, Dtype, Phase
 
@@ -235,6 +235,7 @@ AnyEvent = (
     | DeviceMemory
     | EnergyUse
     | Conditions
+    | MachineLook
     | Condensed
     | Confirming
     | Resumed

@@ -6,6 +6,7 @@ from functools import cache, cached_property
 from statistics import median
 from typing import NamedTuple, assert_never
 
+from lnbench.busyness import busy_line, is_busy, worst
 from lnbench.case_turns import NO_NUMBERS, CaseTurns, Disturbances, Series
 from lnbench.crowding import CrowdedRow, Crowding, crowding
 from lnbench.disturbances import Spoiling
@@ -25,7 +26,7 @@ from lnbench.events import (
     WorkerStarted,
     WorkloadFinished,
 )
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
@@ -60,6 +61,7 @@ class Evidence:
         self.device_memory: dict[int, list[DeviceMemory]] = defaultdict(list)
         self.energy: dict[int, list[EnergyUse]] = defaultdict(list)
         self.conditions: dict[int, list[Conditions]] = defaultdict(list)
+        self.machine_looks: list[MachineLook] = []
         self.noticed: list[Noticed] = []
         self._notices: dict[tuple[int | None, int | None], list[Notice]] = defaultdict(list)
         self.confirming: Confirming | None = None
@@ -120,6 +122,8 @@ class Evidence:
                     self.energy[event.case].append(event)
                 case Conditions():
                     self.conditions[event.workload].append(event)
+                case MachineLook():
+                    self.machine_looks.append(event)
                 case Condensed():
                     self._condensed[event.case, event.phase, event.clock][event.process] = event
                     self._condensed_cases.add(event.case)
@@ -281,6 +285,20 @@ class Evidence:
     def launch_s(self, workload: int, *, clock: Clock) -> float | None:
         """The median of what a copy of one element took."""
         return self._kept(workload, PROBE_CASE).median_s("launch", clock)
+
+    @property
+    def busy_line(self) -> str:
+        """How busy other processes kept the machine, in one line; "" where it was not busy or is not known."""
+        return busy_line(self.machine_looks)
+
+    def busy_look(self, workload: int) -> MachineLook | None:
+        """The worst look at a machine that was busy while a workload was measured; None where it was not.
+
+        Where nothing is known of that time, the one before the run stands for it.
+        """
+        during = [look for look in self.machine_looks if look.workload == workload]
+        look = worst(during or (look for look in self.machine_looks if look.workload is None))
+        return look if look is not None and is_busy(look) else None
 
     def case_notices(self, number: int) -> list[Notice]:
         """What was noticed about a case; each once."""

@@ -54,11 +54,15 @@ class ExportedRow:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A run for other tools. `failed`: the rows that have no times, and so can't be told to them."""
+    """A run for other tools. `failed`: the rows that have no times, and so can't be told to them.
+
+    `busy`: a line that says that other processes kept the machine busy; else "".
+    """
 
     header: Header
     rows: tuple[ExportedRow, ...]
     failed: tuple[RowSummary, ...]
+    busy: str = ""
 
 
 def export_run(run: Run, only: Filter = NO_FILTER) -> Export:
@@ -79,7 +83,7 @@ def export_run(run: Run, only: Filter = NO_FILTER) -> Export:
             rows.append(_exported(evidence, summary))
     if only and not rows and not failed:
         raise UsageError("--only: no row of the run matches")
-    return Export(run.header, tuple(rows), tuple(failed))
+    return Export(run.header, tuple(rows), tuple(failed), evidence.busy_line)
 
 
 def _exported(evidence: Evidence, summary: RowSummary) -> ExportedRow:

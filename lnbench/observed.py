@@ -1,13 +1,16 @@
 """What a worker observes beside time: memory, energy, and the conditions under which it measured."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lnbench.amounts import ByteDifference, Bytes, Count, Finite, Seconds
+from lnbench.amounts import MOST, ByteDifference, Bytes, Count, Finite, Seconds
 from lnbench.planned import Frozen
 from lnbench.workload import Phase
+
+Reading = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+"""Cores, threads or processes: how many there are on average."""
 
 
 class PhaseMemory(Frozen):
@@ -66,6 +69,34 @@ class EnergyUse(Frozen):
     idle_before_w: Finite
     idle_after_w: Finite
     unusable: str = ""
+
+
+class MachineLook(Frozen):
+    """How much of the machine other processes used over a window.
+
+    `process`, `workload`: what was measured meanwhile; both None for a look before the run. `cores`: those that this
+    program may use; `wanted`: how many of them the work uses. `others`: the average number of these cores that
+    processes outside of this run used. `waiting`: the average number of threads that waited for a core: of all
+    processes before the run, of this run's own during it. `pressure`: the share of the window in which some thread of
+    the machine waited for a core. `load`: the load average over a minute. None where the system does not report it.
+    """
+
+    event: Literal["machine_look"] = "machine_look"
+    process: Count | None = None
+    workload: Count | None = None
+    seconds: Seconds
+    cores: Annotated[int, Field(ge=1, le=MOST)]
+    wanted: Annotated[int, Field(ge=1, le=MOST)]
+    others: Reading | None = None
+    waiting: Reading | None = None
+    pressure: Reading | None = None
+    load: Reading | None = None
+
+    @model_validator(mode="after")
+    def _is_of_a_moment(self) -> Self:
+        if (self.process is None) != (self.workload is None):
+            raise ValueError("a look during a run names both the process and the workload, one before it neither")
+        return self
 
 
 class Conditions(Frozen):

@@ -18,8 +18,8 @@ READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7)
 beside time, and parted page faults by kind of call. 4 added resumed runs and the stage of imports, and lets a workload
 be finished only when nothing of it is left to do. 5 added axes (gradients, autocast, layouts), parts of a step that a
 case does not have, and cases whose package could not be loaded. 6 added the commit of the code that was measured. 7
-added what the scheduler did during each sample, several samples a turn, and the total budget. All have defaults; older
-ones are read as far as they went."""
+added what the scheduler did during each sample, several samples a turn, the total budget, and looks at how busy the
+machine was. All have defaults; older ones are read as far as they went."""
 
 
 SHORT_ID = 10
@@ -145,7 +145,9 @@ class Run(BaseModel):
         """The run as if only these processes had been; what belongs to no process stays."""
 
         def is_kept(event: AnyEvent) -> bool:
-            return isinstance(event, Noticed | Confirming | Resumed | RunFinished) or event.process in processes
+            if isinstance(event, Noticed | Confirming | Resumed | RunFinished) or event.process is None:
+                return True
+            return event.process in processes
 
         return self.model_copy(update={"events": self.log.chosen(processes, keep=is_kept)})
 

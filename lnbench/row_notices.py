@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from lnbench.busyness import host_text
 from lnbench.costs import LIMIT_SHARE
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase
@@ -139,6 +140,15 @@ def launch_notices(evidence: Evidence, case: int, phase: Phase) -> list[Notice]:
         "what a caller sees; larger shapes or CUDA graphs hide it"
     )
     return [Notice(code="launch-bound", text=text)]
+
+
+def busy_host_notices(evidence: Evidence, case: int, *, clock: Clock) -> list[Notice]:
+    """That other processes used the host's cores, where a GPU's work was timed by the host's clock."""
+    planned = evidence.case(case)
+    look = evidence.busy_look(planned.workload)
+    if look is None or clock is not Clock.WALL or not evidence.planned_workload(case).workload.is_cuda:
+        return []
+    return [Notice(code="busy-host", text=host_text(look))]
 
 
 def launch_share(evidence: Evidence, case: int, phase: Phase, *, clock: Clock) -> float:

@@ -70,7 +70,8 @@ class SideRun:
 class SideBySide:
     """All of it. `obstacles`: conditions in which rows differ, so that a comparison would not hold them to each other.
 
-    `settings`: everything else that differs. `notes`: what is to be said beside the rows, one sentence each.
+    `settings`: everything else that differs. `notes`: what is to be said beside the rows, one sentence each. `busy`: a
+    line for the top for each run during which other processes kept its machine busy.
     """
 
     runs: tuple[SideRun, ...]
@@ -78,6 +79,7 @@ class SideBySide:
     obstacles: tuple[Differing, ...]
     settings: tuple[Differing, ...]
     notes: tuple[str, ...]
+    busy: tuple[str, ...] = ()
 
 
 def side_by_side(runs: Sequence[Run], *, only: Filter = NO_FILTER) -> SideBySide:
@@ -105,6 +107,7 @@ def side_by_side(runs: Sequence[Run], *, only: Filter = NO_FILTER) -> SideBySide
         obstacles=obstacles,
         settings=differing_settings(headers, told={found.name for found in obstacles}),
         notes=tuple(chain(_alone(by_workload, letters), _run_notes(dict(zip(letters, views, strict=True))))),
+        busy=tuple(f"{name}: {view.busy}" for name, view in zip(letters, views, strict=True) if view.busy),
     )
 
 

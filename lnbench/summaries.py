@@ -150,6 +150,7 @@ def _row(
         notices += row_notices.fault_notices(faults, columns["faults_per_call"], phase)
         notices += row_notices.copy_notices(columns.get("percent_of_copy"), cache=shared["cache"])
         notices += row_notices.launch_notices(evidence, number, phase)
+        notices += row_notices.busy_host_notices(evidence, number, clock=clock)
         if phase is Phase.FORWARD_BACKWARD and clock is Clock.WALL:
             notices += row_notices.disposal_notices(evidence, number)
     return RowSummary(

@@ -59,13 +59,17 @@ class WorkloadTable:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run as people read it: how it was set up, its tables, and what was noticed about it as a whole."""
+    """A run as people read it: how it was set up, its tables, and what was noticed about it as a whole.
+
+    `busy`: one line for the top, where other processes kept the machine busy; else "".
+    """
 
     header: Header
     tables: tuple[WorkloadTable, ...]
     notices: tuple[Notice, ...]
     completed: bool
     finished: tuple[WorkloadFinished, ...]
+    busy: str = ""
 
 
 def view_run(run: Run, only: Filter = NO_FILTER) -> RunView:
@@ -97,6 +101,7 @@ def view_run(run: Run, only: Filter = NO_FILTER) -> RunView:
         notices=(*evidence.workload_notices(None), *map(_resumption, evidence.resumed)),
         completed=end is not None and not end.interrupted,
         finished=tuple(event for found in evidence.finished.values() for event in found),
+        busy=evidence.busy_line,
     )
 
 

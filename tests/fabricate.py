@@ -22,7 +22,7 @@ from lnbench.events import (
     WorkerStarted,
     WorkloadFinished,
 )
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MemoryUse, PhaseMemory
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse, PhaseMemory
 from lnbench.planned import CacheSizes, Environment, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
 from lnbench.record import Baseline, Check, Header, Run
 from lnbench.workload import Clock, Phase, Workload
@@ -159,6 +159,16 @@ def ended(number: int, status: Status, reason: str, *, process=0, stage=Stage.TI
 def finished(of=0, *, process=0, rounds=40, stopped_by="precision") -> WorkloadFinished:
     """A process that is done with a workload."""
     return WorkloadFinished(process=process, workload=of, rounds=rounds, stopped_by=stopped_by, rounds_s=4.0)
+
+
+def machine_look(*, of: int | None = None, process=0, wanted=2, cores=2, **figures) -> MachineLook:
+    """A look at the machine while workload `of` was measured; before the run where it is None."""
+    at = {} if of is None else {"process": process, "workload": of}
+    return MachineLook(seconds=0.5, cores=cores, wanted=wanted, **at, **figures)
+
+
+BUSY_LOOKS = (machine_look(others=1.9, load=4.1), machine_look(of=0, others=1.2, load=3.9))
+"""Other processes used 1.9 of 2 cores before the run, and 1.2 during its first workload."""
 
 
 def everything() -> Run:
@@ -318,6 +328,8 @@ def every_event() -> Run:
             condensed,
             Confirming(first_process=3, cases=(0, 1)),
             Resumed(at="2026-11-22T18:00:00+00:00"),
+            machine_look(others=1.9, waiting=2.1, pressure=0.9, load=4.1),
+            machine_look(of=1, others=1.2, waiting=0.4, load=3.9),
         ),
     )
 

@@ -67,7 +67,8 @@ def check(given_input: Input, outcome: Outcome) -> None:
     told = f"{given_input.arguments}: {outcome.code}: {outcome.shown[-2000:]}"
     assert outcome.code in DOCUMENTED, told
     assert "Traceback" not in outcome.shown or "--debug" in " ".join(given_input.arguments), told
-    steering = {letter for letter in outcome.shown if letter != "\n" and steers(letter)}
+    harmless = "\n\t" if "html" in given_input.arguments else "\n"  # the library inside a page holds a tab
+    steering = {letter for letter in outcome.shown if letter not in harmless and steers(letter)}
     assert not steering, f"{steering} in {told}"
 
 

@@ -7,11 +7,13 @@ import fabricate
 import planning
 
 from lnbench.conductor import runner
+from lnbench.conductor.busy_watch import BusyWatch
 from lnbench.conductor.interrupts import Interrupts
 from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.processes import WorkerDiedError
 from lnbench.conductor.runner import Habits
 from lnbench.events import WorkerStarted, WorkloadFinished
+from lnbench.measure.neighbours import Counters, Usage
 from lnbench.planned import Stage
 from lnbench.standing import Standing
 from lnbench.store.journal import Journal
@@ -102,6 +104,9 @@ class Watcher:
     def more_to_do(self, workloads):
         self.told.append(("more", workloads))
 
+    def looked(self, look):
+        self.told.append(("looked", look.workload, look.load))
+
     def happened(self, event):
         self.told.append(("happened", event.event))
 
@@ -135,8 +140,26 @@ def never_starting(setup, order):
     yield WorkerDiedError("the process exited with 1")
 
 
+class ScriptedMeter:
+    """Gives one usage after another, then that of an idle machine. `asked`: whether each reading was of all threads."""
+
+    def __init__(self, *usages):
+        self.usages = list(usages)
+        self.asked = []
+
+    def counters(self, *, of_all):
+        self.asked.append(of_all)
+        return Counters(float(len(self.asked)), 0.0, 0.0, None, None)
+
+    def usage(self, before, after):
+        return self.usages.pop(0) if self.usages else Usage(after.at_s - before.at_s, cores=2, others=0.0, load=0.1)
+
+
 class Theatre:
-    """Runs plans over scripted workers. `kills`: how often the kernel says that it killed, asked once a look."""
+    """Runs plans over scripted workers. `kills`: how often the kernel says that it killed, asked once a look.
+
+    `meter`, `clock`, `waits`: what the watch over the machine reads, its clock of a second a question, its pauses.
+    """
 
     def __init__(self, folder, monkeypatch):
         self._folders = (folder / f"run{number}" for number in count())
@@ -144,6 +167,8 @@ class Theatre:
         self.interrupts = Interrupts()
         self.journal = Journal
         self.kills = [0]
+        self.meter, self.waits, seconds = ScriptedMeter(), [], count(0, 1.0)
+        self.clock = lambda: next(seconds)
         monkeypatch.setattr(runner, "kernel_kills", lambda: self.kills.pop(0) if len(self.kills) > 1 else self.kills[0])
 
     def measure(self, planned, *scripts, plugins=None, standing=None):
@@ -153,6 +178,7 @@ class Theatre:
         folder = next(self._folders)
         with self.journal.create(folder, fabricate.header(planned.workloads, planned.cases)) as journal:
             made = self.runner(planned, journal, watcher, plugins=plugins, standing=standing)
+            made.look_before()
             finished = made.measure()
             made.finish(interrupted=not finished)
         return finished, read_run(folder), workers.started, watcher
@@ -169,6 +195,7 @@ class Theatre:
             interrupts=self.interrupts,
             standing=standing or Standing(planned.workloads, planned.cases),
             habits=Habits(timeout_s=TIMEOUT_S),
+            busy_watch=BusyWatch(watcher.looked, meter=self.meter, now=self.clock, wait=self.waits.append),
         )
 
 

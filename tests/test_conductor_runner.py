@@ -1,6 +1,7 @@
 """The run over workers that follow a script: who is blamed for what, who goes on, and what the journal holds."""
 
 import fabricate
+import planning
 import pytest
 from scripted import (
     EAGER,
@@ -22,6 +23,8 @@ from scripted import (
 from lnbench.conductor.listening import LEAST_START_S
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError
 from lnbench.events import Ended, Noticed, Turn
+from lnbench.measure.neighbours import Usage
+from lnbench.observed import MachineLook
 from lnbench.planned import Notice, Stage, Status
 from lnbench.store.journal import Journal
 from lnbench.store.reading import read_run
@@ -166,7 +169,7 @@ def test_an_error_of_our_own_ends_the_worker_and_is_not_swallowed(measured, monk
 def test_the_observer_is_told_what_begins_who_is_at_work_and_how_far(measured):
     _, _, _, watcher = measured(three(), honest)
 
-    assert watcher.told[0] == ("began", 0, 0)
+    assert watcher.told[:3] == [("looked", None, 0.1), ("happened", "machine_look"), ("began", 0, 0)]
     assert ("announced", FUSED, Stage.TIMING) in watcher.told
     assert ("progressed", 0.2) in watcher.told
     assert watcher.told[-1] == ("happened", "run_finished")
@@ -187,3 +190,44 @@ def test_a_notice_about_the_whole_run_stands_in_the_journal(tmp_path, monkeypatc
         made.notice("no-nvml", "GPU memory is not read")
 
     assert read_run(tmp_path).events == (Noticed(notice=Notice(code="no-nvml", text="GPU memory is not read")),)
+
+
+def looks_of(run):
+    return [(look.process, look.workload, look.wanted, look.others) for look in of_kind(run, MachineLook)]
+
+
+def test_the_journal_holds_a_look_before_the_run_and_the_worst_one_of_each_workload_and_process(tmp_path, monkeypatch):
+    theatre = Theatre(tmp_path, monkeypatch)
+    theatre.meter.usages = [Usage(0.5, cores=4, others=others) for others in (3.0, 0.0, 2.5, 0.5, 1.0)]
+
+    _, run, _, watcher = theatre.measure(plan("shapes: [[8, 64]], threads: [1, 2]", processes=2), honest)
+
+    found = looks_of(run)
+    assert found[0] == (None, None, 2, 3.0)
+    assert [look[:3] for look in found[1:]] == [(0, 0, 1), (0, 1, 2), (1, 0, 1), (1, 1, 2)]
+    shown = [told for told in watcher.told if told[0] == "looked"]
+    assert len(shown) > len(found)  # each is shown, the worst kept
+    assert max(look[3] for look in found[1:]) == 2.5
+
+
+def test_a_gpu_s_work_wants_one_core_of_the_host(tmp_path, monkeypatch):
+    theatre = Theatre(tmp_path, monkeypatch)
+    planned = planning.plan("shapes: [[8, 64]], devices: cuda", machine=planning.GPU_MACHINE)
+
+    _, run, _, _ = theatre.measure(planned, honest)
+
+    assert {look[2] for look in looks_of(run)} == {1}
+
+
+def test_an_interrupted_workload_keeps_its_look(tmp_path, monkeypatch):
+    theatre = Theatre(tmp_path, monkeypatch)
+
+    def interrupting(setup, order):
+        yield from list(honest(setup, order))[:3]
+        theatre.interrupts.asked = True
+        yield Announce(case=EAGER, stage=Stage.TIMING)
+
+    finished, run, _, _ = theatre.measure(three(), interrupting)
+
+    assert not finished
+    assert [look[:2] for look in looks_of(run)] == [(None, None), (0, 0)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from command import run_lnbench
-from fabricate import ENVIRONMENT, case, run, turn, workload
+from fabricate import ENVIRONMENT, case, machine_look, run, turn, workload
 
 from lnbench.analysis.fitness import NOISY, QUIET, UNFIT, Fitness, Level, Noise, Read, noise_of, weigh
 from lnbench.conductor.plain_text import plain_text
@@ -84,6 +84,62 @@ def test_settings_that_disturb_are_found_with_what_to_do(settings, subject, expe
 def test_load_battery_and_a_shadowing_pynvml_are_warned_of(change, subject):
     assert level(subject, read=replace(READ, **change)) is Level.WARNING
     assert level(subject) is None
+
+
+def examined_as(*, read=READ, made=None):
+    """What doctor concludes of a machine that is quiet apart from what was read."""
+    fitness = Fitness(read, (SURVEY,), noise(0.001), (), weigh(read, [SURVEY], noise(0.001), [], run=made))
+    return fitness, plain_text(render_fitness(fitness)).splitlines()[-1].strip()
+
+
+def busy(**look):
+    return replace(READ, look=machine_look(**look))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        busy(others=2.0, waiting=2.0, load=4.0),
+        busy(others=1.9, load=0.3),
+        busy(load=4.0),
+        replace(READ, load=2 * ENVIRONMENT.logical_cores),
+    ],
+    ids=["load 4 of 2", "just begun", "load alone", "overloaded over the last minute"],
+)
+def test_a_machine_without_a_free_core_is_unfit(read):
+    fitness, conclusion = examined_as(read=read)
+
+    assert not fitness.is_fit
+    assert conclusion == "unfit to measure on: see above"
+
+
+def test_a_machine_with_fewer_free_cores_than_a_run_uses_is_fit_for_so_many_threads():
+    fitness, conclusion = examined_as(read=busy(others=1.0, load=1.0))
+
+    assert fitness.is_fit
+    assert fitness.most_threads == 1
+    assert conclusion == "busy: use at most 1 thread, or stop other work; see above"
+    assert json.loads(render_json(fitness))["most_threads"] == 1
+    assert json.loads(render_json(fitness))["machine"]["look"]["others"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "look",
+    [{"others": 1.0, "load": 1.0, "cores": 16, "wanted": 8}, {"others": 0.1, "load": 0.2}, {"others": 0.0}],
+    ids=["one busy core of many", "background", "idle"],
+)
+def test_a_machine_with_room_for_the_work_is_fit(look):
+    fitness, conclusion = examined_as(read=busy(**look))
+
+    assert (fitness.is_fit, fitness.most_threads, conclusion) == (True, None, "fit to measure on")
+
+
+@pytest.mark.parametrize(("busy_ones", "is_fit"), [(1, True), (2, False)], ids=["a third", "most"])
+def test_a_machine_that_becomes_busy_while_identical_work_is_measured_is_unfit(busy_ones, is_fit):
+    looks = [machine_look(of=0, process=it, others=2.0 if it < busy_ones else 0.0) for it in range(3)]
+    made = run([workload()], [case("fused")], [turn(0, 1e-4), *looks])
+
+    assert examined_as(made=made)[0].is_fit is is_fit
 
 
 def test_a_framework_that_fails_is_a_warning_and_torch_makes_the_machine_unfit():

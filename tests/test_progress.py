@@ -107,3 +107,55 @@ def test_the_bar_shows_the_case_at_work_how_many_are_done_and_the_time_left(plan
     assert "30 s left" in shown.getvalue()
     assert "crash: fused on 8x64/float32/cpu" in shown.getvalue()
     assert "\x1b[31m" not in shown.getvalue()
+
+
+BUSY = fabricate.machine_look(others=1.9, load=4.1)
+
+
+def test_lines_warn_before_a_run_on_a_busy_machine_and_mark_workloads_while_it_lasts(plan, clock, capsys):
+    settings.reset(debug=False)
+    lines = Lines(plan, Pace(plan))
+
+    lines.looked(BUSY)
+    lines.workload_began(0, 0)
+    lines.looked(fabricate.machine_look(of=0, others=1.5, load=3.0))
+    lines.looked(fabricate.machine_look(of=0, others=0.1, load=2.5))
+    lines.workload_began(0, 1)
+    lines.looked(fabricate.machine_look(of=1, others=1.5, load=3.3))
+
+    before, first, ended, second, began = capsys.readouterr().err.splitlines()
+    assert before.startswith("busy machine: load 4.1 on 2 cores, of which other processes use 1.9; this run needs 2")
+    assert first.endswith(" left, machine busy (load 4.1)")
+    assert ended == "  machine no longer busy"
+    assert second.endswith(" left")
+    assert began == "  machine busy (load 3.3)"
+
+
+def test_lines_say_nothing_of_a_machine_with_room_for_the_work(plan, clock, capsys):
+    settings.reset(debug=False)
+    lines = Lines(plan, Pace(plan))
+
+    lines.looked(fabricate.machine_look(others=1.0, load=1.0, wanted=1))
+    lines.looked(fabricate.machine_look(of=0, others=1.0, load=2.0, wanted=1))
+
+    assert capsys.readouterr().err == ""
+
+
+def test_the_bar_says_that_the_machine_is_busy_while_it_lasts(plan, clock):
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=200, color_system=None)
+
+    with Bar(plan, Pace(plan), console) as bar:
+        bar.looked(BUSY)
+        clock(2.0)
+        bar.workload_began(0, 0)
+        while_busy = shown.getvalue()
+        shown.truncate(0)
+        clock(2.0)
+        bar.looked(fabricate.machine_look(of=0, others=0.1, load=3.0))
+        afterwards = shown.getvalue()
+
+    assert "busy machine: load 4.1 on 2 cores" in while_busy
+    assert "left, machine busy (load 4.1)" in while_busy
+    assert "machine busy" not in afterwards
+    assert " left" in afterwards

@@ -9,9 +9,11 @@ from statistics import fmean, stdev
 import numpy as np
 
 from lnbench.analysis.power import power_of
+from lnbench.busyness import free_cores, is_busy, seen, worst
 from lnbench.contrasts import Side, contrast_sides
 from lnbench.evidence import Evidence
 from lnbench.examined import Survey, Trial
+from lnbench.observed import MachineLook
 from lnbench.planned import Environment
 from lnbench.record import Run
 from lnbench.speedups import Speedups, paired
@@ -27,6 +29,13 @@ MOST_STEAL_PERCENT = 5.0
 MOST_QUOTA_PERCENT = 1.0
 BUSY_SHARE = 0.5
 """The load per core from which others are at work."""
+
+OVERLOAD = 1.5
+"""The load per core from which a machine is unfit, although others may rest at the moment: over the last minute more
+was to be done than its cores can do. A run of lnbench that has just ended leaves up to 1."""
+
+MOSTLY = 0.5
+"""The share of the looks at a busy machine from which it counts as busy all the time."""
 
 COARSE_STEP_S = 1e-6
 PROCESSES = (3, 5, 10)
@@ -44,12 +53,16 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: what was seen, and what to do about it."""
+    """One thing that was looked at: what was seen, and what to do about it.
+
+    `most_threads`: how many threads a run may use, where the finding limits them.
+    """
 
     level: Level
     subject: str
     seen: str
     advice: str = ""
+    most_threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,7 @@ class Noise:
 class Read:
     """What can be read without measuring. `load`: over a minute; `on_battery`: None where there is none;
     `shadowing`: the version of a `pynvml` distribution that takes the place of nvidia-ml-py; "" without one.
+    `look`: how much of the machine other processes use; None where it was not read.
     """
 
     environment: Environment
@@ -80,6 +94,7 @@ class Read:
     on_battery: bool | None
     free_memory_b: int
     shadowing: str
+    look: MachineLook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,11 @@ class Fitness:
     noise: Noise | None
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...]
+
+    @property
+    def most_threads(self) -> int | None:
+        """The threads for which other processes leave room, where that is fewer than a run uses by default."""
+        return next((finding.most_threads for finding in self.findings if finding.most_threads is not None), None)
 
     @property
     def is_fit(self) -> bool:
@@ -132,6 +152,7 @@ def weigh(
     """Every finding, the gravest first."""
     found = [
         *_settings(read),
+        *_busy(read, run),
         *(finding for survey in surveys[:1] for finding in _clock(survey)),
         *_noise(noise),
         *_trials(trials),
@@ -143,7 +164,7 @@ def weigh(
 
 
 def _settings(read: Read) -> Iterator[Finding]:
-    settings, cores = read.environment.settings, read.environment.logical_cores
+    settings = read.environment.settings
     governor = settings.get("governor")
     if governor not in {None, "performance"}:
         yield Finding(
@@ -166,10 +187,6 @@ def _settings(read: Read) -> Iterator[Finding]:
         yield Finding(
             Level.NOTE, "virtual machine", "yes", "neighbours come and go: compare only what took turns in one process"
         )
-    if read.load is not None and read.load > BUSY_SHARE * cores:
-        yield Finding(
-            Level.WARNING, "load", f"{read.load:.2g} on {cores} cores", "others are at work: end them, or measure later"
-        )
     if read.on_battery:
         yield Finding(Level.WARNING, "power supply", "battery", "plug it in: on battery clocks are held back")
     if read.shadowing:
@@ -180,6 +197,36 @@ def _settings(read: Read) -> Iterator[Finding]:
             "it takes the place of nvidia-ml-py's module: `pip uninstall pynvml`, then "
             "`pip install --force-reinstall nvidia-ml-py`",
         )
+
+
+def _busy(read: Read, run: Run | None) -> Iterator[Finding]:
+    """What other processes use: what has not even one core free is unfit, what has fewer than a run uses is warned of.
+
+    Whether others use cores is looked at before and during the measuring of identical work.
+    """
+    cores, advice = read.environment.logical_cores, "other processes are using the CPU: stop them, or retry later"
+    if read.load is not None and read.load > BUSY_SHARE * cores:
+        level = Level.UNFIT if read.load > OVERLOAD * cores else Level.WARNING
+        yield Finding(level, "load", f"{read.load:.2g} on {cores} core{'s' if cores != 1 else ''}", advice)
+    during = [] if run is None else [look for look in Evidence(run).machine_looks if look.workload is not None]
+    busy = [look for look in during if is_busy(look)]
+    if len(busy) <= MOSTLY * len(during):
+        busy = []
+    look = worst(look for look in (*busy, read.look) if look is not None and is_busy(look))
+    if look is None:
+        return
+    free = free_cores(look)
+    if not free:
+        yield Finding(Level.UNFIT, "other processes", seen(look), "no core is free: stop them, or retry later")
+        return
+    threads = f"{free} thread{'s' if free != 1 else ''}"
+    yield Finding(
+        Level.WARNING,
+        "other processes",
+        seen(look),
+        f"there is room for {threads}, not for the default of {look.wanted}: stop them, or use threads: {free}",
+        most_threads=free,
+    )
 
 
 def _clock(survey: Survey) -> Iterator[Finding]:

@@ -7,9 +7,11 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from lnbench.busyness import is_busy, sentence, short_sentence
 from lnbench.cli.common import message, progress_console
 from lnbench.conductor.listening import Observer
 from lnbench.events import Ended, Event, WorkloadFinished
+from lnbench.observed import MachineLook
 from lnbench.plan import Plan
 from lnbench.planned import Stage
 from lnbench.render.outside import plain
@@ -67,6 +69,9 @@ class Silence:
     def more_to_do(self, workloads: int) -> None:
         pass
 
+    def looked(self, look: MachineLook) -> None:
+        pass
+
     def happened(self, event: Event) -> None:
         pass
 
@@ -77,13 +82,14 @@ class Lines(Silence):
     def __init__(self, plan: Plan, pace: "Pace") -> None:
         self._plan = plan
         self._pace = pace
+        self._busy = ""
 
     def workload_began(self, process: int, workload: int) -> None:
         self._pace.begin()
         planned = self._plan.workloads[workload]
         message(
             f"[{self._pace.begun}/{self._pace.units}] {plain(planned.id)}, process {process + 1} of "
-            f"{self._pace.processes}, about {format_duration(self._pace.left_s())} left"
+            f"{self._pace.processes}, about {format_duration(self._pace.left_s())} left{_after_comma(self._busy)}"
         )
 
     def stopping(self) -> None:
@@ -92,6 +98,15 @@ class Lines(Silence):
     def more_to_do(self, workloads: int) -> None:
         self._pace.extend(workloads)
         message("measuring what looks slower again, in fresh processes")
+
+    def looked(self, look: MachineLook) -> None:
+        busy = short_sentence(look) if is_busy(look) else ""
+        if look.workload is None:
+            if busy:
+                message(sentence(look))
+        elif bool(busy) != bool(self._busy):
+            message(f"  {busy or 'machine no longer busy'}")
+        self._busy = busy
 
     def happened(self, event: Event) -> None:
         if isinstance(event, Ended):
@@ -114,6 +129,7 @@ class Bar(Silence):
             transient=True,
         )
         self._task = self._progress.add_task("starting", total=self._pace.units, left="")
+        self._busy = ""
         self._drawn = 0.0
         self._at: tuple[int, Stage] | None = None
         self._since = 0.0
@@ -150,6 +166,12 @@ class Bar(Silence):
         self._progress.update(self._task, total=self._pace.units)
         self._progress.console.print("measuring what looks slower again, in fresh processes", markup=False)
 
+    def looked(self, look: MachineLook) -> None:
+        self._busy = short_sentence(look) if is_busy(look) else ""
+        if self._busy and look.workload is None:
+            self._progress.console.print(sentence(look), markup=False)
+        self._draw()
+
     def happened(self, event: Event) -> None:
         if isinstance(event, Ended):
             self._progress.console.print(plain(failure_text(self._plan, event)), markup=False)
@@ -164,7 +186,7 @@ class Bar(Silence):
             self._task,
             description=plain(self._doing()),
             completed=max(self._pace.begun - 1, 0),
-            left=f"{format_duration(self._pace.left_s())} left",
+            left=f"{format_duration(self._pace.left_s())} left{_after_comma(self._busy)}",
         )
         self._progress.refresh()
 
@@ -207,6 +229,10 @@ class Pace:
         done = max(self.begun - 1, 0)
         unit_s = (monotonic() - self._started) / (done + self.share) if done else self._unit_s
         return max(unit_s * (self.units - done - self.share), 0.0)
+
+
+def _after_comma(text: str) -> str:
+    return f", {text}" if text else ""
 
 
 def failure_text(plan: Plan, event: Ended) -> str:

@@ -47,7 +47,7 @@ def recommend(
       lnbench recommend reports/20261122-154500-quick --format markdown=what-to-use.md
     """
     from lnbench.analysis.recommend import recommend as recommended
-    from lnbench.conductor.formats import RECOMMENDATION_FORMATS
+    from lnbench.conductor.formats import RECOMMENDATION_FORMATS, recommendation_formats
     from lnbench.render.recommendation import render_recommendations
     from lnbench.selection import parse_only
     from lnbench.store.folder import find_run
@@ -67,9 +67,10 @@ def recommend(
     found = recommended(view, phases=[Phase(name) for name in phases] or None, only=places)
     if places and not found:
         raise UsageError("--only: no workload of the run matches")
-    write_files(chosen, found, RECOMMENDATION_FORMATS)
+    formats = recommendation_formats(view.busy)
+    write_files(chosen, found, formats)
     if chosen.shown == TERMINAL:
-        show(render_recommendations(found))
+        show(render_recommendations(found, busy=view.busy))
     else:
-        write_shown(chosen, found, RECOMMENDATION_FORMATS)
+        write_shown(chosen, found, formats)
     return ExitCode.FINE if any(it.use for it in found) else ExitCode.NOTHING_MEASURED

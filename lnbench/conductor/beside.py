@@ -73,6 +73,7 @@ class ShownRuns:
         notices = [{"run_id": name, **notice} for name, rows in kept.items() for notice in told_notices(rows)]
         return json.render_results(
             summaries_table(row for rows in kept.values() for row in rows),
+            busy_machine=list(beside.busy),
             runs=[run_facts(run) for run in self._runs],
             obstacles=[difference._asdict() for difference in beside.obstacles],
             differences=[difference._asdict() for difference in beside.settings],

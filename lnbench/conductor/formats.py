@@ -91,11 +91,14 @@ HISTORY_FORMATS: Mapping[str, Callable[[History], str]] = MappingProxyType(
 """How runs over time can be shown."""
 
 
-RECOMMENDATION_FORMATS: Mapping[str, Callable[[Sequence[Recommendation]], str]] = MappingProxyType(
-    {
-        "terminal": lambda found: plain_text(recommendation.render_recommendations(found)),
-        "markdown": recommendation.render_markdown,
-        "json": recommendation.render_json,
+def recommendation_formats(busy: str) -> Mapping[str, Callable[[Sequence[Recommendation]], str]]:
+    """How recommendations can be shown. `busy`: a line for the top where other processes kept the machine busy."""
+    return {
+        "terminal": lambda found: plain_text(recommendation.render_recommendations(found, busy=busy)),
+        "markdown": lambda found: recommendation.render_markdown(found, busy=busy),
+        "json": lambda found: recommendation.render_json(found, busy=busy),
     }
-)
-"""How recommendations can be shown."""
+
+
+RECOMMENDATION_FORMATS = MappingProxyType(recommendation_formats(""))
+"""The same of a run on a machine that was not busy."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from lnbench.conductor.interrupts import Interrupts, StoppedError
 from lnbench.conductor.processes import WorkerProcess
 from lnbench.events import PROBE_CASE, AnyEvent, Event
+from lnbench.observed import MachineLook
 from lnbench.planned import Stage
 from lnbench.worker.protocol import Announce, Idle, ImportFailed, Importing, Leaving, Progress
 
@@ -30,6 +31,8 @@ class Observer(Protocol):
 
     def more_to_do(self, workloads: int) -> None: ...
 
+    def looked(self, look: MachineLook) -> None: ...
+
     def happened(self, event: Event) -> None: ...
 
 
@@ -52,13 +55,24 @@ class AtWork:
 
 
 class Listener:
-    """Takes the messages of one worker after another. `at_work` is what the present one said last."""
+    """Takes the messages of one worker after another. `at_work` is what the present one said last.
 
-    def __init__(self, observer: Observer, interrupts: Interrupts, *, timeout_s: float) -> None:
+    `meanwhile` is called at every message, and four times a second where none comes.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        interrupts: Interrupts,
+        *,
+        timeout_s: float,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         self.at_work = AtWork()
         self._observer = observer
         self._interrupts = interrupts
         self._timeout_s = timeout_s
+        self._meanwhile = meanwhile
         self._is_told = False
 
     def until_idle(self, worker: WorkerProcess, take: Callable[[AnyEvent | ImportFailed], None]) -> None:
@@ -71,6 +85,7 @@ class Listener:
         while True:
             timeout_s = self._timeout_s if self.at_work.is_anybody else max(self._timeout_s, LEAST_START_S)
             message: Any = worker.receive(timeout_s=timeout_s, while_waiting=self._wait)
+            self._meanwhile()
             match message:
                 case Idle():
                     self.at_work = AtWork()
@@ -95,6 +110,7 @@ class Listener:
                     take(message)
 
     def _wait(self) -> None:
+        self._meanwhile()
         self._observer.waited()
         if self._interrupts.asked:
             if self.at_work.stage is not Stage.TIMING:

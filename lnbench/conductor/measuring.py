@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lnbench import __version__
+from lnbench.conductor.busy_watch import BusyWatch
 from lnbench.conductor.commit import current_commit
 from lnbench.conductor.interrupts import Interrupts
 from lnbench.conductor.listening import Observer
@@ -170,7 +171,9 @@ def _carry_out(course: _Course, journal: Journal, options: RunOptions, observer:
                 interrupts=interrupts,
                 standing=course.standing,
                 habits=Habits(options.timeout_s, options.verbose, options.energy, cache),
+                busy_watch=BusyWatch(observer.looked),
             )
+            runner.look_before()
             uses_gpu = any(plan.workloads[case.workload].workload.is_cuda for case in plan.cases if case.status is None)
             if course.missing_nvml and uses_gpu:
                 runner.notice("no-nvml", f"GPU memory is not read: {course.missing_nvml}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from lnbench.conductor.blame import is_from_outside, reason_of, status_of
+from lnbench.conductor.busy_watch import BusyWatch
 from lnbench.conductor.interrupts import Interrupts, StoppedError
 from lnbench.conductor.listening import Listener, Observer
 from lnbench.conductor.loaded import Loaded
@@ -63,6 +64,7 @@ class Runner:
         interrupts: Interrupts,
         standing: Standing,
         habits: Habits,
+        busy_watch: BusyWatch,
     ) -> None:
         self._plan = plan
         self._journal = journal
@@ -73,12 +75,18 @@ class Runner:
         self._seed = seed
         self._standing = standing
         self._habits = habits
-        self._listener = Listener(observer, interrupts, timeout_s=habits.timeout_s)
+        self._busy_watch = busy_watch
+        self._listener = Listener(observer, interrupts, timeout_s=habits.timeout_s, meanwhile=busy_watch.glance)
         self._worker: WorkerProcess | None = None
         self._process = 0
         self._processes = range(0)
         self._forgiven: set[int | None] = set()
         self._started = perf_counter()
+
+    def look_before(self) -> None:
+        """Record how busy the machine is before this run adds to it."""
+        left = {number for _, number in self._standing.left(range(self._plan.sampling.processes))}
+        self._note(self._busy_watch.before(max((self._cores_wanted(number) for number in left), default=1)))
 
     def measure(self) -> bool:
         """Measure what is left; True when it came to its end, False when the user asked it to stop."""
@@ -126,7 +134,13 @@ class Runner:
             for number in workloads:
                 self._observer.workload_began(self._process, number)
                 self._leave_out_what_outgrew_memory(number)
-                self._measure_workload(group, number)
+                self._busy_watch.begin(self._process, number, wanted=self._cores_wanted(number))
+                try:
+                    self._measure_workload(group, number)
+                except StoppedError:
+                    self._note_look()
+                    raise
+                self._note_look()
                 self._journal.sync()
         except BaseException:
             if self._worker is not None:
@@ -212,6 +226,17 @@ class Runner:
         if self._processes.start and self._plan.sampling.budget_total_s is None:
             extra_s *= 2
         return max(extra_s - self._standing.extra_s, 0.0) / max(left, 1)
+
+    def _note_look(self) -> None:
+        """Record the worst look at the machine while the workload was measured."""
+        look = self._busy_watch.end()
+        if look is not None:
+            self._note(look)
+
+    def _cores_wanted(self, number: int) -> int:
+        """The cores that a workload uses: a GPU's work is launched from one."""
+        workload = self._plan.workloads[number].workload
+        return 1 if workload.is_cuda else max(workload.threads, 1)
 
     def _remaining(self, workload: int) -> list[int]:
         return self._standing.remaining(self._process, workload)

@@ -1,6 +1,7 @@
 """A run in every format that it can be shown in."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from rich.console import Group, RenderableType
@@ -15,6 +16,7 @@ from lnbench.record import Run
 from lnbench.render import comparison as comparison_terminal
 from lnbench.render import comparison_markdown, json
 from lnbench.render.advice import sentences
+from lnbench.render.busy import terminal_lines
 from lnbench.render.ci.github import render_annotations
 from lnbench.render.ci.gitlab import render_metrics
 from lnbench.render.ci.junit import render_junit
@@ -68,6 +70,13 @@ class ShownRun:
         assert self.decision is not None  # the caller has asked
         return self.decision
 
+    @property
+    def busy(self) -> tuple[str, ...]:
+        """A line for the top for each run that is shown, where other processes kept its machine busy."""
+        if self.decision is not None:
+            return self.decision.comparison.busy
+        return (self.view.busy,) if self.view.busy else ()
+
     @cached_property
     def recommendations(self) -> tuple[Recommendation, ...]:
         """What to use, decided among all rows, of those workloads and phases that are shown."""
@@ -75,10 +84,13 @@ class ShownRun:
 
     def renderable(self) -> RenderableType:
         """The tables for the terminal; what a check comes to stands last, where the eye is."""
-        tables = render_run(self.view, self._groups, sentences(self.recommendations))
+        view = self.view if self.decision is None else replace(self.view, busy="")
+        tables = render_run(view, self._groups, sentences(self.recommendations))
         if self.decision is None:
             return tables
-        return Group(tables, "", comparison_terminal.render_comparison(self.decision.comparison, self.decision))
+        comparison = replace(self.decision.comparison, busy=())
+        verdicts = comparison_terminal.render_comparison(comparison, self.decision)
+        return Group(*terminal_lines(self.busy), tables, "", verdicts)
 
     def terminal(self) -> str:
         """The same as plain text."""
@@ -86,7 +98,8 @@ class ShownRun:
 
     def markdown(self, plots: Sequence[PlotFile] = (), left_out: Sequence[str] = ()) -> str:
         """The report; a check's begins with what it comes to. `left_out`: plots that are not there, and why."""
-        report = render_report(self.view, self.recommendations, plots, left_out=left_out)
+        view = self.view if self.decision is None else replace(self.view, busy="")
+        report = render_report(view, self.recommendations, plots, left_out=left_out)
         return report if self.decision is None else f"{self.summary()}\n{report}"
 
     def summary(self) -> str:
@@ -109,7 +122,7 @@ class ShownRun:
         from lnbench.render.html.report import render_html
 
         with needed_for("pages"):
-            return render_html(self.run, self.view, self.recommendations, decision=self.decision)
+            return render_html(self.run, self.view, self.recommendations, decision=self.decision, busy=self.busy)
 
     def image(self, format: ImageFormat) -> bytes:
         """The plot that was asked for."""
@@ -122,7 +135,12 @@ class ShownRun:
         """What a check comes to, or a run's results."""
         if self.decision is None:
             rows = chosen_summaries(summarize(self.run), self._only)
-            return json.render_results(summaries_table(rows), run=run_facts(self.run), notices=told_notices(rows))
+            return json.render_results(
+                summaries_table(rows),
+                busy_machine=list(self.busy),
+                run=run_facts(self.run),
+                notices=told_notices(rows),
+            )
         return json.render_comparison(self.decision.comparison, self.decision)
 
     def latex(self) -> str:

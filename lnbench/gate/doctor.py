@@ -11,6 +11,7 @@ import psutil
 from pydantic import ValidationError
 
 from lnbench.analysis.fitness import Fitness, Noise, Read, noise_of, weigh
+from lnbench.conductor.busy_watch import BusyWatch
 from lnbench.conductor.calling import call_worker
 from lnbench.conductor.listening import Observer
 from lnbench.conductor.measuring import RunOptions, measure
@@ -75,7 +76,8 @@ def examine(*, seconds: float, make_observer: Callable[[Plan], Observer], say: C
 
 
 def read_machine(nvml: Nvml) -> Read:
-    """What can be read without measuring."""
+    """What can be read without measuring, in half a second."""
+    watch = BusyWatch(lambda _: None)
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     return Read(
         environment=read_environment(nvml),
@@ -83,6 +85,7 @@ def read_machine(nvml: Nvml) -> Read:
         on_battery=None if battery is None else not battery.power_plugged,
         free_memory_b=psutil.virtual_memory().available,
         shadowing=shadowing_pynvml(),
+        look=watch.before(usable_physical_cores()),
     )
 
 

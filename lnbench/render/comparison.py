@@ -12,6 +12,7 @@ from rich.text import Text
 from lnbench.compared import ComparedRow, Comparison, GroupMean
 from lnbench.decision import Decision
 from lnbench.errors import ExitCode
+from lnbench.render.busy import terminal_lines
 from lnbench.render.comparison_cells import (
     HOW_TO_READ,
     change_text,
@@ -39,7 +40,7 @@ _UNLIMITED = 10_000
 
 def render_comparison(comparison: Comparison, decision: Decision | None = None) -> RenderableType:
     """The headline, a table of rows by workload, geometric means, what differs, and how to read it."""
-    parts: list[RenderableType] = list(_headline(comparison, decision))
+    parts: list[RenderableType] = [*terminal_lines(comparison.busy), *_headline(comparison, decision)]
     parts.append(Text(plain(f"base: {comparison.base}; head: {comparison.head}"), style="dim"))
     if comparison.rows:
         parts += [Text(), _Rows(tuple(groups_of_rows(comparison.rows)))]

@@ -30,6 +30,9 @@ def render_fitness(fitness: Fitness) -> RenderableType:
     verdict = Text("fit to measure on", style="bold green")
     if not fitness.is_fit:
         verdict = Text("unfit to measure on: see above", style="bold red")
+    elif fitness.most_threads is not None:
+        count = f"{fitness.most_threads} thread{'s' if fitness.most_threads != 1 else ''}"
+        verdict = Text(f"busy: use at most {count}, or stop other work; see above", style="bold yellow")
     elif any(finding.level is Level.WARNING for finding in fitness.findings):
         verdict = Text("fit to measure on, with the warnings above", style="bold yellow")
     return Group(*parts, verdict)
@@ -37,9 +40,14 @@ def render_fitness(fitness: Fitness) -> RenderableType:
 
 def render_json(fitness: Fitness) -> str:
     """The same as JSON, in base units."""
-    read = asdict(fitness.read) | {"environment": fitness.read.environment.model_dump(mode="json")}
+    look = fitness.read.look
+    read = asdict(fitness.read) | {
+        "environment": fitness.read.environment.model_dump(mode="json"),
+        "look": look and look.model_dump(mode="json"),
+    }
     told = {
         "fit": fitness.is_fit,
+        "most_threads": fitness.most_threads,
         "machine": read,
         "surveys": [survey.model_dump(mode="json") for survey in fitness.surveys],
         "noise": None if fitness.noise is None else asdict(fitness.noise),

@@ -16,7 +16,11 @@ _UNUSUAL = re.compile(r"[^\n -~]")
 
 def render_comparison(comparison: Comparison, decision: Decision | None = None) -> str:
     """What was compared, row by row; of a check also what it comes to."""
-    found: dict[str, Any] = {"base": comparison.base, "head": comparison.head}
+    found: dict[str, Any] = {
+        "busy_machine": list(comparison.busy),
+        "base": comparison.base,
+        "head": comparison.head,
+    }
     if decision is not None:
         found["exit_code"] = int(decision.exit_code)
         found["headline"] = decision.headline

@@ -24,15 +24,17 @@ def render_tables(view: RunView) -> str:
 
     Rows are implementations, columns phases; what is fastest, or not told apart from it, is bold.
     """
-    lines = list(preamble([view.header]))
+    lines = list(preamble([view.header], busy=[view.busy]))
     labels: set[str] = set()
     for table in view.tables:
-        lines += ["", *_table(table, completed=view.completed, label=fresh_label(table.title, labels))]
+        label = fresh_label(table.title, labels)
+        lines += ["", *_table(table, completed=view.completed, label=label, busy=view.busy)]
     return "\n".join([*lines, ""])
 
 
-def preamble(headers: Iterable[Header]) -> Iterator[str]:
-    """The comment that says what the file is and what it needs."""
+def preamble(headers: Iterable[Header], *, busy: Iterable[str] = ()) -> Iterator[str]:
+    """The comment that says what the file is and what it needs. `busy`: a line for each run whose machine was busy."""
+    yield from (plain(f"% {line}") for line in busy if line)
     for header in headers:
         yield plain(f"% {header.run_id}, suite {header.suite}, lnbench {header.lnbench_version}")
     yield r"% Needs in the preamble: \usepackage{booktabs,graphicx}. Across two columns of text: table* for table."
@@ -94,10 +96,12 @@ def fresh_label(title: str, taken: set[str]) -> str:
     return found
 
 
-def _table(table: WorkloadTable, *, completed: bool, label: str) -> Iterator[str]:
+def _table(table: WorkloadTable, *, completed: bool, label: str, busy: str) -> Iterator[str]:
     times = [cell.median_s for row in table.rows for cell in row.cells if cell.median_s is not None]
     unit_s, unit = time_unit(min(times, default=1e-6))
     told = [f"{latex(table.title)}.", *map(sentence, table.caption), *([] if completed else [INTERRUPTED]), HOW_TO_READ]
+    if busy:
+        told.append(sentence(busy))
     if any(row.fastest for row in table.rows):
         told.append(sentence(f"bold: {fastest_legend(table)}"))
     yield from table_lines(

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from lnbench.analysis.recommend import Certainty, Recommendation
 from lnbench.render.advice import NOTHING, sentences
+from lnbench.render.busy import markdown_lines as busy_lines
+from lnbench.render.busy import terminal_lines
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.json import json_text
 from lnbench.render.outside import markdown, plain
@@ -18,9 +20,13 @@ from lnbench.workload import Clock
 HEADINGS = ("workload", "phase", "use", "over the reference", "known", "costs", "not told apart", "left out")
 
 
-def render_recommendations(found: Sequence[Recommendation]) -> RenderableType:
-    """The sentences, then for each workload a line per phase with what it rests on."""
-    parts: list[RenderableType] = [Text(plain(sentence)) for sentence in sentences(found) or [NOTHING]]
+def render_recommendations(found: Sequence[Recommendation], *, busy: str = "") -> RenderableType:
+    """The sentences, then for each workload a line per phase with what it rests on.
+
+    `busy`: a line for the top where other processes kept the machine busy.
+    """
+    parts: list[RenderableType] = [*terminal_lines([busy])]
+    parts += [Text(plain(sentence)) for sentence in sentences(found) or [NOTHING]]
     for title, group in groupby(found, key=lambda it: it.title):
         parts += [Text(), Text(plain(title), style="bold")]
         grid = Table.grid(padding=(0, 2))
@@ -35,9 +41,9 @@ def render_recommendations(found: Sequence[Recommendation]) -> RenderableType:
     return Group(*parts)
 
 
-def render_markdown(found: Sequence[Recommendation]) -> str:
+def render_markdown(found: Sequence[Recommendation], *, busy: str = "") -> str:
     """The sentences and a table, as a section of a report or alone."""
-    return "\n".join([*markdown_lines(found), ""])
+    return "\n".join([*busy_lines([busy]), *markdown_lines(found), ""])
 
 
 def markdown_lines(found: Sequence[Recommendation]) -> Iterator[str]:
@@ -54,9 +60,12 @@ def markdown_lines(found: Sequence[Recommendation]) -> Iterator[str]:
     yield from ("", "</details>", "")
 
 
-def render_json(found: Sequence[Recommendation]) -> str:
+def render_json(found: Sequence[Recommendation], *, busy: str = "") -> str:
     """The same as JSON: null is what is not known."""
-    return json_text({"sentences": sentences(found), "recommendations": [_told(it) for it in found]})
+    lines = [busy] if busy else []
+    return json_text(
+        {"busy_machine": lines, "sentences": sentences(found), "recommendations": [_told(it) for it in found]}
+    )
 
 
 def cells_of(it: Recommendation) -> tuple[str, ...]:

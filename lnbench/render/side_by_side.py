@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lnbench.differing import grouped
+from lnbench.render.busy import terminal_lines
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
 from lnbench.side_by_side import NO_VERDICT, SideBySide, SideCell, SideRow, SideRun, SideTable
@@ -29,7 +30,12 @@ NOTHING_SHARED = "No workload stands in more than one of these runs."
 
 def render_side_by_side(found: SideBySide) -> RenderableType:
     """What the runs are, a table per workload, what differs, and that it is no verdict."""
-    parts: list[RenderableType] = [_legend(found.runs), Text(NO_VERDICT, style="dim"), Text()]
+    parts: list[RenderableType] = [
+        *terminal_lines(found.busy),
+        _legend(found.runs),
+        Text(NO_VERDICT, style="dim"),
+        Text(),
+    ]
     for table in found.tables:
         parts += [Text(plain(table.title), style="bold"), Text(plain(table.caption), style="dim")]
         parts += [_Responsive(table, found.runs), Text()]

@@ -28,7 +28,7 @@ NO_VERDICT = (
 
 def render_side_by_side(found: SideBySide) -> str:
     """A table per phase of each workload that more than one run has; what the letters mean stands in its notes."""
-    lines = list(preamble([run.header for run in found.runs]))
+    lines = list(preamble([run.header for run in found.runs], busy=found.busy))
     labels: set[str] = set()
     for table in found.tables:
         for phase in table.phases:
@@ -49,7 +49,10 @@ def _table(found: SideBySide, table: SideTable, phase: Phase, *, label: str) -> 
         label=label,
         heads=(f"time in {latex(unit)}", *(run.letter for run in found.runs)),
         body=spaced(_row(row, unit_s=unit_s) for row in rows),
-        notes=(f"{run.letter}: {latex(described(run))}" for run in found.runs),
+        notes=(
+            *(f"{run.letter}: {latex(described(run))}" for run in found.runs),
+            *(latex(line) for line in found.busy),
+        ),
     )
 
 

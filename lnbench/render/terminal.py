@@ -14,6 +14,7 @@ from rich.text import Text
 from lnbench.cost_tables import TIME, CostTable, cost_table
 from lnbench.relative_speed import relative_speeds
 from lnbench.render.bars import bar_text
+from lnbench.render.busy import terminal_lines
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
 from lnbench.row_summary import RowSummary
@@ -33,11 +34,11 @@ _MOST_BAR_WIDTH = 24
 
 
 def render_run(view: RunView, groups: Sequence[str] = (TIME,), summary: Sequence[str] = ()) -> RenderableType:
-    """All tables of a run, what was noticed about it, how to read them, and what it comes to.
+    """All tables of a run, under a line about a busy machine; what was noticed, how to read it, what it comes to.
 
     `groups`: of columns, by the names that `--columns` takes. `summary`: in sentences.
     """
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [*terminal_lines([view.busy])]
     for table in view.tables:
         if TIME in groups:
             parts += [render_workload(table), Text()]

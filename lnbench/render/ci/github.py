@@ -15,14 +15,16 @@ MOST_ANNOTATIONS = 10
 
 
 def render_annotations(decision: Decision) -> str:
-    """The headline and the rows that need a look, a command a line."""
+    """The headline, that a machine was busy, and the rows that need a look, a command a line."""
     kind = {ExitCode.FINE: "notice", ExitCode.UNFIT: "warning"}.get(decision.exit_code, "error")
-    lines = [_command(kind, "lnbench", decision.headline)]
+    busy = decision.comparison.busy
+    lines = [_command("warning", "busy machine", line) for line in busy]
+    lines.append(_command(kind, "lnbench", decision.headline))
     rows = [row for row in opened(decision.comparison.rows) if row.verdict is not Verdict.FASTER]
     slower = [row for row in rows if row.verdict is Verdict.SLOWER]
     unknown = [row for row in rows if row.verdict is not Verdict.SLOWER]
     lines += [_command("error", _title(row), reading(row)) for row in slower[: MOST_ANNOTATIONS - 1]]
-    for row in unknown[: MOST_ANNOTATIONS - 1]:
+    for row in unknown[: MOST_ANNOTATIONS - 1 - len(busy)]:
         lines.append(_command("notice" if row.verdict.is_decided else "warning", _title(row), reading(row)))
     return "".join(f"{line}\n" for line in lines)
 

@@ -28,6 +28,9 @@ def render_metrics(decision: Decision) -> str:
             lines.append(f"lnbench_slowdown{_labels(labels)} {row.slowdown:.6g}")
     lines += ["# TYPE lnbench_rows gauge", "# HELP lnbench_rows Compared rows by verdict."]
     lines += [f"lnbench_rows{_labels({'verdict': verdict})} {count}" for verdict, count in comparison.counts.items()]
+    lines += ["# TYPE lnbench_busy_machine gauge"]
+    lines += ["# HELP lnbench_busy_machine Runs during which other processes kept their machine busy."]
+    lines += [f"lnbench_busy_machine {len(comparison.busy)}"]
     lines += ["# TYPE lnbench_exit_code gauge", "# HELP lnbench_exit_code What the check told the shell."]
     lines += [f"lnbench_exit_code {int(decision.exit_code)}", "# EOF"]
     return "".join(f"{line}\n" for line in lines)

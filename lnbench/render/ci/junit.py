@@ -25,6 +25,10 @@ def render_junit(decision: Decision) -> str:
         errors=str(len(errors)),
         time="0",
     )
+    if decision.comparison.busy:
+        properties = ElementTree.SubElement(suite, "properties")
+        for line in decision.comparison.busy:
+            ElementTree.SubElement(properties, "property", name="busy_machine", value=plain(line))
     for row in rows:
         _add_row(suite, row)
     for text in errors:

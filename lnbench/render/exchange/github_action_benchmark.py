@@ -28,7 +28,9 @@ def render_entries(export: Export) -> str:
     """An array of {name, unit, value, range, extra}; the action refuses an empty one."""
     told = [(row, relative) for row in export.rows if (relative := row.relative_time) is not None]
     names = told_apart(_name(row) for row, _ in told)
-    return json_text([_entry(name, row, relative) for name, (row, relative) in zip(names, told, strict=True)])
+    return json_text(
+        [_entry(name, row, relative, busy=export.busy) for name, (row, relative) in zip(names, told, strict=True)]
+    )
 
 
 def _name(row: ExportedRow) -> str:
@@ -36,12 +38,12 @@ def _name(row: ExportedRow) -> str:
     return f"{row_name(row)} / {plain(row.reference)}".translate(_QUOTING)
 
 
-def _entry(name: str, row: ExportedRow, relative: RelativeTime) -> dict[str, Any]:
+def _entry(name: str, row: ExportedRow, relative: RelativeTime, *, busy: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": name, "unit": UNIT, "value": _rounded(relative.value)}
     if relative.low is not None and relative.high is not None:
         # "± number" in the value's own unit is what the action knows how to scale.
         entry["range"] = f"± {(relative.high - relative.low) / 2:.{_DIGITS}f}"
-    return {**entry, "extra": "\n".join(about(row))}
+    return {**entry, "extra": "\n".join([*([plain(busy)] if busy else []), *about(row)])}
 
 
 def _rounded(value: float) -> float:

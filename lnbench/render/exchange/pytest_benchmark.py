@@ -26,7 +26,7 @@ def render_benchmarks(export: Export) -> str:
         {
             "machine_info": _machine(header),
             "commit_info": _NO_COMMIT,
-            "benchmarks": [_benchmark(row) for row in export.rows],
+            "benchmarks": [_benchmark(row, busy=export.busy) for row in export.rows],
             "datetime": plain(header.created),
             "version": LIKE_VERSION,
         }
@@ -63,7 +63,7 @@ def _machine(header: Header) -> dict[str, Any]:
     }
 
 
-def _benchmark(row: ExportedRow) -> dict[str, Any]:
+def _benchmark(row: ExportedRow, *, busy: str) -> dict[str, Any]:
     summary = row.summary
     workload, phase = plain(summary.workload), summary.phase.value
     return {
@@ -81,6 +81,7 @@ def _benchmark(row: ExportedRow) -> dict[str, Any]:
             "speedup_low": summary.speedup_low,
             "speedup_high": summary.speedup_high,
             "samples": "medians of processes" if row.is_condensed else "means of calls",
+            **({"busy_machine": plain(busy)} if busy else {}),
         },
         "options": {"timer": f"lnbench, {summary.clock.value} clock"},
         "stats": {**sample_statistics(row.samples_s)._asdict(), "iterations": row.calls},

@@ -29,9 +29,17 @@ ANY_WIDTH = 400
 
 
 def render_html(
-    run: Run, view: RunView, recommendations: Sequence[Recommendation] = (), *, decision: Decision | None = None
+    run: Run,
+    view: RunView,
+    recommendations: Sequence[Recommendation] = (),
+    *,
+    decision: Decision | None = None,
+    busy: Sequence[str] = (),
 ) -> str:
-    """The page. `recommendations`: what the run comes to; `decision`: what a check comes to."""
+    """The page. `recommendations`: what the run comes to; `decision`: what a check comes to.
+
+    `busy`: a line for the top for each run whose machine was busy.
+    """
     header = view.header
     found = looks([plain(case.title) for case in header.cases], named=css_named())
     records = {
@@ -47,6 +55,7 @@ def render_html(
         suite=header.suite,
         description=" ".join(header.description.split()),
         completed=view.completed,
+        busy=list(busy),
         run_id=header.run_id,
         created=header.created,
         check=None if decision is None else _check(decision),

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from textwrap import wrap
 from typing import Any, Literal, NamedTuple
 
 from lnbench.errors import UsageError, nearest
@@ -26,6 +27,9 @@ SCALE = 2.0
 MOST_PANELS = 40
 """More make an image that nobody looks at."""
 
+SUBTITLE_WIDTH = 80
+"""Letters of a line below the title, which so is no wider than a panel."""
+
 DEFAULT_PLOT = "speedup"
 ImageFormat = Literal["svg", "png"]
 
@@ -42,6 +46,7 @@ class Drawing:
     workload. Where it holds several phases, the plots show that of a whole step."""
 
     def __init__(self, run: Run, view: RunView) -> None:
+        self._busy = view.busy
         self._looks = looks([plain(case.title) for case in run.header.cases])
         self._records: Mapping[str, Callable[[], Records]] = {
             POINTS: cache(lambda: point_records(view, self._looks)),
@@ -69,7 +74,7 @@ class Drawing:
         if panels > MOST_PANELS:
             raise UsageError(f"--plot {name}: {panels} panels are too many for an image", hint="choose with --only")
         with needed_for("plots"):
-            return Drawn(name, _specification(name, self._looks, records))
+            return Drawn(name, _specification(name, self._looks, records, busy=self._busy))
 
     def draw_all(self, names: Sequence[str]) -> tuple[list[Drawn], list[str]]:
         """Those of these plots that the run has something for, and why any of them is left out all the same."""
@@ -129,7 +134,7 @@ def _subtitle(records: Records) -> str:
     return "; ".join(filter(None, (phases, *(f"{clock} clock" for clock in clocks))))
 
 
-def _specification(name: str, found: Looks, records: Records) -> dict[str, Any]:
+def _specification(name: str, found: Looks, records: Records, *, busy: str) -> dict[str, Any]:
     made = chart(name, found, width=WIDTH)
     if name == "samples":
         shown = list(dict.fromkeys(record["implementation"] for record in records))
@@ -139,7 +144,7 @@ def _specification(name: str, found: Looks, records: Records) -> dict[str, Any]:
     return made | {
         "title": {
             "text": PLOTS[name].title,
-            "subtitle": _subtitle(records),
+            "subtitle": [_subtitle(records), *wrap(busy, SUBTITLE_WIDTH)] if busy else _subtitle(records),
             "anchor": "start",
             "offset": 12,
             "color": LIGHT["ink"],

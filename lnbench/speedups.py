@@ -35,6 +35,10 @@ class Speedups:
         """The median log speedup of a row in each process."""
         return {process: float(np.median(ratios)) for process, ratios in self._ratios(number, phase, clock).items()}
 
+    def within(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, stats.Interval]:
+        """The log speedup of a row in each process, with its interval over the rounds of that process."""
+        return {process: stats.interval_within(it) for process, it in self._ratios(number, phase, clock).items()}
+
     def against_copy(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, float]:
         """The median of log(copy) - log(row) in each process; the probe's copy is what the machine can do right now."""
         found = self._copy_ratios(number, phase, clock)

@@ -26,9 +26,9 @@ from lnbench.store.reading import read_run
 SAMPLING = SamplingRecord(processes=3, precision=0.01, budget_s=5)
 
 
-def measured(*, between=0.02, processes=3, workloads=4, seed=1, names=("fused", "a", "b", "c"), extra=(), **fields):
+def measured(*, between=0.02, processes=3, workloads=4, seed=1, names=("fused", "a", "b", "c"), noise=0.001):
     """A run in whose processes the forward times of each case lie so far apart."""
-    cases = [case(name, of=of, **fields) for of in range(workloads) for name in names]
+    cases = [case(name, of=of) for of in range(workloads) for name in names]
     turns = [
         made
         for of in range(workloads)
@@ -37,14 +37,14 @@ def measured(*, between=0.02, processes=3, workloads=4, seed=1, names=("fused", 
             of=of,
             processes=processes,
             rounds=12,
-            noise=0.001,
+            noise=noise,
             between=between,
             seed=100 * seed + of,
         )
     ]
     sampling = SAMPLING.model_copy(update={"processes": processes})
     planned = [workload((64 * (of + 1), 64)) for of in range(workloads)]
-    return run(planned, cases, [*turns, *extra], sampling=sampling, run_id=f"run-{seed}")
+    return run(planned, cases, turns, sampling=sampling, run_id=f"run-{seed}")
 
 
 def test_the_spread_is_the_standard_deviation_between_processes_of_log_speedups():
@@ -53,13 +53,25 @@ def test_the_spread_is_the_standard_deviation_between_processes_of_log_speedups(
     # A speedup holds the shift of the reference and that of the case.
     assert found.deviation == pytest.approx(math.sqrt(2) * 0.02, rel=0.15)
     assert (found.device_name, found.runs) == (ENVIRONMENT.cpu, 10)
-    assert found.freedom == 10 * 4 * 2  # runs x workloads x (processes - 1), however many rows share a reference
+    assert found.freedom == 10 * 4 * 2 / 2  # runs x workloads x (processes - 1), half of them for a median
 
 
-def test_a_run_made_small_shows_the_same_spread():
-    made = measured()
+def test_rows_that_share_a_reference_add_no_degrees_of_freedom():
+    few, many = (process_spread([measured(workloads=2, names=("fused", *"abcdef"[:count]))])[0] for count in (1, 6))
 
-    assert process_spread([condense(made)])[0].deviation == pytest.approx(process_spread([made])[0].deviation)
+    assert few.freedom == many.freedom == 2 * 2
+
+
+def test_one_run_of_a_busy_machine_among_several_changes_little():
+    calm = [measured(seed=seed) for seed in (1, 2, 3)]
+    ((alone,), (beside,)) = process_spread(calm), process_spread([*calm, measured(seed=9, between=1.0)])
+
+    assert beside.deviation < 1.5 * alone.deviation
+
+
+def test_rows_that_are_not_precise_within_a_process_and_runs_made_small_show_no_spread():
+    assert process_spread([measured(noise=0.5)]) == ()
+    assert process_spread([condense(measured())]) == ()
 
 
 def test_runs_of_one_process_and_no_runs_show_no_spread():

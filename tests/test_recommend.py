@@ -233,10 +233,14 @@ def test_the_lead_that_counts_grows_with_the_number_of_rivals_and_with_how_littl
 
 
 @pytest.mark.parametrize("deviation", [0.0, 1e-300, 60.0])
-def test_any_spread_that_a_journal_can_hold_gives_a_finite_lead(deviation):
+def test_any_spread_that_a_journal_can_hold_gives_a_lead_between_3_and_100_percent(deviation):
     (spread,) = spread_of(deviation, freedom=1)
 
-    assert 0.03 <= lead_of_a_process(spread, rivals=1000) < math.inf
+    assert 0.03 <= lead_of_a_process(spread, rivals=1000) <= 1.0
+
+
+def test_what_is_several_times_slower_shares_no_star_however_far_processes_lay_apart():
+    assert stars(compared(5.0, spread=spread_of(0.8))) == {"a"}
 
 
 def test_the_legend_of_a_single_process_names_the_lead_that_counts():

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from lnbench.events import Built
 from lnbench.evidence import Evidence
 from lnbench.speedups import Speedups
+from lnbench.stats import Interval
 from lnbench.workload import Clock, Phase
+
+_NOTHING = Interval(0.0, 0.0, 0.0, "round", 0)
+"""The log speedup of the reference over itself."""
 
 
 def break_even_columns(
@@ -14,7 +18,8 @@ def break_even_columns(
 ) -> dict[str, float | None]:
     """The calls of a phase after which a compiled case has paid for its first call, by what it is compared with.
 
-    Empty for what is not compiled, and where the speedup's interval holds 1: nothing is known to be saved or lost.
+    Empty for what is not compiled, and where the interval of what a call saves holds 0: nothing is known to be saved or
+    lost. That of the difference from eager is the widest that both speedups' intervals allow.
     """
     if all(event.graphs is None for event in evidence.built[number]):
         return {}
@@ -27,11 +32,9 @@ def break_even_columns(
         found["break_even_calls"] = _calls(evidence, number, reference, saved_s=median_s * math.expm1(own.estimate))
     eager = next((other for other in evidence.neighbours(number) if evidence.case(other).use == "eager"), None)
     if eager is not None:
-        against = 0.0 if eager == reference else None
-        if against is None and (interval := speedups.interval(eager, phase, clock=clock)) is not None:
-            against = interval.estimate
-        if against is not None:
-            saved_s = median_s * math.expm1(own.estimate - against)
+        against = _NOTHING if eager == reference else speedups.interval(eager, phase, clock=clock)
+        if against is not None and (own.low > against.high or own.high < against.low):
+            saved_s = median_s * math.expm1(own.estimate - against.estimate)
             found["break_even_calls_eager"] = _calls(evidence, number, eager, saved_s=saved_s)
     return found
 

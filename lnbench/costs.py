@@ -10,6 +10,7 @@ import numpy as np
 from lnbench.events import Built
 from lnbench.evidence import Evidence
 from lnbench.functions import judged_as
+from lnbench.ratios import Share
 from lnbench.workload import Phase
 
 EPSILON: Mapping[str, float] = MappingProxyType(
@@ -50,23 +51,35 @@ def phase_costs(evidence: Evidence, number: int, phase: Phase, *, minimum_bytes:
     }
 
 
-def fault_share(evidence: Evidence, number: int, *, faults: float | None, median_s: float) -> float:
-    """The share of a row's time that its page faults cost, at what one costs on this machine; 0 where unknown."""
+def fault_share(evidence: Evidence, number: int, *, faults: float | None, time_s: float | None) -> float:
+    """The share of a time that a row's page faults cost, at what one costs on this machine; 0 where unknown.
+
+    Faults are counted, and what one costs is the least of several times, so that the share is rather too small. The
+    upper bound of the row's time gives its least.
+    """
     device = evidence.planned_workload(number).workload.device
     costs = [worker.fault_s for worker in evidence.workers if worker.device == device and worker.fault_s is not None]
-    return faults * float(np.median(costs)) / median_s if faults and costs else 0.0
+    return faults * float(np.median(costs)) / time_s if faults and costs and time_s else 0.0
 
 
-def limited_by(*, launch_share: float, fault_share: float, percent_of_copy: float | None) -> str:
-    """What to mend first: `launch-bound`, `page-fault-bound`, `bandwidth-bound`; empty where none of them decides."""
-    if fault_share >= LIMIT_SHARE:
+def limited_by(*, launch_share: Share, least_fault_share: float, least_percent_of_copy: float | None) -> str:
+    """What to mend first: `launch-bound`, `page-fault-bound`, `bandwidth-bound`; empty where none of them decides.
+
+    Each is said where the whole interval of its share lies beyond the limit. `least_percent_of_copy`: the lower bound
+    of the percent of the copy's bandwidth, None where it is not known.
+    """
+    if least_fault_share >= LIMIT_SHARE:
         return "page-fault-bound"
-    if launch_share >= LIMIT_SHARE:
+    if launch_share.low >= LIMIT_SHARE:
         return "launch-bound"
-    moves_bytes = launch_share <= LIMIT_SHARE / 2  # else the copy is no measure of bandwidth either
-    if moves_bytes and percent_of_copy is not None and percent_of_copy >= BANDWIDTH_PERCENT:
+    if shows_bandwidth(launch_share) and (least_percent_of_copy or 0.0) >= BANDWIDTH_PERCENT:
         return "bandwidth-bound"
     return ""
+
+
+def shows_bandwidth(call_share: Share) -> bool:
+    """True where a copy mostly moves bytes, so that it measures bandwidth; false where much of it is its own call."""
+    return call_share.high <= LIMIT_SHARE / 2
 
 
 def _compile_columns(built: Sequence[Built]) -> dict[str, Any]:

@@ -276,15 +276,9 @@ class Evidence:
         copies = turns.series("step_copy", clock=clock, share=0.5) if phase is not Phase.INFERENCE else {}
         return copies or turns.series("copy", clock=clock)  # before version 3 there was this one only
 
-    def copy_s(self, workload: int, phase: Phase, *, clock: Clock) -> float | None:
-        """The median of the probe's copies, as `probe` gives them."""
-        probe = self._kept(workload, PROBE_CASE)
-        step_copy_s = probe.median_s("step_copy", clock) if phase is not Phase.INFERENCE else None
-        return probe.median_s("copy", clock) if step_copy_s is None else 0.5 * step_copy_s
-
-    def launch_s(self, workload: int, *, clock: Clock) -> float | None:
-        """The median of what a copy of one element took."""
-        return self._kept(workload, PROBE_CASE).median_s("launch", clock)
+    def launches(self, workload: int, *, clock: Clock) -> Series:
+        """What a copy of one element took, in the probe's turns."""
+        return self._kept(workload, PROBE_CASE).series("launch", clock=clock)
 
     @property
     def busy_line(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from lnbench.amounts import MOST_ELEMENTS, Bytes, Count, Integer, Seconds, Share, Size
+from lnbench.amounts import MOST_ELEMENTS, MOST_LOG_RATIO, Bytes, Count, Integer, Seconds, Share, Size
 from lnbench.functions import FUNCTIONS
 from lnbench.units import format_shape
 from lnbench.workload import Clock, NormMode, Phase, Workload, one_of
@@ -107,6 +107,19 @@ class Environment(Frozen):
     python: str = ""
     versions: Mapping[str, str] = Field(default_factory=dict)
     settings: Mapping[str, str] = Field(default_factory=dict)
+
+
+class ProcessSpread(Frozen):
+    """How far processes of earlier runs on this machine class lay apart on one device.
+
+    `deviation`: the standard deviation between processes of a row's log speedup, with its degrees of freedom. `runs`:
+    from how many runs.
+    """
+
+    device_name: str
+    deviation: Annotated[float, Field(ge=0, le=MOST_LOG_RATIO, allow_inf_nan=False)]
+    freedom: Size
+    runs: Size
 
 
 class PlannedWorkload(Frozen):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validat
 from lnbench.consistency import contradiction, plan_contradiction
 from lnbench.event_log import EventLog
 from lnbench.events import AnyEvent, Confirming, Event, Noticed, Resumed, RunFinished, Turn
-from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, SamplingRecord
+from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, ProcessSpread, SamplingRecord
 
 SCHEMA_VERSION = 7
 """Raised whenever an event changes; readers refuse what they do not know."""
@@ -18,8 +18,8 @@ READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7)
 beside time, and parted page faults by kind of call. 4 added resumed runs and the stage of imports, and lets a workload
 be finished only when nothing of it is left to do. 5 added axes (gradients, autocast, layouts), parts of a step that a
 case does not have, and cases whose package could not be loaded. 6 added the commit of the code that was measured. 7
-added what the scheduler did during each sample, several samples a turn, the total budget, and looks at how busy the
-machine was. All have defaults; older ones are read as far as they went."""
+added what the scheduler did during each sample, several samples a turn, the total budget, looks at how busy the machine
+was, and how far processes of earlier runs lay apart. All have defaults; older ones are read as far as they went."""
 
 
 SHORT_ID = 10
@@ -33,7 +33,8 @@ class Header(Frozen):
     """The first line of a journal: all that is needed to know what was to be measured, and where.
 
     `commit`: what was checked out around the folder in which the run was started, "" where git told none. `dirty`:
-    tracked files differed from it.
+    tracked files differed from it. `process_spread`: how far processes of earlier runs on this machine lay apart, by
+    device; empty where no earlier run shows it.
     """
 
     event: Literal["header"] = "header"
@@ -51,6 +52,7 @@ class Header(Frozen):
     commit: CommitId = ""
     dirty: bool = False
     environment: Environment
+    process_spread: tuple[ProcessSpread, ...] = ()
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
     check: "Check | None" = None
@@ -59,6 +61,10 @@ class Header(Frozen):
     def revision(self) -> str:
         """The commit in short, with a `+` where files differed from it: `1a2b3c4d5e+`; "" where it is not known."""
         return f"{self.commit[:SHORT_ID]}{'+' if self.dirty else ''}" if self.commit else ""
+
+    def spread_on(self, device_name: str | None) -> ProcessSpread | None:
+        """How far processes of earlier runs lay apart on a device; None where no earlier run shows it."""
+        return next((found for found in self.process_spread if found.device_name == device_name), None)
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

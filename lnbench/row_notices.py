@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lnbench.busyness import host_text
-from lnbench.costs import LIMIT_SHARE
+from lnbench.costs import LIMIT_SHARE, shows_bandwidth
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase
-from lnbench.stats import Interval
+from lnbench.ratios import Share, host_over_device, log_ratio
+from lnbench.stats import Bounds, Interval
 from lnbench.traffic import Traffic
 from lnbench.units import format_percent, format_seconds, format_significant
 from lnbench.workload import Cache, Clock, Phase
@@ -16,7 +17,7 @@ DISPOSAL_SHOWN = 0.03
 """The share of forward_backward above which releasing its results is worth a notice (design, section 4.2)."""
 
 BEATS_COPY_PERCENT = 115
-"""Percent of the copy's bandwidth above which a row is noticed. A store reads its cache line first, so a copy moves
+"""Percent of the copy's bandwidth beyond which a row is noticed. A store reads its cache line first, so a copy moves
 three bytes for each two that count, and a backward four for each three: 112.5 is still honest, the rest is noise."""
 
 BEATS_COLD_COPY_PERCENT = 105
@@ -104,26 +105,30 @@ def bound_notices(traffic: Traffic | None) -> list[Notice]:
     return [Notice(code=f"{traffic.bound}-bytes", text=f"{_BOUND_TEXTS[traffic.bound]} {reasons}".rstrip())]
 
 
-def copy_notices(percent_of_copy: float | None, *, cache: str) -> list[Notice]:
-    """That a row seems to move its bytes faster than a plain copy does."""
+def copy_notices(percent_of_copy: Bounds | None, call_share: Share, *, cache: str) -> list[Notice]:
+    """That a row moves its bytes faster than a plain copy does, beyond what their times vary by.
+
+    None where much of the copy is its own call (`call_share`): it then shows no bandwidth that could be exceeded.
+    """
     most = BEATS_COPY_PERCENT if cache == Cache.HOT else BEATS_COLD_COPY_PERCENT
-    if percent_of_copy is None or percent_of_copy <= most:
+    if percent_of_copy is None or percent_of_copy.low <= most or not shows_bandwidth(call_share):
         return []
     text = (
-        f"{percent_of_copy:.0f} % of the copy's bandwidth: more than this machine moves, so part of the bytes stayed "
-        "in cache; larger shapes or a cold cache show the memory's speed"
+        f"{percent_of_copy.value:.0f} % of the copy's bandwidth: more than this machine moves, so part of the bytes "
+        "stayed in cache; larger shapes or a cold cache show the memory's speed"
     )
     return [Notice(code="beats-copy", text=text)]
 
 
 def disposal_notices(evidence: Evidence, case: int) -> list[Notice]:
     """That releasing a step's results costs a good part of the step, though no phase contains it."""
-    disposal = evidence.median_s(case, "disposal", clock=Clock.WALL)
-    step = evidence.median_s(case, Phase.FORWARD_BACKWARD, clock=Clock.WALL)
-    if disposal is None or step is None or disposal <= DISPOSAL_SHOWN * step:
+    disposal = evidence.series(case, "disposal", clock=Clock.WALL)
+    step = evidence.series(case, Phase.FORWARD_BACKWARD, clock=Clock.WALL)
+    found = log_ratio(disposal, step)
+    if found is None or found.exp().low <= DISPOSAL_SHOWN:
         return []
     text = (
-        f"releasing y and the gradients takes another {format_percent(disposal / step)} of forward_backward; "
+        f"releasing y and the gradients takes another {format_percent(found.exp().value)} of forward_backward; "
         "a training loop pays it, the phases leave it out"
     )
     return [Notice(code="disposal", text=text)]
@@ -131,13 +136,12 @@ def disposal_notices(evidence: Evidence, case: int) -> list[Notice]:
 
 def launch_notices(evidence: Evidence, case: int, phase: Phase) -> list[Notice]:
     """That the host takes far longer than the device, on a workload that has both clocks."""
-    wall = evidence.median_s(case, phase, clock=Clock.WALL)
-    device = evidence.median_s(case, phase, clock=Clock.DEVICE)
-    if wall is None or device is None or wall < LAUNCH_BOUND * device:
+    found = host_over_device(evidence, case, phase)
+    if found is None or found.exp().low < LAUNCH_BOUND:
         return []
     text = (
-        f"launch-bound: the host takes {format_significant(wall / device, 2)}x the device's time, so launching decides "
-        "what a caller sees; larger shapes or CUDA graphs hide it"
+        f"launch-bound: the host takes {format_significant(found.exp().value, 2)}x the device's time, so launching "
+        "decides what a caller sees; larger shapes or CUDA graphs hide it"
     )
     return [Notice(code="launch-bound", text=text)]
 
@@ -151,26 +155,9 @@ def busy_host_notices(evidence: Evidence, case: int, *, clock: Clock) -> list[No
     return [Notice(code="busy-host", text=host_text(look))]
 
 
-def launch_share(evidence: Evidence, case: int, phase: Phase, *, clock: Clock) -> float:
-    """The share of launching: 0.5 and more where it takes as long as the work.
-
-    With two clocks, what the host takes beyond the device. On the CPU alone, what a copy of one element takes of one of
-    x: where copies as small as these are all launch, so is each operation of a case.
-    """
-    workload = evidence.planned_workload(case)
-    if workload.workload.is_cuda:
-        wall = evidence.median_s(case, phase, clock=Clock.WALL)
-        device = evidence.median_s(case, phase, clock=Clock.DEVICE)
-        return 0.0 if wall is None or device is None else max(1 - device / wall, 0.0)
-    number = evidence.case(case).workload
-    launch = evidence.launch_s(number, clock=clock)
-    copy = evidence.copy_s(number, phase, clock=clock)
-    return 0.0 if launch is None or copy is None else min(launch / copy, 1.0)
-
-
-def fault_notices(share: float, faults: float | None, phase: Phase) -> list[Notice]:
-    """That a good part of a row's time goes into page faults."""
-    if share < LIMIT_SHARE or faults is None:
+def fault_notices(share: float, least: float, faults: float | None, phase: Phase) -> list[Notice]:
+    """That a good part of a row's time goes into page faults. `least`: the share of the upper bound of its time."""
+    if least < LIMIT_SHARE or faults is None:
         return []
     kind = "inference" if phase is Phase.INFERENCE else "step"
     text = (

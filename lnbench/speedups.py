@@ -5,17 +5,10 @@ from functools import cache
 import numpy as np
 
 from lnbench import across, stats
-from lnbench.case_turns import Series
 from lnbench.evidence import Evidence
-from lnbench.pairing import pair_nearest
 from lnbench.planned import Status
+from lnbench.ratios import paired
 from lnbench.workload import Clock, Phase
-
-
-def paired(series: Series, base: Series) -> dict[int, stats.FloatArray]:
-    """log(base) - log(series) of the turns that stand nearest, for every process that has both."""
-    found = {process: pair_nearest(turns, base[process]) for process, turns in series.items() if process in base}
-    return {process: ratios for process, ratios in found.items() if len(ratios)}
 
 
 class Speedups:
@@ -24,6 +17,7 @@ class Speedups:
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         self._ratios = cache(self._find_ratios)
+        self._copy_ratios = cache(self._find_copy_ratios)
         self._spread = cache(self._find_spread)
 
     def interval(self, number: int, phase: Phase, *, clock: Clock) -> stats.Interval | None:
@@ -42,14 +36,27 @@ class Speedups:
         """The median log speedup of a row in each process."""
         return {process: float(np.median(ratios)) for process, ratios in self._ratios(number, phase, clock).items()}
 
+    def within(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, stats.Interval]:
+        """The log speedup of a row in each process, with its interval over the rounds of that process."""
+        return {process: stats.interval_within(it) for process, it in self._ratios(number, phase, clock).items()}
+
     def against_copy(self, number: int, phase: Phase, *, clock: Clock) -> dict[int, float]:
         """The median of log(copy) - log(row) in each process; the probe's copy is what the machine can do right now."""
+        found = self._copy_ratios(number, phase, clock)
+        return {process: float(np.median(ratios)) for process, ratios in found.items()}
+
+    def copy_interval(self, number: int, phase: Phase, *, clock: Clock) -> stats.Interval | None:
+        """log(copy) - log(row) with its interval; None without a probe."""
+        return across.combine(list(self._copy_ratios(number, phase, clock).values()))
+
+    def _find_copy_ratios(self, number: int, phase: Phase, clock: Clock) -> dict[int, stats.FloatArray]:
         kept = self._evidence.condensed(number, phase, clock=clock)
         if kept:
-            return {process: found.log_copy for process, found in kept.items() if found.log_copy is not None}
+            copies = {process: found.log_copy for process, found in kept.items()}
+            return {process: np.array([value]) for process, value in copies.items() if value is not None}
         row = self._evidence.row(number, phase, clock=clock).series
         probe = self._evidence.probe(self._evidence.case(number).workload, phase, clock=clock)
-        return {process: float(np.median(ratios)) for process, ratios in paired(row, probe).items()}
+        return paired(row, probe)
 
     def _find_spread(self, workload: int, phase: Phase, clock: Clock) -> across.Spread:
         """How far processes lie apart in each case of a workload, the references left out."""

@@ -1,13 +1,12 @@
 """One summary per case, phase and clock of a run: every statistic that tables show is derived here from raw samples."""
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from lnbench import across, row_notices, stats
+from lnbench import across, ratios, row_notices, stats
 from lnbench.break_even import break_even_columns
 from lnbench.case_turns import Series
 from lnbench.costs import case_costs, fault_share, limited_by, phase_costs
@@ -134,21 +133,24 @@ def _row(
                 notices += row_notices.module_notices(
                     case, header.cases[reference], phase, median_s=columns["median_s"], speedup=interval
                 )
-        columns |= _traffic_columns(
-            traffic,
-            columns["median_s"],
-            against_copy=speedups.against_copy(number, phase, clock=clock).values(),
-            copied_b=2 * header.workloads[case.workload].workload.x_bytes,
-        )
+        copied_b = 2 * header.workloads[case.workload].workload.x_bytes
+        percent = _percent_of_copy(traffic, speedups.copy_interval(number, phase, clock=clock), copied_b=copied_b)
+        if traffic is not None:
+            columns["gb_per_s"] = traffic.bytes / columns["median_s"] / 1e9
+            columns["percent_of_copy"] = percent and percent.value
         columns |= break_even_columns(evidence, speedups, number, phase, clock=clock, median_s=columns["median_s"])
-        faults = fault_share(evidence, number, faults=columns["faults_per_call"], median_s=columns["median_s"])
-        columns["limited_by"] = limited_by(
-            launch_share=row_notices.launch_share(evidence, number, phase, clock=clock),
-            fault_share=faults,
-            percent_of_copy=columns.get("percent_of_copy"),
+        faults, least_faults = (
+            fault_share(evidence, number, faults=columns["faults_per_call"], time_s=columns[time])
+            for time in ("median_s", "high_s")
         )
-        notices += row_notices.fault_notices(faults, columns["faults_per_call"], phase)
-        notices += row_notices.copy_notices(columns.get("percent_of_copy"), cache=shared["cache"])
+        columns["limited_by"] = limited_by(
+            launch_share=ratios.launch_share(evidence, number, phase, clock=clock),
+            least_fault_share=least_faults,
+            least_percent_of_copy=percent and percent.low,
+        )
+        notices += row_notices.fault_notices(faults, least_faults, columns["faults_per_call"], phase)
+        call_share = ratios.call_share_of_copy(evidence, case.workload, phase, clock=clock)
+        notices += row_notices.copy_notices(percent, call_share, cache=shared["cache"])
         notices += row_notices.launch_notices(evidence, number, phase)
         notices += row_notices.busy_host_notices(evidence, number, clock=clock)
         if phase is Phase.FORWARD_BACKWARD and clock is Clock.WALL:
@@ -224,13 +226,11 @@ def _traffic(header: Header, case: PlannedCase, phase: Phase) -> Traffic | None:
         return None
 
 
-def _traffic_columns(
-    traffic: Traffic | None, median_s: float, *, against_copy: Collection[float], copied_b: int
-) -> dict[str, float]:
-    """Bandwidth, and its share of the copy's: each turn is held against the copy nearest to it in its round."""
-    if traffic is None:
-        return {}
-    columns = {"gb_per_s": traffic.bytes / median_s / 1e9}
-    if against_copy:
-        columns["percent_of_copy"] = 100 * traffic.bytes / copied_b * math.exp(float(np.median(list(against_copy))))
-    return columns
+def _percent_of_copy(
+    traffic: Traffic | None, against_copy: stats.Interval | None, *, copied_b: int
+) -> stats.Bounds | None:
+    """The share of the copy's bandwidth: each turn is compared with the copy nearest to it in its round."""
+    if traffic is None or against_copy is None:
+        return None
+    scale = 100 * traffic.bytes / copied_b
+    return stats.Bounds(*(scale * bound for bound in against_copy.exp()))

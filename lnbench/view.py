@@ -1,7 +1,7 @@
 """The people's view of a run: per workload a table of times and speedups, with a caption and numbered footnotes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -9,7 +9,7 @@ from lnbench.chosen import NO_FILTER, fits, what_there_is
 from lnbench.errors import UsageError
 from lnbench.events import Resumed, WorkloadFinished
 from lnbench.evidence import Evidence
-from lnbench.fastest import fastest_cases
+from lnbench.fastest import Contest, contests, fastest_cases
 from lnbench.planned import Notice, PlannedWorkload, Status
 from lnbench.record import Header, Run
 from lnbench.row_notices import BYTES_CODES
@@ -31,7 +31,7 @@ HOW_TO_READ = (
 class TableRow:
     """One case: a summary per phase, a status of its own where no phase has a time, and the numbers of its footnotes.
 
-    `fastest`: the phases in which no other row of the reference's function is known to be faster.
+    `fastest`: the phases in which it is the fastest of the reference's function, or ties with the fastest.
     """
 
     title: str
@@ -45,7 +45,8 @@ class TableRow:
 class WorkloadTable:
     """One workload's cases. The caption also holds what was noticed about the workload as a whole.
 
-    Footnotes are counted from 1, in the order in which rows mention them.
+    Footnotes are counted from 1, in the order in which rows mention them. `lead`: the relative lead up to which rivals
+    of a single process tie; None where all were measured in several.
     """
 
     title: str
@@ -55,6 +56,7 @@ class WorkloadTable:
     function: str
     rows: tuple[TableRow, ...]
     footnotes: tuple[str, ...]
+    lead: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,10 @@ def _resumption(event: Resumed) -> Notice:
 
 def fastest_legend(table: WorkloadTable) -> str:
     """What the mark in a phase's cells says."""
-    return f"the fastest {table.function}, or not told apart from it"
+    tied = f"fastest {table.function}, or statistically tied with it"
+    if table.lead is None:
+        return tied
+    return f"{tied}; single process: a lead of up to {format_percent(table.lead)} is a tie, as processes differ"
 
 
 def default_clock(planned: PlannedWorkload) -> Clock:
@@ -131,7 +136,12 @@ def _workload_table(
     clock = default_clock(planned)
     shown = [summary for summary in summaries if summary.clock is clock]
     function = _reference_function(evidence, shown)
-    fastest = {phase: fastest_cases(shown, phase=phase, function=function) for phase in planned.phases}
+    spread = evidence.run.header.spread_on(shown[0].device_name)
+    decided = {
+        phase: tuple(contests(shown, phase=phase, function=function, spread=spread).values())
+        for phase in planned.phases
+    }
+    fastest = {phase: fastest_cases(found) for phase, found in decided.items()}
     general = evidence.workload_notices(number)
     every, shown = shown, [summary for summary in shown if fits(summary, only)]
     phases = {summary.phase for summary in shown}
@@ -155,6 +165,7 @@ def _workload_table(
         caption=(
             *_caption(evidence, number, every),
             *(notice.text for notice in general),
+            *_undecided(evidence, decided),
             *_default_heap(shown, by_heap.get(_but_for_the_heap(planned), {}).get(Allocator.RETAINED, ())),
         ),
         phases=tuple(phase for phase in planned.phases if phase in phases),
@@ -162,7 +173,20 @@ def _workload_table(
         function=function,
         rows=tuple(rows),
         footnotes=tuple(footnotes),
+        lead=max((it.lead for found in decided.values() for it in found if it.lead is not None), default=None),
     )
+
+
+def _undecided(evidence: Evidence, decided: Mapping[Phase, Iterable[Contest]]) -> Iterator[str]:
+    """Why phases have no mark: of whom too little is known."""
+    phases: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for phase, found in decided.items():
+        open_ones = [it for it in found if not it.is_single and it.has_speedups]
+        told = tuple(f"{evidence.case(row.case).title} ({why})" for it in open_ones for row, why in it.unknown)
+        if told:
+            phases[told].append(phase.value)
+    for told, names in phases.items():
+        yield f"fastest undecided in {', '.join(names)}: {', '.join(told)}"
 
 
 def _but_for_the_heap(planned: PlannedWorkload) -> Workload:

@@ -23,7 +23,17 @@ from lnbench.events import (
     WorkloadFinished,
 )
 from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse, PhaseMemory
-from lnbench.planned import CacheSizes, Environment, Notice, PlannedCase, PlannedWorkload, SamplingRecord, Stage, Status
+from lnbench.planned import (
+    CacheSizes,
+    Environment,
+    Notice,
+    PlannedCase,
+    PlannedWorkload,
+    ProcessSpread,
+    SamplingRecord,
+    Stage,
+    Status,
+)
 from lnbench.record import Baseline, Check, Header, Run
 from lnbench.workload import Clock, Phase, Workload
 
@@ -41,6 +51,8 @@ ENVIRONMENT = Environment(
     python="3.11.9",
     versions={"torch": "2.13.0", "numpy": "2.4.6"},
 )
+
+SPREAD = ProcessSpread(device_name=ENVIRONMENT.cpu, deviation=0.02, freedom=16, runs=2)
 
 
 def workload(shape: Sequence[int] = (256, 768), *, reference="fused", phases=tuple(Phase), clocks=WALL, **axes):
@@ -322,7 +334,7 @@ def every_event() -> Run:
         baseline=Baseline(digest="0" * 64, header=made.header, events=(condensed,)),
     )
     return Run(
-        header=made.header.model_copy(update={"check": check}),
+        header=made.header.model_copy(update={"check": check, "process_spread": (SPREAD,)}),
         events=(
             *_few_of_each_kind(made.events),
             condensed,

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from fabricate import case, memory_use, noisy_turns, run, turn, workload
 from hypothesis import given
@@ -13,6 +14,7 @@ from lnbench.costs import limited_by
 from lnbench.events import PROBE_CASE, Built, HardInputs, Verified, WorkerStarted
 from lnbench.observed import Conditions
 from lnbench.planned import Status
+from lnbench.ratios import Share
 from lnbench.summaries import summarize
 from lnbench.workload import Phase
 
@@ -65,16 +67,21 @@ def test_backward_repeats_only_if_it_always_did(repeats, told):
 @pytest.mark.parametrize(
     ("launch", "faults", "copy", "limit"),
     [
-        (0.0, 0.0, 50.0, ""),
-        (0.0, 0.0, 70.0, "bandwidth-bound"),
-        (0.5, 0.0, 90.0, "launch-bound"),
-        (0.3, 0.0, 90.0, ""),
-        (0.9, 0.5, 90.0, "page-fault-bound"),
-        (0.49, 0.49, None, ""),
+        ((0.0, 0.0), 0.0, 50.0, ""),
+        ((0.0, 0.0), 0.0, 70.0, "bandwidth-bound"),
+        ((0.5, 0.6), 0.0, 90.0, "launch-bound"),
+        ((0.3, 0.3), 0.0, 90.0, ""),
+        ((0.9, 0.9), 0.5, 90.0, "page-fault-bound"),
+        ((0.49, 0.49), 0.49, None, ""),
     ],
 )
 def test_what_takes_half_of_the_time_limits_a_row(launch, faults, copy, limit):
-    assert limited_by(launch_share=launch, fault_share=faults, percent_of_copy=copy) == limit
+    assert limited_by(launch_share=Share(*launch), least_fault_share=faults, least_percent_of_copy=copy) == limit
+
+
+@pytest.mark.parametrize("launch", [(0.0, 0.3), (0.4, 0.6), (0.0, 1.0)])
+def test_a_share_whose_interval_reaches_the_limit_from_either_side_says_nothing_of_the_row(launch):
+    assert limited_by(launch_share=Share(*launch), least_fault_share=0.0, least_percent_of_copy=90.0) == ""
 
 
 def started(fault_s):
@@ -82,7 +89,8 @@ def started(fault_s):
 
 
 def test_page_faults_that_take_half_of_the_time_are_named_with_what_helps():
-    events = [started(1e-7), turn(0, 1e-4, faults={"inference": 600.0, "step": 0.0})]
+    turns = [turn(0, 1e-4, round=at, faults={"inference": 600.0, "step": 0.0}) for at in range(8)]
+    events = [started(1e-7), *turns]
     slow, quick = only(events, phase=Phase.INFERENCE), only(events)
 
     assert slow.limited_by == "page-fault-bound"
@@ -92,15 +100,83 @@ def test_page_faults_that_take_half_of_the_time_are_named_with_what_helps():
     assert "allocator: retained" in text
 
 
-@pytest.mark.parametrize(("launch_s", "limit"), [(0.6e-5, "launch-bound"), (0.4e-5, "")])
-def test_a_workload_whose_copy_is_mostly_launch_is_launch_bound(launch_s, limit):
-    copies = [
-        turn(PROBE_CASE, 0, round=step, wall_s={"copy": 1e-5, "step_copy": 2e-5, "launch": launch_s})
-        for step in range(4)
-    ]
-    turns = [turn(0, 1e-3, round=step) for step in range(4)]
+def test_page_faults_of_a_time_that_is_not_known_well_enough_are_not_called_its_limit():
+    events = [started(1e-7), *(turn(0, 1e-4, round=at, faults={"inference": 600.0, "step": 0.0}) for at in range(3))]
+    slow = only(events, phase=Phase.INFERENCE)
 
-    assert only([*turns, *copies]).limited_by == limit
+    assert (slow.limited_by, slow.notices) == ("", ())
+
+
+def probed(launch_s, *, copy_s=1e-5, rounds=8):
+    """A case of 1 ms beside a probe whose copies of all bytes and of one element take these times, round by round."""
+    return [
+        made
+        for at in range(rounds)
+        for made in (
+            turn(0, 1e-3, round=at),
+            turn(
+                PROBE_CASE,
+                0,
+                round=at,
+                wall_s={"copy": copy_s, "step_copy": 2 * copy_s, "launch": launch_s[at % len(launch_s)]},
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("launch_s", "rounds", "limit"),
+    [
+        ([0.6e-5], 8, "launch-bound"),
+        ([0.4e-5], 8, ""),
+        ([0.6e-5], 4, ""),  # too few for an interval
+        ([0.9e-5, 0.2e-5, 0.9e-5, 0.2e-5, 0.9e-5], 40, ""),  # the median is above a half, its interval is not
+    ],
+)
+def test_a_workload_whose_copy_is_mostly_launch_is_launch_bound(launch_s, rounds, limit):
+    assert only(probed(launch_s, rounds=rounds)).limited_by == limit
+
+
+def fast_rows(copy_s, *, launch_s=1e-7, cache="hot", spread=1.0):
+    """An inference of 0.1 ms whose copy takes these times, one round after the other, times a spread."""
+    shifts = np.random.default_rng(3).normal(0, math.log(spread), len(copy_s))
+    shifts = np.exp(shifts - np.median(shifts))
+    copies = [
+        turn(PROBE_CASE, 0, round=at, wall_s={"copy": float(it), "launch": launch_s})
+        for at, it in enumerate(np.array(copy_s) * shifts)
+    ]
+    turns = [turn(0, 1e-4, round=at) for at in range(len(copy_s))]
+    return only([*turns, *copies], phase=Phase.INFERENCE, cache=cache)
+
+
+def codes(row):
+    return {notice.code for notice in row.notices}
+
+
+@pytest.mark.parametrize(
+    ("row", "noticed"),
+    [
+        (lambda: fast_rows([2e-4] * 8), True),
+        (lambda: fast_rows([2e-4] * 5), False),  # too few rounds for an interval
+        (lambda: fast_rows([2e-4] * 12, spread=10.0), False),  # the interval reaches below the copy
+        (lambda: fast_rows([2e-4] * 8, launch_s=1.2e-4), False),  # the copy is mostly its own call
+        (lambda: fast_rows([2e-4] * 8, launch_s=0.8e-4), False),  # a good part of it
+        (lambda: fast_rows([2e-4] * 8, launch_s=0.2e-4), True),
+    ],
+)
+def test_more_than_the_copy_s_bandwidth_is_noticed_only_where_the_interval_lies_above_and_the_copy_moves_bytes(
+    row, noticed
+):
+    found = row()
+
+    assert found.percent_of_copy > 115
+    assert ("beats-copy" in codes(found)) is noticed
+
+
+def test_a_row_is_bandwidth_bound_only_where_the_interval_of_its_share_lies_above_the_limit():
+    assert fast_rows([1e-4] * 8).limited_by == "bandwidth-bound"
+    assert fast_rows([1e-4] * 5).limited_by == ""
+    assert fast_rows([1e-4] * 12, spread=10.0).limited_by == ""
 
 
 def test_a_step_is_held_against_a_copy_of_its_own_working_set():
@@ -119,13 +195,13 @@ def test_a_step_is_held_against_a_copy_of_its_own_working_set():
     )
 
 
-def compiled_run(compiled_s, *, first_call_s=20.0):
+def compiled_run(compiled_s, *, first_call_s=20.0, rounds=40):
     """A compiled case beside fused and eager: 100 and 300 us a step."""
     events = [
         Built(process=0, case=0, build_s=0.0, first_call_s=first_call_s, compiled_cold=True, graphs=2),
         Built(process=0, case=1, build_s=0.0, first_call_s=0.0),
         Built(process=0, case=2, build_s=0.0, first_call_s=0.0),
-        *noisy_turns({0: compiled_s, 1: 1e-4, 2: 3e-4}, rounds=40, noise=0.001),
+        *noisy_turns({0: compiled_s, 1: 1e-4, 2: 3e-4}, rounds=rounds, noise=0.001),
     ]
     return rows_of([case("compiled"), case("fused"), case("eager")], events)["compiled", Phase.FORWARD_BACKWARD]
 
@@ -150,6 +226,17 @@ def test_what_is_not_known_to_be_faster_or_slower_has_no_break_even():
 
     assert row.speedup_low < 1 < row.speedup_high
     assert row.break_even_calls is None
+
+
+def test_what_is_not_known_to_be_faster_or_slower_than_eager_has_no_break_even_against_it():
+    assert compiled_run(3e-4).break_even_calls_eager is None
+    assert compiled_run(3.3e-4).break_even_calls_eager == math.inf
+
+
+def test_too_few_rounds_give_no_break_even():
+    row = compiled_run(0.5e-4, rounds=4)
+
+    assert (row.break_even_calls, row.break_even_calls_eager) == (None, None)
 
 
 def test_what_is_not_compiled_has_no_break_even():

@@ -1,15 +1,17 @@
 """What to use: the fastest that is known to be, is right and stable; ties, costs, and when nothing is decided."""
 
 import json
+import math
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from fabricate import (
     batch_run,
     case,
     ended,
     everything,
-    finished,
     memory_use,
     noisy_turns,
     run,
@@ -22,11 +24,11 @@ from golden_files import expected
 from lnbench.analysis.recommend import Certainty, recommend
 from lnbench.conductor.formats import RECOMMENDATION_FORMATS
 from lnbench.events import Built, Noticed
-from lnbench.fastest import fastest_cases
-from lnbench.planned import Notice, Status
+from lnbench.fastest import Unknown, contests, lead_of_a_process
+from lnbench.planned import Notice, ProcessSpread, Status
 from lnbench.render.advice import sentences
 from lnbench.summaries import summarize
-from lnbench.view import view_run
+from lnbench.view import fastest_legend, view_run
 from lnbench.workload import Phase
 
 STEP = (Phase.FORWARD_BACKWARD,)
@@ -38,6 +40,15 @@ def recommended(true_s, *, names=("fused", "a", "b"), processes=3, extra=(), **n
     made = run([workload()], [case(name) for name in names[: len(true_s)]], [*turns, *extra])
     (found,) = recommend(view_run(made), phases=STEP)
     return found
+
+
+def stars(view, phase=Phase.FORWARD_BACKWARD):
+    """The titles that the table marks in a phase."""
+    return {row.title for table in view.tables for row in table.rows if phase in row.fastest}
+
+
+def captions(view):
+    return [line for table in view.tables for line in table.caption]
 
 
 def test_the_fastest_is_recommended_with_what_it_gains():
@@ -65,17 +76,34 @@ def test_of_those_not_told_apart_the_one_with_less_memory_is_recommended():
     assert (found.use, set(found.fastest)) == ("b", {"a", "b"})
 
 
-def test_a_faster_one_that_is_wrong_or_unstable_or_another_function_is_left_out_with_the_reason():
-    cases = [case("fused"), case("wrong"), case("unstable"), case("rms", function="rms_norm")]
-    events = [
-        *noisy_turns({0: 2e-4, 2: 1e-4, 3: 1e-4}, processes=3),
-        ended(1, Status.WRONG, "dbias is off"),
-        ended(2, Status.UNSTABLE, "half of the rounds were spoiled"),
-    ]
+def test_a_faster_one_that_is_wrong_or_computes_another_function_is_left_out_with_the_reason():
+    cases = [case("fused"), case("wrong"), case("eager"), case("rms", function="rms_norm")]
+    events = [*noisy_turns({0: 2e-4, 2: 3e-4, 3: 1e-4}, processes=3), ended(1, Status.WRONG, "dbias is off")]
     (found,) = recommend(view_run(run([workload()], cases, events)), phases=STEP)
 
     assert found.use == "fused"
-    assert dict(found.left_out) == {"wrong": "wrong", "unstable": "unstable", "rms": "computes rms_norm"}
+    assert dict(found.left_out) == {"wrong": "wrong", "rms": "computes rms_norm"}
+
+
+def test_a_rival_that_is_unstable_leaves_it_undecided_whatever_its_figures_are():
+    for seconds in (1e-4, 9e-4):
+        events = [*noisy_turns({0: 2e-4, 1: seconds}, processes=3), ended(1, Status.UNSTABLE, "load 4.1 on 2 cores")]
+        view = view_run(run([workload()], [case("fused"), case("noisy")], events))
+        (found,) = recommend(view, phases=STEP)
+
+        assert (found.use, found.fastest, found.unclear) == ("", (), (("noisy", Unknown.UNSTABLE),))
+        assert found.left_out == ()
+        assert stars(view) == set()
+        assert "undecided at 256x768/float32/cpu: some rows are unstable" in " ".join(sentences([found]))
+        assert "fastest undecided in inference, forward, backward, forward_backward: noisy (unstable)" in captions(view)
+
+
+def test_an_unstable_row_without_a_speedup_leaves_it_undecided_too():
+    rows = summarize(run([workload()], [case("fused"), case("a")], noisy_turns({0: 2e-4, 1: 1e-4}, processes=3)))
+    bare = [replace(it, status=Status.UNSTABLE, speedup=None) if it.case == 1 else it for it in rows]
+    (found,) = contests(bare, phase=Phase.BACKWARD, function="layer_norm").values()
+
+    assert (found.fastest, [why for _, why in found.unknown]) == ((), [Unknown.UNSTABLE])
 
 
 def test_one_process_does_not_make_a_difference_significant():
@@ -94,17 +122,156 @@ def test_without_a_reference_that_is_ok_nothing_is_recommended_and_the_reason_is
     assert found.why_not == "the reference ended as oom, so nothing can be compared"
 
 
-def test_intervals_too_wide_to_tell_recommend_nothing():
-    times = {0: (1e-4, 9e-4), 1: (5e-5, 1e-4)}
-    turns = [turn(number, seconds, round=at) for number, each in times.items() for at, seconds in enumerate(each)]
-    (found,) = recommend(view_run(run([workload()], [case("fused"), case("a")], turns)), phases=STEP)
-
-    assert found.use == ""
-    assert "too wide" in found.why_not
+def few_rounds(times):
+    """Three rounds, from which no interval follows, of cases that take these times."""
+    return [turn(number, seconds, round=at) for number, seconds in times.items() for at in range(3)]
 
 
-def test_the_only_one_of_its_function_is_recommended():
-    assert recommended([1e-4]).use == "fused"
+@pytest.mark.parametrize("seconds", [5e-5, 9e-4], ids=["faster", "slower"])
+def test_too_few_rounds_for_an_interval_leave_it_undecided_whoever_looks_faster(seconds):
+    view = view_run(run([workload()], [case("fused"), case("eager")], few_rounds({0: 1e-4, 1: seconds})))
+    (found,) = recommend(view, phases=STEP)
+
+    assert (found.use, found.fastest, found.unclear) == ("", (), (("eager", Unknown.NO_INTERVAL),))
+    assert found.why_not == "too few rounds for an interval"
+    assert stars(view) == set()
+    assert sentences([found]) == [
+        "A training step (forward_backward): undecided at 256x768/float32/cpu: too few rounds for an interval."
+    ]
+
+
+def wide(number, seconds):
+    """Turns whose times differ by powers of ten, around a time."""
+    spread = np.random.default_rng(1).normal(0, 2.5, 40)
+    return [turn(number, seconds * math.exp(it), round=at) for at, it in enumerate(spread - np.median(spread))]
+
+
+@pytest.mark.parametrize("seconds", [1e-4, 2e-4], ids=["as fast", "slower by its median"])
+def test_an_interval_too_wide_leaves_it_undecided_where_it_reaches_the_best_one_s(seconds):
+    steady = noisy_turns({0: 1.5e-4, 1: 1e-4}, noise=0.003)
+    view = view_run(run([workload()], [case("fused"), case("a"), case("noisy")], [*steady, *wide(2, seconds)]))
+    (found,) = recommend(view, phases=STEP)
+
+    assert (found.use, found.fastest, found.unclear) == ("", (), (("noisy", Unknown.TOO_WIDE),))
+    assert found.why_not == "intervals too wide to determine which is fastest"
+    assert stars(view) == set()
+
+
+def test_a_rival_with_a_wide_interval_wholly_below_the_best_one_s_is_known_to_be_slower():
+    steady = noisy_turns({0: 1.5e-4, 1: 1e-4}, noise=0.003)
+    view = view_run(run([workload()], [case("fused"), case("a"), case("noisy")], [*steady, *wide(2, 1.0)]))
+    (found,) = recommend(view, phases=STEP)
+
+    assert (found.use, found.fastest, found.unclear) == ("a", ("a",), ())
+    assert stars(view) == {"a"}
+
+
+@pytest.mark.parametrize("rounds", [3, 40])
+def test_an_implementation_that_alone_was_measured_is_the_only_one_measured_and_has_no_star(rounds):
+    events = [*noisy_turns({0: 1e-4}, rounds=rounds), ended(1, Status.ERROR, "no such operator")]
+    view = view_run(run([workload()], [case("fused"), case("eager")], events))
+    (found,) = recommend(view, phases=STEP)
+
+    assert (found.use, found.is_only_one, found.fastest) == ("fused", True, ())
+    assert stars(view) == set()
+    told = sentences([found])[0]
+    assert told.endswith("fused is the only layer_norm measured on 256x768/float32/cpu.")
+    assert "the only layer_norm measured" in RECOMMENDATION_FORMATS["terminal"]([found])
+
+
+def test_an_unstable_row_that_alone_was_measured_is_not_recommended():
+    events = [*noisy_turns({0: 1e-4}), ended(0, Status.UNSTABLE, "load 4.1 on 2 cores")]
+    (found,) = recommend(view_run(run([workload()], [case("fused")], events)), phases=STEP)
+
+    assert (found.use, found.is_only_one) == ("", False)
+    assert "unstable" in found.why_not
+
+
+def compared(lead, *, processes=1, spread=(), names=("fused", "a"), noise=0.001):
+    """The view of a run in which the last implementation is faster than the others by so much."""
+    times = dict.fromkeys(range(len(names) - 1), 1e-4) | {len(names) - 1: 1e-4 / (1 + lead)}
+    turns = noisy_turns(times, processes=processes, noise=noise)
+    return view_run(run([workload()], [case(name) for name in names], turns, process_spread=spread))
+
+
+def spread_of(deviation, *, freedom=60, device_name="Fabricated CPU @ 2.50GHz"):
+    return (ProcessSpread(device_name=device_name, deviation=deviation, freedom=freedom, runs=1),)
+
+
+@pytest.mark.parametrize(
+    ("lead", "processes", "spread", "starred"),
+    [
+        (0.025, 1, (), {"fused", "a"}),
+        (0.045, 1, (), {"a"}),
+        (0.025, 3, (), {"a"}),  # several processes: the interval holds what they differ by
+        (0.045, 1, spread_of(0.02), {"fused", "a"}),
+        (0.09, 1, spread_of(0.02), {"a"}),
+        (0.045, 1, spread_of(0.001), {"a"}),
+        (0.025, 1, spread_of(0.001), {"fused", "a"}),  # 3 % at least
+        (0.045, 1, spread_of(0.02, device_name="another"), {"a"}),
+    ],
+)
+def test_from_a_single_process_only_a_lead_beyond_what_processes_differ_by_earns_a_star_alone(
+    lead, processes, spread, starred
+):
+    view = compared(lead, processes=processes, spread=spread)
+    (found,) = recommend(view, phases=STEP)
+
+    assert stars(view) == starred
+    assert set(found.fastest) == starred
+    assert found.use == ("a" if starred == {"a"} else "fused")
+
+
+def test_the_lead_that_counts_grows_with_the_number_of_rivals_and_with_how_little_is_known_of_the_spread():
+    (known,), (guessed,) = spread_of(0.02), spread_of(0.02, freedom=2)
+    leads = [lead_of_a_process(known, rivals=count) for count in (2, 4, 12)]
+
+    assert leads == sorted(set(leads))
+    assert leads[0] == pytest.approx(math.expm1(math.sqrt(2) * 0.02 * 2.0), rel=0.01)  # t(60) at 97.5 %: 2.0
+    assert lead_of_a_process(guessed, rivals=2) > leads[0]
+    assert lead_of_a_process(None, rivals=12) == 0.03
+
+
+@pytest.mark.parametrize("deviation", [0.0, 1e-300, 60.0])
+def test_any_spread_that_a_journal_can_hold_gives_a_lead_between_3_and_100_percent(deviation):
+    (spread,) = spread_of(deviation, freedom=1)
+
+    assert 0.03 <= lead_of_a_process(spread, rivals=1000) <= 1.0
+
+
+def test_what_is_several_times_slower_shares_no_star_however_far_processes_lay_apart():
+    assert stars(compared(5.0, spread=spread_of(0.8))) == {"a"}
+
+
+def test_the_legend_of_a_single_process_names_the_lead_that_counts():
+    tables = [compared(0.2, processes=count, spread=spread_of(0.02)).tables[0] for count in (1, 3)]
+    of_one, of_three = map(fastest_legend, tables)
+
+    assert of_one == (
+        "fastest layer_norm, or statistically tied with it; single process: a lead of up to 5.8 % is a tie, "
+        "as processes differ"
+    )
+    assert of_three == "fastest layer_norm, or statistically tied with it"
+
+
+def test_a_tie_of_a_single_process_recommends_the_reference():
+    (found,) = recommend(compared(0.02), phases=STEP)
+
+    assert (found.use, found.certainty) == ("fused", Certainty.REFERENCE)
+    assert "fused and a are statistically tied" in " ".join(sentences([found]))
+
+
+def test_equals_of_a_single_process_keep_their_stars_where_earlier_runs_show_what_processes_differ_by():
+    draw, missed = np.random.default_rng(3), 0
+    names = ["fused", *(f"r{number}" for number in range(5))]
+    cases = [case(name) for name in names]
+    for seed in range(40):
+        shifted = {number: 1e-4 * math.exp(draw.normal(0, 0.02)) for number in range(len(names))}
+        turns = noisy_turns(shifted, rounds=8, noise=0.002, seed=seed)
+        view = view_run(run([workload()], cases, turns, process_spread=spread_of(0.028)))
+        missed += stars(view) != set(names)
+
+    assert missed <= 2  # 5 % of 40
 
 
 def test_a_device_that_is_not_there_is_no_workload_of_the_recommendation():
@@ -144,15 +311,6 @@ def test_a_choice_of_rows_does_not_make_a_loser_the_fastest():
     assert recommend(view_run(made), only={"dtype": ("bfloat16",)}) == ()
 
 
-def test_a_row_too_noisy_to_tell_is_not_recommended_but_named():
-    steady = noisy_turns({0: 1.5e-4, 1: 1e-4}, noise=0.003)
-    noisy = [turn(2, 2e-4 * (0.2, 5.0, 1.0)[at % 3], round=at) for at in range(40)]
-    made = run([workload()], [case("fused"), case("a"), case("noisy")], [*steady, *noisy])
-    (found,) = recommend(view_run(made), phases=STEP)
-
-    assert (found.use, found.fastest, found.unclear) == ("a", ("a",), ("noisy",))
-
-
 def test_each_norm_mode_has_a_recommendation_of_its_own():
     modes = [(name, mode) for name in ("batch_norm", "other") for mode in ("train", "eval")]
     cases = [case(name, function="batch_norm", norm_mode=mode) for name, mode in modes]
@@ -186,7 +344,7 @@ def test_each_workload_that_stays_open_has_its_own_reason():
     told = " ".join(sentences(recommend(view_run(run(workloads, cases, events)), phases=STEP)))
 
     assert "undecided at 16x64/float32/cpu: the reference ended as oom" in told
-    assert "undecided at 32x64/float32/cpu: the intervals are too wide" in told
+    assert "undecided at 32x64/float32/cpu: too few rounds for an interval" in told
 
 
 def test_the_device_s_clock_is_told_and_that_launching_decides():
@@ -230,21 +388,6 @@ def test_the_best_of_many_equals_is_seldom_called_significant():
         called += found.certainty is Certainty.SIGNIFICANT
 
     assert called <= 2  # 5 % of 40
-
-
-def test_a_rival_without_an_interval_is_not_called_slower():
-    turns = [*noisy_turns({0: 1e-4, 1: 5e-5}), *(turn(2, 8e-5, round=at) for at in range(3))]
-    (found,) = recommend(view_run(run([workload()], [case("fused"), case("a"), case("b")], turns)), phases=STEP)
-
-    assert (found.use, found.unclear) == ("a", ("b",))
-    assert found.runner_up[0] == "fused"
-
-
-def test_an_unstable_row_is_never_the_fastest():
-    events = [*noisy_turns({0: 1e-4, 1: 5e-5, 2: 3e-4}), ended(1, Status.UNSTABLE, "spoiled"), finished()]
-    rows = summarize(run([workload()], [case("fused"), case("a"), case("b")], events))
-
-    assert fastest_cases(rows, phase=Phase.BACKWARD, function="layer_norm") == {0}
 
 
 def test_what_compiling_costs_is_told():

@@ -61,7 +61,8 @@ class Measured:
 
     def samples_by_round(self):
         return [
-            sum(turn.round == number and turn.case == 0 for turn in self.turns) for number in range(self.finished.rounds)
+            sum(turn.round == number and turn.case == 0 for turn in self.turns)
+            for number in range(self.finished.rounds)
         ]
 
 

@@ -251,12 +251,25 @@ def test_disposal_is_noticed_on_forward_backward_when_above_three_percent(share,
     assert "disposal" not in codes(row(made, "fused", Phase.FORWARD))
 
 
+def test_disposal_from_too_few_rounds_is_not_noticed():
+    made = run([workload()], [case("fused")], noisy_turns({0: 1e-4}, disposal=0.05, rounds=4))
+
+    assert "disposal" not in codes(row(made, "fused", Phase.FORWARD_BACKWARD))
+
+
 @pytest.mark.parametrize(("share", "noticed"), [(0.9, False), (0.2, True)])
 def test_a_row_whose_host_time_is_far_above_the_devices_is_launch_bound(share, noticed):
     planned = workload(clocks=fabricate.BOTH_CLOCKS)
     made = run([planned], [case("fused")], noisy_turns({0: 1e-4}, device_share=share))
 
     assert ("launch-bound" in codes(row(made, "fused", clock=Clock.DEVICE))) is noticed
+
+
+def test_too_few_rounds_call_no_row_launch_bound():
+    planned = workload(clocks=fabricate.BOTH_CLOCKS)
+    made = run([planned], [case("fused")], noisy_turns({0: 1e-4}, device_share=0.2, rounds=4))
+
+    assert "launch-bound" not in codes(row(made, "fused", clock=Clock.DEVICE))
 
 
 def test_notices_reach_their_case_their_workloads_cases_or_no_row_at_all():

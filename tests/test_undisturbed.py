@@ -53,7 +53,10 @@ PARKING = {"calls": 100, "wakeups": 100, "delay_s": 100 * WAKEUP_S}
         pytest.param(looks(**SPINNING, last_delay_s=0.9 * MOST_DELAY * WALL_S), True, Means.DELAY, id="small delay"),
         pytest.param(looks(**SPINNING, last_delay_s=1.1 * MOST_DELAY * WALL_S), False, Means.DELAY, id="over 2 %"),
         pytest.param(
-            looks(**SPINNING, last_delay_s=3e-3, last_wakeups=1, last_wall_s=4e-3), False, Means.DELAY, id="lost a slice"
+            looks(**SPINNING, last_delay_s=3e-3, last_wakeups=1, last_wall_s=4e-3),
+            False,
+            Means.DELAY,
+            id="lost a slice",
         ),
         pytest.param(looks(**SPINNING, last_wakeups=40, last_delay_s=40 * WAKEUP_S), True, Means.DELAY, id="woken"),
         pytest.param(
@@ -74,7 +77,9 @@ PARKING = {"calls": 100, "wakeups": 100, "delay_s": 100 * WAKEUP_S}
         ),
         pytest.param(looks(delay_s=UNKNOWN), True, Means.SWITCHES, id="no schedstat, quiet"),
         pytest.param(looks(delay_s=UNKNOWN, last_involuntary=1), False, Means.SWITCHES, id="no schedstat, a switch"),
-        pytest.param(looks(delay_s=UNKNOWN, last_cpu_s=1e-3), False, Means.SWITCHES, id="no schedstat, little CPU time"),
+        pytest.param(
+            looks(delay_s=UNKNOWN, last_cpu_s=1e-3), False, Means.SWITCHES, id="no schedstat, little CPU time"
+        ),
         pytest.param(
             looks(delay_s=UNKNOWN, involuntary=UNKNOWN, cpu_s=UNKNOWN), True, Means.UNKNOWN, id="an older journal"
         ),

@@ -15,8 +15,9 @@ from lnbench.evidence import Evidence
 from lnbench.examined import Survey, Trial
 from lnbench.observed import MachineLook
 from lnbench.planned import Environment
+from lnbench.ratios import paired
 from lnbench.record import Run
-from lnbench.speedups import Speedups, paired
+from lnbench.speedups import Speedups
 from lnbench.units import format_percent, format_seconds
 from lnbench.view import default_clock
 from lnbench.workload import Phase

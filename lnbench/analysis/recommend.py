@@ -8,8 +8,9 @@ from math import exp, log
 from scipy.special import stdtrit
 
 from lnbench.chosen import NO_FILTER, fits
-from lnbench.fastest import is_telling, not_told_apart, reference_row, rivals
+from lnbench.fastest import Contest, Unknown, contests, reference_row
 from lnbench.planned import Notice, Status
+from lnbench.record import Header
 from lnbench.row_summary import RowSummary
 from lnbench.selection import CASE_COLUMNS, Filter
 from lnbench.verdict import LEAST_PROCESSES
@@ -21,6 +22,15 @@ LESS_MEMORY = 0.95
 
 CAVEATS = ("launch-bound", "inaccurate", "coarse-gradient", "graph-break", "page-fault-bound")
 """Codes of notices that whoever takes a recommendation has to know of."""
+
+
+_UNDECIDED = {
+    Unknown.UNSTABLE: "some rows are unstable, so any of them could be the fastest",
+    Unknown.NOT_COMPARED: "some rows took no turn beside the reference",
+    Unknown.NO_INTERVAL: "too few rounds for an interval",
+    Unknown.TOO_WIDE: "intervals too wide to determine which is fastest",
+}
+"""Why nothing is recommended; where rivals have several reasons, the first of these."""
 
 
 class Certainty(StrEnum):
@@ -36,10 +46,11 @@ class Certainty(StrEnum):
 class Recommendation:
     """What to use on one workload in one phase (and norm mode, where the function has them).
 
-    `use`: the title to take, empty where the measurements decide nothing; `why_not` then says why. `fastest`: all that
-    are not told apart from the best, it among them; `unclear`: titles of which too little is known to tell. Of several,
-    the reference is taken; else one that needs clearly less memory; else the best estimate. `row`: the figures of what
-    to use, its speedup among them. `runner_up`: the best of those that are known to be slower, and its figures.
+    `use`: the title to take, empty where the measurements decide nothing; `why_not` then says why. `fastest`: the
+    fastest, or all that tie with it, empty where it is undecided or only one was measured; of these the reference is
+    taken, else one that needs clearly less memory, else the best estimate. `unclear`: titles of which too little is
+    known, each with the reason; with any of these it is undecided. `is_only_one`: nothing else was measured. `row`: the
+    figures of what to use. `runner_up`: the best of those that are known to be slower, and its figures.
     `memory_ratio`: the peak over the reference's. `left_out`: titles that can't be recommended, each with the reason.
     `caveats`: notices about what is recommended.
     """
@@ -54,7 +65,8 @@ class Recommendation:
     use: str
     why_not: str
     fastest: tuple[str, ...]
-    unclear: tuple[str, ...]
+    unclear: tuple[tuple[str, Unknown], ...]
+    is_only_one: bool
     row: RowSummary | None
     certainty: Certainty | None
     runner_up: tuple[str, RowSummary] | None
@@ -83,7 +95,7 @@ def recommend(
         for phase in wanted:
             cells = [cell for row in table.rows for cell in row.cells if cell.phase is phase]
             if _were_tried(cells) and any(fits(cell, places) for cell in cells):
-                found += _recommended(table, cells)
+                found += _recommended(view.header, table, cells)
     return tuple(found)
 
 
@@ -97,18 +109,15 @@ def _phases_shown(phases: Sequence[Phase]) -> list[Phase]:
     return list(dict.fromkeys(phase for phase in (step, Phase.INFERENCE) if phase in phases))
 
 
-def _recommended(table: WorkloadTable, cells: Sequence[RowSummary]) -> Iterator[Recommendation]:
+def _recommended(header: Header, table: WorkloadTable, cells: Sequence[RowSummary]) -> Iterator[Recommendation]:
     titles = {cell.case: row.title for row in table.rows for cell in row.cells}
     first = cells[0]
-    found = rivals(cells, phase=first.phase, function=table.function)
-    for norm_mode, able in (found or {"": []}).items():
-        fastest = not_told_apart(able) if len(able) > 1 else able
-        sure = [row for row in fastest if is_telling(row)]
-        known_slower = [row for row in able if row not in fastest and row.speedup_high is not None]
-        chosen = _choose(sure, cells)
+    spread = header.spread_on(first.device_name)
+    found = contests(cells, phase=first.phase, function=table.function, spread=spread)
+    for norm_mode, contest in (found or {"": Contest(())}).items():
+        chosen = _choose(contest.fastest, cells) or _only_one(contest)
         reference = None if chosen is None else reference_row(cells, chosen)
-        others = [row for row in known_slower if chosen is not None]
-        following = max(others, key=lambda row: row.speedup or 0.0, default=None)
+        following = max(contest.slower, key=lambda row: row.speedup or 0.0, default=None)
         yield Recommendation(
             workload=first.workload,
             title=table.title,
@@ -118,12 +127,13 @@ def _recommended(table: WorkloadTable, cells: Sequence[RowSummary]) -> Iterator[
             norm_mode=norm_mode,
             reference=first.reference,
             use="" if chosen is None else titles[chosen.case],
-            why_not="" if chosen is not None else _why_not(able, reference_row(cells, first)),
-            fastest=tuple(titles[row.case] for row in sure),
-            unclear=tuple(titles[row.case] for row in able if row not in sure and row not in known_slower),
+            why_not="" if chosen is not None else _why_not(contest, reference_row(cells, first)),
+            fastest=tuple(titles[row.case] for row in contest.fastest),
+            unclear=tuple((titles[row.case], why) for row, why in contest.unknown),
+            is_only_one=chosen is not None and contest.is_single,
             row=chosen,
-            certainty=None if chosen is None else _certainty(chosen, reference, choices=len(able) - 1),
-            runner_up=None if following is None else (titles[following.case], following),
+            certainty=None if chosen is None else _certainty(chosen, reference, choices=len(contest.rivals) - 1),
+            runner_up=None if chosen is None or following is None else (titles[following.case], following),
             memory_ratio=_memory_ratio(chosen, reference),
             left_out=tuple((titles[cell.case], why) for cell, why in _left_out(table, cells)),
             caveats=() if chosen is None else _caveats(chosen),
@@ -146,18 +156,26 @@ def _choose(tied: Sequence[RowSummary], cells: Sequence[RowSummary]) -> RowSumma
     return best
 
 
+def _only_one(contest: Contest) -> RowSummary | None:
+    """What alone was measured, unless it is unstable or the reference that it needs failed."""
+    is_usable = contest.is_single and contest.has_speedups and not contest.unknown
+    return contest.rivals[0] if is_usable else None
+
+
 def _memory_ratio(chosen: RowSummary | None, reference: RowSummary | None) -> float | None:
     if chosen is None or reference is None or chosen is reference or not reference.peak_memory_bytes:
         return None
     return None if chosen.peak_memory_bytes is None else chosen.peak_memory_bytes / reference.peak_memory_bytes
 
 
-def _why_not(able: Sequence[RowSummary], reference: RowSummary | None) -> str:
+def _why_not(contest: Contest, reference: RowSummary | None) -> str:
     if reference is None:
         return "the reference is not part of the plan, so nothing can be compared"
+    if contest.has_speedups and contest.unknown:
+        return _UNDECIDED[min(contest.unknown, key=lambda it: list(_UNDECIDED).index(it[1]))[1]]
     if reference.status is not Status.OK:
         return f"the reference ended as {reference.status}, so nothing can be compared"
-    return "nothing could be compared" if not able else "the intervals are too wide to tell who is fastest"
+    return "nothing could be compared"
 
 
 def _certainty(chosen: RowSummary, reference: RowSummary | None, *, choices: int) -> Certainty:
@@ -179,6 +197,8 @@ def _certainty(chosen: RowSummary, reference: RowSummary | None, *, choices: int
 
 def _left_out(table: WorkloadTable, cells: Sequence[RowSummary]) -> Iterator[tuple[RowSummary, str]]:
     for cell in cells:
+        if cell.status is Status.UNSTABLE and cell.function == table.function:
+            continue  # a rival of which too little is known
         if cell.status is not Status.OK:
             if not table.function or cell.function == table.function:
                 yield cell, cell.status.value

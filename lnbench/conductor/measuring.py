@@ -22,9 +22,11 @@ from lnbench.conductor.runner import Habits, Runner
 from lnbench.errors import ExitCode, NothingMeasuredError, OutputError, StoppedAtOnce, most_telling
 from lnbench.events import Resumed
 from lnbench.plan import Plan
-from lnbench.planned import Environment, Status
+from lnbench.planned import Environment, ProcessSpread, Status
+from lnbench.process_spread import is_of_machine_class, process_spread
 from lnbench.record import Check, Header, Run
 from lnbench.standing import Standing
+from lnbench.store.earlier import earlier_runs
 from lnbench.store.folder import new_run_id
 from lnbench.store.journal import Journal
 from lnbench.store.reading import read_run
@@ -119,6 +121,7 @@ def measure(
         commit=commit.id,
         dirty=commit.dirty,
         environment=prepared.environment,
+        process_spread=_earlier_spread(options.reports, prepared.environment),
         workloads=plan.workloads,
         cases=plan.cases,
         check=check,
@@ -135,6 +138,11 @@ def measure(
     )
     with Journal.create(folder, header) as journal:
         return _carry_out(course, journal, options, observer)
+
+
+def _earlier_spread(reports: Path, environment: Environment) -> tuple[ProcessSpread, ...]:
+    """How far processes of earlier runs on such a machine lay apart; kept in the journal, so that it holds alone."""
+    return process_spread(earlier_runs(reports, wanted=lambda header: is_of_machine_class(header, environment)))
 
 
 def resume(resumable: Resumable, options: RunOptions, observer: Observer) -> Outcome:

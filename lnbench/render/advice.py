@@ -35,20 +35,23 @@ def sentences(recommendations: Sequence[Recommendation]) -> list[str]:
     kinds: dict[tuple[Phase, Clock, str, str], list[Recommendation]] = defaultdict(list)
     for it in recommendations:
         kinds[it.phase, it.clock, it.function, it.norm_mode].append(it)
-    decided = [found for found in kinds.values() if any(it.use for it in found)]
-    used = [it for it in chain.from_iterable(decided) if it.use]
-    if not used:
+    shown = [found for found in kinds.values() if any(it.use or it.unclear for it in found)]
+    if not shown:
         return []
-    return [*map(_of_kind, decided), *_few_processes(used), *_caveats(used), *_left_out(recommendations)]
+    used = [it for it in chain.from_iterable(shown) if it.use]
+    return [*map(_of_kind, shown), *_few_processes(used), *_caveats(used), *_left_out(recommendations)]
 
 
 def _of_kind(found: Sequence[Recommendation]) -> str:
     first = found[0]
     winners: dict[str, list[Recommendation]] = defaultdict(list)
+    only: dict[str, list[Recommendation]] = defaultdict(list)
     ties: dict[tuple[str, ...], list[Recommendation]] = defaultdict(list)
     undecided: dict[str, list[Recommendation]] = defaultdict(list)
     for it in found:
-        if it.is_tie:
+        if it.is_only_one:
+            only[it.use].append(it)
+        elif it.is_tie:
             ties[it.fastest].append(it)
         elif it.use:
             winners[it.use].append(it)
@@ -60,7 +63,8 @@ def _of_kind(found: Sequence[Recommendation]) -> str:
             parts.append(f"{title} is the fastest {_function(first)} on {_share(won, found)}{_gains(won)}")
         else:
             parts.append(f"{title} at {_places(won)}{_gains(won)}")
-    parts += [f"{_listed(titles)} are not told apart at {_places(tied)}" for titles, tied in ties.items()]
+    parts += [f"{_listed(titles)} are statistically tied at {_places(tied)}" for titles, tied in ties.items()]
+    parts += [f"{title} is the only {_function(first)} measured on {_share(at, found)}" for title, at in only.items()]
     parts += [f"undecided at {_places(left)}: {why}" for why, left in undecided.items()]
     clock = ", on the device's clock" if first.clock is Clock.DEVICE else ""
     return f"{_PHASES[first.phase]}{clock}: {'; '.join(parts)}."

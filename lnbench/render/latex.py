@@ -22,7 +22,7 @@ INTERRUPTED = "The run was interrupted: what was measured before is shown."
 def render_tables(view: RunView) -> str:
     """A table per workload, with caption, label and notes; one that is wider than the text is scaled down to it.
 
-    Rows are implementations, columns phases; what is fastest, or not told apart from it, is bold.
+    Rows are implementations, columns phases; what is fastest, or tied with it, is bold.
     """
     lines = list(preamble([view.header], busy=[view.busy]))
     labels: set[str] = set()

@@ -17,7 +17,7 @@ from lnbench.render.outside import markdown, plain
 from lnbench.units import format_seconds, format_significant
 from lnbench.workload import Clock
 
-HEADINGS = ("workload", "phase", "use", "over the reference", "known", "costs", "not told apart", "left out")
+HEADINGS = ("workload", "phase", "use", "over the reference", "known", "costs", "tied with", "left out")
 
 
 def render_recommendations(found: Sequence[Recommendation], *, busy: str = "") -> RenderableType:
@@ -32,7 +32,7 @@ def render_recommendations(found: Sequence[Recommendation], *, busy: str = "") -
         grid = Table.grid(padding=(0, 2))
         for it in group:
             lines = [Text(plain(it.use), style="bold green"), Text(": "), Text(plain(over_reference(it)))]
-            answer = Text.assemble(*lines) if it.use else Text(plain(it.why_not), style="yellow")
+            answer = Text.assemble(*lines) if it.use else Text(f"undecided: {plain(it.why_not)}", style="yellow")
             grid.add_row(Text(f"  {_phase(it)}"), answer)
             told = (known_text(it), costs_text(it), tied_text(it), *caveat_texts(it), left_out_text(it))
             for line in filter(None, told):
@@ -90,6 +90,8 @@ def known_text(it: Recommendation) -> str:
     """How sure that is."""
     if it.row is None or it.certainty is None:
         return ""
+    if it.is_only_one:
+        return f"the only {it.function} measured"
     if it.certainty is Certainty.REFERENCE:
         return "" if it.runner_up is None else f"next: {it.runner_up[0]}, {speedup_text(it.runner_up[1])}"
     count = it.row.speedup_processes or 0
@@ -125,13 +127,12 @@ def costs_text(it: Recommendation) -> str:
 def tied_text(it: Recommendation) -> str:
     """Who else is as fast, as far as is known."""
     others = [title for title in it.fastest if title != it.use]
-    return f"a tie: not told apart from {', '.join(others)}" if others else ""
+    return f"statistically tied with {', '.join(others)}" if others else ""
 
 
 def left_out_text(it: Recommendation) -> str:
     """Who could not be recommended, and why."""
-    unclear = [f"{title} (too little is known)" for title in it.unclear]
-    names = [*unclear, *(f"{title} ({why})" for title, why in it.left_out)]
+    names = [f"{title} ({why})" for title, why in (*it.unclear, *it.left_out)]
     return f"left out: {', '.join(names)}" if names else ""
 
 
@@ -171,7 +172,9 @@ def _told(it: Recommendation) -> dict[str, object]:
         "cold_first_call_s": row and row.cold_first_call_s,
         "warm_first_call_s": row and row.warm_first_call_s,
         "break_even_calls": row and row.break_even_calls,
-        "unclear": list(it.unclear),
+        "is_only_one": it.is_only_one,
+        "unclear": [title for title, _ in it.unclear],
+        "why_unclear": {title: why.value for title, why in it.unclear},
         "left_out": dict(it.left_out),
         "caveats": [{"code": notice.code, "text": notice.text} for notice in it.caveats],
     }

@@ -44,7 +44,7 @@ def render_side_by_side(found: SideBySide) -> RenderableType:
     parts += _differences(found)
     parts += [Text(f"note: {plain(note)}", style="yellow") for note in found.notes]
     if found.tables:
-        parts.append(Text(f"{HOW_TO_READ} *: the fastest of its run, or not told apart; –: not planned.", style="dim"))
+        parts.append(Text(f"{HOW_TO_READ} *: fastest of its run, or tied; –: not planned.", style="dim"))
     return Group(*parts)
 
 

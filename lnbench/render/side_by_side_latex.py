@@ -42,7 +42,7 @@ def _table(found: SideBySide, table: SideTable, phase: Phase, *, label: str) -> 
     cells = [cell for row in rows for cell in row.cells if cell is not None]
     times = [cell.summary.median_s for cell in cells if cell.summary.median_s is not None]
     unit_s, unit = time_unit(min(times, default=1e-6))
-    bold = " Bold: the fastest of its run, or not told apart from it." if any(cell.is_fastest for cell in cells) else ""
+    bold = " Bold: fastest of its run, or tied with it." if any(cell.is_fastest for cell in cells) else ""
     title = latex(f"{phase}, {table.title}")
     yield from table_lines(
         caption=f"{title}. {sentence(table.caption)} {NO_VERDICT} {HOW_TO_READ}{bold}",

@@ -25,7 +25,7 @@ def render_side_by_side(found: SideBySide) -> str:
     for table in found.tables:
         lines += [*_table(table, found.runs), ""]
     if found.tables:
-        lines += [f"{HOW_TO_READ} **Bold**: the fastest of its run, or not told apart; –: not planned.", ""]
+        lines += [f"{HOW_TO_READ} **Bold**: fastest of its run, or tied; –: not planned.", ""]
     for title, differences in (
         ("Differs, so that no comparison would hold these rows to each other", found.obstacles),
         ("Differs too" if found.obstacles else "Differs", found.settings),

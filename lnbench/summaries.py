@@ -127,7 +127,9 @@ def _row(
             interval = speedups.interval(number, phase, clock=clock)
             columns |= _speedup_columns(interval)
             columns["speedup_processes"] = len(speedups.locations(number, phase, clock=clock)) or None
-            if reference is None or interval is None:
+            if status is Status.UNSTABLE:
+                pass  # its reason says why it has no speedup
+            elif reference is None or interval is None:
                 notices += [_reference_not_ok(evidence, number, phase=phase, clock=clock)]
             else:
                 notices += row_notices.module_notices(
@@ -209,7 +211,7 @@ def _reference_not_ok(evidence: Evidence, number: int, *, phase: Phase, clock: C
         why = "is not part of the plan"
     else:
         found = evidence.row(reference, phase, clock=clock)
-        why = "took no turn in the same rounds" if found.series else f"ended as {found.status}"
+        why = "took no turn in the same rounds" if found.status is Status.OK else f"ended as {found.status}"
     return Notice(code="reference-not-ok", text=f"no speedups: the reference, {name}, {why}")
 
 

@@ -60,7 +60,7 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
     kept = {process: turns for process, turns in own.items() if process in counting}
     busy = _circumstances(threads, cores, load)
     if 2 * len(counting) <= len(taken_by):
-        text = f"only {pairs} of {taken} rounds were undisturbed ({busy}): {_what_helps(threads)}"
+        text = f"{pairs} of {taken} rounds undisturbed ({busy}): {_what_helps(threads)}"
         return Crowding(kept or own, text)
     tilted = abs(row.tilt - base.tilt)
     if tilted > MOST_TILT:

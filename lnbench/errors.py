@@ -80,7 +80,7 @@ class NothingMeasuredError(LnbenchError):
 
 
 class StoppedAtOnce(KeyboardInterrupt):
-    """The user would not wait for the turn under way; the text says what is kept, the hint how to go on with it."""
+    """The user stopped a wait, or a turn under way; the text says what is kept, the hint how to go on with it."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -184,8 +184,10 @@ def test_a_second_run_waits_for_the_first_or_fails_at_once(tmp_path):
             second.communicate(timeout=120)
 
     assert refused.code == 5
-    assert f"another lnbench measures on this machine: process {first.pid}, `lnbench run first.yaml`" in refused.stderr
-    assert f"waiting for another lnbench on this machine: process {first.pid}, `lnbench run first.yaml`" in said
+    who = f"process {first.pid} of {psutil.Process().username()}, `lnbench run first.yaml` since "
+    assert f"another lnbench measures on this machine: {who}" in refused.stderr
+    assert f"waiting for another lnbench on this machine: {who}" in said
+    assert said.endswith("; place 1 in the queue\n")
     assert reading.code == 0
     assert second.returncode == 0
     assert not any(worker.is_running() for worker in workers)

@@ -79,6 +79,12 @@ class NothingMeasuredError(LnbenchError):
     exit_code = ExitCode.NOTHING_MEASURED
 
 
+class InterruptedCommandError(LnbenchError):
+    """The user interrupted a command."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class StoppedAtOnce(KeyboardInterrupt):
     """The user stopped a wait, or a turn under way; the text says what is kept, the hint how to go on with it."""
 

@@ -79,8 +79,14 @@ class NothingMeasuredError(LnbenchError):
     exit_code = ExitCode.NOTHING_MEASURED
 
 
+class InterruptedCommandError(LnbenchError):
+    """The user interrupted a command."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class StoppedAtOnce(KeyboardInterrupt):
-    """The user would not wait for the turn under way; the text says what is kept, the hint how to go on with it."""
+    """The user stopped a wait, or a turn under way; the text says what is kept, the hint how to go on with it."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

@@ -40,6 +40,10 @@ class Known:
         return self.obstacle
 
 
+NOT_LOADED = "what registers it was not loaded"
+"""The reason of a case whose plug-in or package is loaded later, if at all."""
+
+
 def runs_only_on(devices: Sequence[str]) -> str:
     """That something runs on these kinds of device and on no other, in words."""
     return f"runs on {' and '.join({'cpu': 'the CPU', 'cuda': 'CUDA'}[device] for device in devices)} only"
@@ -114,6 +118,11 @@ def used_names(suite: Suite, *, chosen: Sequence[str] = ()) -> frozenset[str]:
     references = (_reference(suite, number, tuple(_declared(suite, number))) for number in range(len(suite.workloads)))
     names = [*(chosen or used), *references]
     return frozenset(use for name in names for use in used.get(name, {name}))
+
+
+def not_loaded(suite: Suite, *, chosen: Sequence[str] = ()) -> dict[str, Known]:
+    """The registered names that can take part, each as that of a plug-in which is not loaded yet."""
+    return dict.fromkeys(used_names(suite, chosen=chosen), Known("", obstacle=(Status.SKIPPED, NOT_LOADED)))
 
 
 def line_up_sides(

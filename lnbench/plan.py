@@ -9,7 +9,8 @@ from lnbench.axes import Machine, count_workloads, find_obstacle, multiply_out, 
 from lnbench.collector import collector_at_rest
 from lnbench.errors import SuiteError, Unsupported
 from lnbench.functions import refuse_undefined
-from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides
+from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides, not_loaded
+from lnbench.narrowing import refuse_unmatched
 from lnbench.planned import PlannedCase, PlannedWorkload, SamplingRecord, SetAside, Status
 from lnbench.selection import Filter, check_filter, matches, matches_workload, parse_only
 from lnbench.suite import Suite, check_devices, check_sampling
@@ -103,6 +104,7 @@ def make_plan(
     least_processes: int = 1,
     against: Sequence[str] = (),
     margin: float | None = None,
+    is_complete: bool = True,
 ) -> Plan:
     """Expand a suite on a machine.
 
@@ -110,7 +112,10 @@ def make_plan(
     `only` keeps the cases that match it, and the reference of every workload that keeps a case. `least_processes`: at
     least so many where the suite says fewer. `against`: only these are planned, each beside its old version. `margin`:
     the slowdown that verdicts let pass, in place of the suite's thresholds.
-    Raises SuiteError for names that are not known and for a case planned twice, UsageError for the other arguments.
+    `is_complete`: whether `known` holds every name; if not, other names may be those of plug-ins that are not loaded
+    yet, and their cases are set aside as such.
+    Raises SuiteError for names that are not known and for a case planned twice, UsageError for the other arguments, and
+    NothingMeasuredError for a column of `only` that matches no case.
     """
     overrides = {
         "processes": processes,
@@ -122,10 +127,14 @@ def make_plan(
     least = {"processes": max(suite.sampling.processes, least_processes)}
     sampling = check_sampling(**{**suite.sampling.model_dump(), **least, **given})
     replaced = {"devices": check_devices(devices)} if devices else {}
-    check_names(suite, known=known)
+    if is_complete:
+        check_names(suite, known=known)
+    else:
+        known = not_loaded(suite, chosen=implementations or ()) | dict(known)
     expansion = _Expansion(
         suite, machine, known, check_filter(only or {}), forgives_repeats=bool(implementations or devices or against)
     )
+    planned: list[tuple[WorkloadEntry, Sequence[Entrant]]] = []
     with collector_at_rest():
         for number, entry in enumerate(suite.workloads):
             if against:
@@ -134,7 +143,10 @@ def make_plan(
                 reference, entrants = line_up(suite, number, known=known, chosen=implementations or ())
             if margin is not None:
                 entrants = tuple(replace(entrant, margin=margin) for entrant in entrants)
-            expansion.add(number, entry.model_copy(update=replaced), reference, entrants)
+            planned.append((entry.model_copy(update=replaced), entrants))
+            expansion.add(number, planned[-1][0], reference, entrants)
+    if only and not expansion.cases:
+        refuse_unmatched(expansion.only, planned, machine)
     cases = tuple(expansion.cases)
     compiling = sum(case.status is None and known[case.use].compiles for case in cases)
     return Plan(tuple(expansion.workloads), cases, SamplingRecord(**sampling.model_dump()), compiling)

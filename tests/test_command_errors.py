@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnbench.cli.door import run_command_line
-from lnbench.errors import ExitCode, most_telling
+from lnbench.errors import ExitCode, StoppedAtOnce, most_telling
 
 SUITE = """name: mine
 reference: fused
@@ -193,8 +193,18 @@ def test_the_real_command_gives_message_and_code_to_the_shell(tmp_path):
     assert done.stderr.startswith('error: there is no shipped suite "qick"\nhint: did you mean "quick"?')
 
 
-def test_filters_that_leave_no_case_measure_nothing(lnbench):
+def test_a_filter_that_no_case_matches_measures_nothing_and_shows_the_nearest_value(lnbench):
     code, out, err = lnbench("run", "quick", "--only", "dtype=float64")
+
+    assert (code, out) == (ExitCode.NOTHING_MEASURED, "")
+    assert "error: nothing to measure: --only: no case has dtype=float64" in err
+    assert 'hint: did you mean "bfloat16"? known: bfloat16, float32' in err
+
+
+def test_filters_that_leave_no_case_together_measure_nothing(lnbench, tmp_path):
+    (tmp_path / "mine.yaml").write_text(SUITE + "  - shapes: [[8, 32]]\n    phases: [inference]\n")
+
+    code, out, err = lnbench("run", "mine.yaml", "--only", "input_shape=8x32,phase=backward")
 
     assert (code, out) == (ExitCode.NOTHING_MEASURED, "")
     assert "error: nothing to measure: the filters leave no case" in err
@@ -226,6 +236,22 @@ def test_a_bug_is_one_message_with_how_to_report_it(lnbench, monkeypatch):
     assert err.splitlines()[0] == "error: a bug in lnbench: ZeroDivisionError: of all things"
     assert "--debug and report" in err.splitlines()[1]
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "said"),
+    [
+        (KeyboardInterrupt(), "error: interrupted\n"),
+        (StoppedAtOnce("stopped at once", hint="to go on: do"), "error: stopped at once\nhint: to go on: do\n"),
+    ],
+)
+def test_an_interrupted_command_says_so(lnbench, monkeypatch, interrupt, said):
+    def stop(*_):
+        raise interrupt
+
+    monkeypatch.setattr("lnbench.store.folder.find_run", stop)
+
+    assert lnbench("report", "latest") == (ExitCode.INTERRUPTED, "", said)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

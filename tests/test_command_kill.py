@@ -175,6 +175,10 @@ def test_a_second_run_waits_for_the_first_or_fails_at_once(tmp_path):
             if line.startswith("[1/1]"):
                 break
         refused = run_lnbench(tmp_path, "run", "second.yaml", "--no-wait")
+        with subprocess.Popen([*command, "second.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as stopped:
+            next(stopped.stderr)
+            stopped.terminate()
+            last = stopped.stderr.read()
         with subprocess.Popen([*command, "second.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as second:
             said = next(second.stderr)
             reading = run_lnbench(tmp_path, "list", "cases", "second.yaml")
@@ -184,8 +188,11 @@ def test_a_second_run_waits_for_the_first_or_fails_at_once(tmp_path):
             second.communicate(timeout=120)
 
     assert refused.code == 5
-    assert f"another lnbench measures on this machine: process {first.pid}, `lnbench run first.yaml`" in refused.stderr
-    assert f"waiting for another lnbench on this machine: process {first.pid}, `lnbench run first.yaml`" in said
+    who = f"process {first.pid} of {psutil.Process().username()}, `lnbench run first.yaml` since "
+    assert f"another lnbench measures on this machine: {who}" in refused.stderr
+    assert f"waiting for another lnbench on this machine: {who}" in said
+    assert (stopped.returncode, last) == (130, "error: interrupted while waiting for another lnbench on this machine\n")
+    assert said.endswith("; place 1 in the queue\n")
     assert reading.code == 0
     assert second.returncode == 0
     assert not any(worker.is_running() for worker in workers)

@@ -209,10 +209,10 @@ def progress_console() -> "Console":
 
 @contextmanager
 def alone(what: str, *, no_wait: bool) -> Iterator[None]:
-    """Measure while no other lnbench does on this machine: wait for it, or fail with `no_wait`."""
+    """Measure while no other lnbench does on this machine: wait in the queue, or fail with `no_wait`."""
     from lnbench.conductor.alone import alone_on_machine
 
-    with alone_on_machine(what, wait=not no_wait, say=message):
+    with alone_on_machine(what, wait=not no_wait, say=_say, quiet=settings.quiet):
         yield
 
 
@@ -238,8 +238,12 @@ class _Forgiving:
 def message(text: str) -> None:
     """Say something to the person, on stderr, unless --quiet."""
     if not settings.quiet:
-        with suppress(OSError):  # nobody reads it any more
-            print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
+        _say(text)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # nobody reads it any more
+        print("\n".join(map(plain, text.split("\n"))), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _console(is_terminal: bool) -> "Console":

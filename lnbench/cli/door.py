@@ -8,14 +8,15 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from lnbench import __version__
 from lnbench.cli import baseline, check, compare, doctor, history, listing, recommend, report, run, schema, selftest
 from lnbench.cli.common import Debug, Quiet, settings
-from lnbench.errors import ExitCode, LnbenchError, nearest
+from lnbench.errors import ExitCode, InterruptedCommandError, LnbenchError, nearest
 from lnbench.render.outside import plain
 
 HELP = """Measure what a normalization layer costs: verified results, and ratios of things that took turns.
@@ -44,8 +45,22 @@ Exit codes: 0 fine, 1 confirmed regression (check only), 2 bad input, 3 too much
 nothing was measured or compared, 70 a bug in lnbench, 130 interrupted.
 """
 
+
+class _Commands(TyperGroup):
+    """All commands. typer makes a bare exit code of an interrupt (0.29); what it says is kept here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            raise InterruptedCommandError(
+                str(interrupt) or "interrupted", hint=getattr(interrupt, "hint", "")
+            ) from interrupt
+
+
 app = typer.Typer(
     name="lnbench",
+    cls=_Commands,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
@@ -110,8 +125,8 @@ def run_command_line(arguments: list[str]) -> int:
     except LnbenchError as error:
         _say(error.message, error.hint, error)
         return int(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort) as interrupt:
-        _say(str(interrupt) or "interrupted", getattr(interrupt, "hint", ""))
+    except (KeyboardInterrupt, typer.Abort):  # while the command line was read
+        _say("interrupted", "")
         return int(ExitCode.INTERRUPTED)
     except (BrokenPipeError, SystemExit) as leaving:
         # The reader of our output has gone, as with `| head`; there is nobody left to tell. typer and rich leave with

@@ -60,7 +60,8 @@ def implementations(
     tried: Annotated[
         bool,
         typer.Option(
-            "--try", help="Build and call each on a tiny workload, in a process of its own, and show how it went."
+            "--try",
+            help="Build and call each on a tiny workload, in a process of its own. Waits while another run measures.",
         ),
     ] = False,
     timeout: Annotated[

@@ -37,6 +37,7 @@ from lnbench.render.outside import plain
 
 if TYPE_CHECKING:
     from lnbench.conductor.measuring import Outcome
+    from lnbench.record import Run
 
 
 def run(
@@ -135,7 +136,7 @@ def run(
 
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
-    from lnbench.conductor.preparation import Request, check_suite, prepare, runs_code
+    from lnbench.conductor.preparation import Request, prepare, prepare_early
     from lnbench.store.place import refuse_unusable_folder
 
     request = Request(
@@ -150,13 +151,12 @@ def run(
         budget_total_s=budget_total,
         timeout_s=timeout,
     )
-    if output is not None:
+    if output is not None or not dry_run:
         refuse_unusable_folder(output, reports=REPORTS)
     if dry_run:
         show(dry_run_text(prepare(request).plan))
         return ExitCode.FINE
-    # Loading what comes from outside takes a core, and so is left until nobody else measures.
-    early = None if runs_code(request, check_suite(request)) else prepare(request)
+    early = prepare_early(request)
 
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions, measure
@@ -200,20 +200,26 @@ def _resume(
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions, exit_code_of, resume
     from lnbench.conductor.outputs import are_current, write_outputs
-    from lnbench.conductor.resuming import prepare_resume, refuse_at_once
+    from lnbench.conductor.resuming import prepare_resume, resume_early
     from lnbench.store.folder import find_run
 
     folder = find_run(text, REPORTS)
-    refuse_at_once(folder, plugins)
-    # Read only when nobody else measures: the run may be one that is still going on.
+
+    def complete(run: "Run", journal: Path) -> int:
+        message(f"run {run.header.run_id} is complete: nothing to resume")
+        if not dry_run and not are_current(journal.parent):
+            write_outputs(run, journal.parent)
+        return exit_code_of(run, interrupted=False)
+
+    early = resume_early(folder, plugins=plugins, suite=suite, force=force)
+    if early.is_complete:
+        return complete(early.run, early.journal)
+    # Read again when nobody else measures: the run may be one that is still going on.
     with nullcontext() if dry_run else alone(f"lnbench run --resume {text}", no_wait=no_wait):
         found = prepare_resume(folder, plugins=plugins, suite=suite, force=force)
         header = found.run.header
         if found.is_complete:
-            message(f"run {header.run_id} is complete: nothing to resume")
-            if not dry_run and not are_current(found.journal.parent):
-                write_outputs(found.run, found.journal.parent)
-            return exit_code_of(found.run, interrupted=False)
+            return complete(found.run, found.journal)
         total = len({case.workload for case in header.cases if case.status is None}) * header.sampling.processes
         message(f"run {header.run_id}: {found.left} of {total} workloads are left to measure, counted in every process")
         if dry_run:

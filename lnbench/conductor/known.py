@@ -6,7 +6,7 @@ from lnbench.conductor.describing import Registered
 from lnbench.implementations.needs import installed_version
 from lnbench.implementations.packages import installed_sources
 from lnbench.implementations.registry import BUILT_IN, Row, availability
-from lnbench.lineup import Known
+from lnbench.lineup import NOT_LOADED, Known
 from lnbench.planned import Environment, InstalledSource, PlannedCase, Source, Status
 
 
@@ -16,7 +16,7 @@ def known_implementations(sources: Sequence[Source] = (), registered: Registered
     Of installed packages that are not among the sources only the names are known: for a hint, where one is mistyped.
     """
     registered = registered or Registered()
-    known = {name: Known("", obstacle=(Status.SKIPPED, "its package was not loaded")) for name in installed_sources()}
+    known = {name: Known("", obstacle=(Status.SKIPPED, NOT_LOADED)) for name in installed_sources()}
     known |= {row.name: _known(row) for row in BUILT_IN.values()}
     for entry in registered.found:
         source = sources[entry.number]

@@ -71,11 +71,16 @@ def _shown_name(source: PluginSource) -> str:
     return Path(source.path).name + (BASE_SUFFIX if source.is_base else "")
 
 
+def require_python_name(path: Path) -> None:
+    """Raise PluginError for a path that can't be a plug-in's by its name."""
+    if path.suffix != ".py":
+        raise PluginError(f"{path}: a plug-in is a Python file (.py)")
+
+
 def _check_plugin(path: Path) -> None:
     if not os.path.exists(path):  # pathlib's own raises for names that are too long
         raise PluginError(f"{path}: there is no such file")
-    if path.suffix != ".py":
-        raise PluginError(f"{path}: a plug-in is a Python file (.py)")
+    require_python_name(path)
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size

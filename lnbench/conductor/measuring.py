@@ -15,11 +15,11 @@ from lnbench.conductor.interrupts import Interrupts
 from lnbench.conductor.listening import Observer
 from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.outputs import write_outputs
-from lnbench.conductor.preparation import Prepared
+from lnbench.conductor.preparation import Prepared, refuse_empty
 from lnbench.conductor.process_group import adopt_orphans
 from lnbench.conductor.resuming import Resumable, how_to_resume
 from lnbench.conductor.runner import Habits, Runner
-from lnbench.errors import ExitCode, NothingMeasuredError, OutputError, StoppedAtOnce, most_telling
+from lnbench.errors import ExitCode, OutputError, StoppedAtOnce, most_telling
 from lnbench.events import Resumed
 from lnbench.plan import Plan
 from lnbench.planned import Environment, ProcessSpread, Status
@@ -99,9 +99,7 @@ def measure(
     more, StoppedAtOnce when the user interrupts twice.
     """
     plan = prepared.plan
-    if not plan.measurable:
-        reasons = "; ".join(reason for (_, reason) in plan.set_aside) or "the filters leave no case"
-        raise NothingMeasuredError(f"nothing to measure: {reasons}", hint="`lnbench list cases SUITE` shows every case")
+    refuse_empty(plan)
     now = datetime.now(UTC)
     run_id = new_run_id(prepared.suite.name, now, reports=options.reports)
     folder = options.folder or options.reports / run_id

@@ -1,7 +1,7 @@
 """From what the command line asks for to a plan: the suite's text, the plug-ins' names, the machine."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,13 +9,14 @@ from pathlib import Path
 from lnbench.conductor.describing import describe_sources
 from lnbench.conductor.known import known_implementations, with_libraries
 from lnbench.conductor.loaded import Loaded, digests, loaded, with_packages
-from lnbench.conductor.revision import both_sides, parse_against
-from lnbench.errors import PluginError, SuiteError, UsageError, nearest
-from lnbench.lineup import used_names
+from lnbench.conductor.revision import both_sides, files_of_both_sides, parse_against
+from lnbench.errors import NothingMeasuredError, PluginError, SuiteError, UsageError, nearest
+from lnbench.lineup import NOT_LOADED, Known, used_names
 from lnbench.measure.environment import absent_devices, read_environment
 from lnbench.measure.nvml import Nvml
 from lnbench.plan import Machine, Plan, make_plan, parse_only
 from lnbench.planned import BASE_SUFFIX, Environment, PluginSource
+from lnbench.selection import Filter
 from lnbench.store.regular import open_regular
 from lnbench.suite import Suite, read_suite
 from lnbench.worker.description import Described
@@ -59,15 +60,47 @@ class Prepared:
     gone: tuple[str, ...] = ()
 
 
-def check_suite(request: Request) -> Suite:
-    """Read the suite alone, for what can be told of it at once. Raises SuiteError or UsageError."""
+def prepare_early(request: Request, against: str = "") -> Prepared | None:
+    """Check everything about a request that can be checked without running code from outside.
+
+    Gives the request prepared, or None where preparing it loads plug-in files or installed packages: importing them
+    takes a core for seconds, and would disturb who measures now.
+    Raises as `prepare` and `prepare_sides` do, and NothingMeasuredError when no case can be measured here.
+    """
     source, text = read_suite_text(request.suite)
-    return read_suite(text, source=source)
+    suite = read_suite(text, source=source)
+    asked = parse_against(against) if against else None
+    files = files_of_both_sides(asked, request.plugins) if asked else _files(request)
+    digests(files)
+    if not with_packages(files, () if asked else _named(request, suite)):
+        prepared = prepare(request)
+        refuse_empty(prepared.plan)
+        return prepared
+    nvml = Nvml()
+    if asked and not request.implementations:
+        request = replace(request, implementations=(asked.name or asked.file,))
+    unknown = {"function", "norm_mode", *(["implementation"] if asked else [])}
+    plan = _plan(
+        suite,
+        request,
+        known=known_implementations(),
+        machine=machine_of(read_environment(nvml), nvml),
+        only={column: patterns for column, patterns in _only(request).items() if column not in unknown},
+        is_complete=not files,
+    )
+    refuse_empty(plan, loadable=True)
+    return None
 
 
-def runs_code(request: Request, suite: Suite) -> bool:
-    """True when preparing a request runs code from outside: a plug-in file, or an installed package that is named."""
-    return bool(with_packages([PluginSource(path=str(it)) for it in request.plugins], _named(request, suite)))
+def refuse_empty(plan: Plan, *, loadable: bool = False) -> None:
+    """Raise NothingMeasuredError for a plan without a case to measure; `loadable`: those not loaded yet may be."""
+    if not plan.measurable and not (loadable and any(reason == NOT_LOADED for _, reason in plan.set_aside)):
+        reasons = "; ".join(reason for (_, reason) in plan.set_aside) or "the filters leave no case"
+        raise NothingMeasuredError(f"nothing to measure: {reasons}", hint="`lnbench list cases SUITE` shows every case")
+
+
+def _files(request: Request) -> tuple[PluginSource, ...]:
+    return tuple(PluginSource(path=str(path)) for path in request.plugins)
 
 
 def _named(request: Request, suite: Suite) -> frozenset[str]:
@@ -79,7 +112,7 @@ def prepare(request: Request) -> Prepared:
 
     Raises SuiteError, PluginError or UsageError for what can't be done.
     """
-    return _prepare(request, tuple(PluginSource(path=str(path)) for path in request.plugins))
+    return _prepare(request, _files(request))
 
 
 @contextmanager
@@ -105,20 +138,13 @@ def _prepare(request: Request, files: tuple[PluginSource, ...], *, only_name: st
     names, gone = _common_names(registered.found, request.implementations, only_name) if has_sides else ((), ())
     nvml = Nvml()
     environment = read_environment(nvml)
-    plan = make_plan(
+    plan = _plan(
         suite,
+        replace(request, implementations=()) if has_sides else request,
         known=known,
         machine=machine_of(environment, nvml),
-        implementations=None if has_sides else tuple(request.implementations) or None,
-        devices=tuple(request.devices) or None,
-        only=parse_only(",".join(request.only)) if request.only else None,
-        processes=request.processes,
-        precision=request.precision,
-        budget_s=request.budget_s,
-        budget_total_s=request.budget_total_s,
-        least_processes=request.least_processes,
+        only=_only(request),
         against=names,
-        margin=request.margin,
     )
     return Prepared(
         suite,
@@ -129,6 +155,38 @@ def _prepare(request: Request, files: tuple[PluginSource, ...], *, only_name: st
         digests(files),
         nvml.missing,
         gone=gone,
+    )
+
+
+def _only(request: Request) -> Filter:
+    return parse_only(",".join(request.only)) if request.only else {}
+
+
+def _plan(
+    suite: Suite,
+    request: Request,
+    *,
+    known: Mapping[str, Known],
+    machine: Machine,
+    only: Filter,
+    against: Sequence[str] = (),
+    is_complete: bool = True,
+) -> Plan:
+    return make_plan(
+        suite,
+        known=known,
+        machine=machine,
+        implementations=tuple(request.implementations) or None,
+        devices=tuple(request.devices) or None,
+        only=only or None,
+        processes=request.processes,
+        precision=request.precision,
+        budget_s=request.budget_s,
+        budget_total_s=request.budget_total_s,
+        least_processes=request.least_processes,
+        against=against,
+        margin=request.margin,
+        is_complete=is_complete,
     )
 
 

@@ -46,48 +46,80 @@ class Resumable:
     @property
     def is_complete(self) -> bool:
         """True for a run that came to its end."""
-        ends = [event for event in self.run.events if isinstance(event, RunFinished)]
-        return bool(ends) and not ends[-1].interrupted and not self.left
+        return _is_complete(self.run, self.standing)
+
+
+@dataclass(frozen=True)
+class Read:
+    """An interrupted run, checked as far as that takes no code from outside: no plug-in was loaded."""
+
+    run: Run
+    journal: Path
+    sources: tuple[Source, ...]
+    standing: Standing
+    environment: Environment
+    differences: tuple[str, ...]
+    missing_nvml: str
+
+    @property
+    def is_complete(self) -> bool:
+        """True for a run that came to its end."""
+        return _is_complete(self.run, self.standing)
+
+
+def resume_early(folder: Path, *, plugins: Sequence[Path] = (), suite: str | None = None, force: bool = False) -> Read:
+    """Read a run and check what can be checked without loading a plug-in; arguments and errors as `prepare_resume`."""
+    file, run = journal_file(folder), read_run(folder)
+    _refuse_what_does_not_go_on(file, run)
+    files = tuple(PluginSource(path=str(path)) for path in plugins)
+    header = run.header
+    _require_same_plugins(header, files)
+    sources = with_packages(files, {case.use for case in header.cases if case.status is None})
+    nvml = Nvml()
+    environment = with_libraries(read_environment(nvml), header.cases, sources)
+    standing = Standing(header.workloads, header.cases, budget_s=header.sampling.budget_s)
+    for event in run.events:
+        standing.note(event)
+    differences = () if _is_complete(run, standing) else _differences(header, environment, suite)
+    if differences and not force:
+        raise UsageError(
+            f"{folder}: the run was measured under other conditions: {'; '.join(differences)}",
+            hint="measure it anew, or add --force: its report then says what had changed",
+        )
+    return Read(run, file, sources, standing, environment, tuple(differences), nvml.missing)
 
 
 def prepare_resume(
     folder: Path, *, plugins: Sequence[Path] = (), suite: str | None = None, force: bool = False
 ) -> Resumable:
-    """Read a run and see that it can go on here: same plug-ins, suite, versions and machine.
+    """Read a run, load its plug-ins, and see that it can go on here: same plug-ins, suite, versions and machine.
 
     `suite`: the one that it is said to be of. `force`: go on where suite, versions or machine have changed.
     Code comes from `plugins`, and from installed packages that have an entry point of a case's name: no path is taken
     from the journal.
     Raises JournalError for what is no run, UsageError with what differs where it can't go on.
     """
-    file = journal_file(folder)
-    run, files = refuse_at_once(folder, plugins)
-    header = run.header
-    sources = with_packages(files, {case.use for case in header.cases if case.status is None})
-    registered = describe_sources(sources)
-    nvml = Nvml()
-    environment = with_libraries(read_environment(nvml), header.cases, sources)
-    differences = _differences(header, environment, suite)
-    if differences and not force:
-        raise UsageError(
-            f"{folder}: the run was measured under other conditions: {'; '.join(differences)}",
-            hint="measure it anew, or add --force: its report then says what had changed",
-        )
-    standing = Standing(header.workloads, header.cases, budget_s=header.sampling.budget_s)
-    for event in run.events:
-        standing.note(event)
-    left = [case for number, case in enumerate(header.cases) if number not in standing.over]
-    compiling = _compiling(folder, left, known_implementations(sources, registered))
+    read = resume_early(folder, plugins=plugins, suite=suite, force=force)
+    header = read.run.header
+    registered = describe_sources(read.sources)
+    left = [case for number, case in enumerate(header.cases) if number not in read.standing.over]
+    compiling = _compiling(folder, left, known_implementations(read.sources, registered))
     return Resumable(
-        run,
-        file,
+        read.run,
+        read.journal,
         Plan(header.workloads, header.cases, header.sampling, compiling),
-        standing,
-        environment,
-        loaded(sources, registered),
-        tuple(differences),
-        nvml.missing,
+        read.standing,
+        read.environment,
+        loaded(read.sources, registered),
+        read.differences,
+        read.missing_nvml,
     )
+
+
+def _is_complete(run: Run, standing: Standing) -> bool:
+    ends = [event for event in run.events if isinstance(event, RunFinished)]
+    left = any(standing.left(range(run.header.sampling.processes)))
+    return bool(ends) and not ends[-1].interrupted and not left
 
 
 def _compiling(folder: Path, left: Sequence[PlannedCase], known: Mapping[str, Known]) -> int:
@@ -102,18 +134,6 @@ def _compiling(folder: Path, left: Sequence[PlannedCase], known: Mapping[str, Kn
         if found.function != case.function:
             raise UsageError(f"{folder}: {case.use} computed {case.function}, and now computes {found.function}")
     return sum(known[case.use].compiles for case in left)
-
-
-def refuse_at_once(folder: Path, plugins: Sequence[Path]) -> tuple[Run, tuple[PluginSource, ...]]:
-    """See what can be told without running code: is this a run that can go on, and are these its plug-ins?
-
-    Raises as `prepare_resume` does.
-    """
-    run = read_run(folder)
-    _refuse_what_does_not_go_on(journal_file(folder), run)
-    sources = tuple(PluginSource(path=str(path)) for path in plugins)
-    _require_same_plugins(run.header, sources)
-    return run, sources
 
 
 def how_to_resume(folder: Path, sources: Iterable[Source]) -> str:

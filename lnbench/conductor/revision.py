@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lnbench.conductor.loaded import require_python_name
 from lnbench.errors import PluginError, UsageError, nearest
 from lnbench.planned import PluginSource
 
@@ -60,16 +61,9 @@ def both_sides(against: Against, plugins: Sequence[Path]) -> Iterator[Sides]:
     Raises UsageError, or PluginError for a file that is not there.
     """
     if not against.revision:
-        if not plugins:
-            raise UsageError(
-                "--against: the new version is not named",
-                hint=f"add --plugin NEW_FILE, beside --against {against.file}",
-            )
-        yield Sides(PluginSource(path=against.file, is_base=True), tuple(PluginSource(path=str(it)) for it in plugins))
+        yield _two_files(against, plugins)
         return
-    top, commit = Path(_git("rev-parse", "--show-toplevel")), _commit(against.revision)
-    inside = _path_in(against, commit, top=top)
-    heads = tuple(plugins) or (Path(os.path.relpath(top / inside)),)
+    top, commit, inside, heads = _revision_and_heads(against, plugins)
     with tempfile.TemporaryDirectory(prefix="lnbench-base-") as folder:
         exported = Path(folder, "tree")
         _export(commit, exported, index=Path(folder, "index"), top=top)
@@ -78,6 +72,32 @@ def both_sides(against: Against, plugins: Sequence[Path]) -> Iterator[Sides]:
             tuple(PluginSource(path=str(it), tree=str(top) if _is_below(it, top) else "") for it in heads),
             commit,
         )
+
+
+def files_of_both_sides(against: Against, plugins: Sequence[Path]) -> tuple[PluginSource, ...]:
+    """The files of both sides that exist before a revision is exported. Raises as `both_sides` does."""
+    if not against.revision:
+        sides = _two_files(against, plugins)
+        return sides.base, *sides.heads
+    _, _, inside, heads = _revision_and_heads(against, plugins)
+    require_python_name(Path(inside))
+    return tuple(PluginSource(path=str(path)) for path in heads)
+
+
+def _two_files(against: Against, plugins: Sequence[Path]) -> Sides:
+    if not plugins:
+        raise UsageError(
+            "--against: the new version is not named",
+            hint=f"add --plugin NEW_FILE, beside --against {against.file}",
+        )
+    return Sides(PluginSource(path=against.file, is_base=True), tuple(PluginSource(path=str(it)) for it in plugins))
+
+
+def _revision_and_heads(against: Against, plugins: Sequence[Path]) -> tuple[Path, str, str, tuple[Path, ...]]:
+    """The repository's top folder, the revision's commit, the file's path in it, and the files of the new side."""
+    top, commit = Path(_git("rev-parse", "--show-toplevel")), _commit(against.revision)
+    inside = _path_in(against, commit, top=top)
+    return top, commit, inside, tuple(plugins) or (Path(os.path.relpath(top / inside)),)
 
 
 def _is_below(path: Path, top: Path) -> bool:

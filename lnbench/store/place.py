@@ -15,10 +15,16 @@ TURNS_NAME = "run.jsonl.turns"
 still in the pipe."""
 
 
-def refuse_unusable_folder(folder: Path, *, reports: Path) -> None:
-    """Raise OutputError where a run can't be written, before anybody waits for it; nothing is made yet."""
+def refuse_unusable_folder(folder: Path | None, *, reports: Path) -> None:
+    """Raise OutputError where a run can't be written, before anybody waits for it; nothing is made yet.
+
+    `folder` None: a new folder under `reports`.
+    """
     try:
-        _refuse_unusable(folder, reports)
+        if folder is None:
+            _refuse_unwritable(reports)
+        else:
+            _refuse_unusable(folder, reports)
     except (OSError, ValueError) as error:  # a name that no file can have
         why = error.strerror if isinstance(error, OSError) else error
         hint = "name another folder with --output"
@@ -41,6 +47,10 @@ def _refuse_unusable(folder: Path, reports: Path) -> None:
     if folder.resolve() in {Path.cwd(), reports.resolve()}:
         raise OutputError(f"{folder}: a run takes a folder of its own", hint="name a new one with --output")
     refuse_held(folder)
+    _refuse_unwritable(folder)
+
+
+def _refuse_unwritable(folder: Path) -> None:
     above = folder
     while not above.exists() and above != above.parent:
         above = above.parent

@@ -36,6 +36,9 @@ POOLS = frozenset({"onnxruntime", "jaxlib", "tensorflow"})
 """Libraries whose calls may end without the threads that they woke. OpenMP's wait for all of theirs at a barrier; and
 those spin on after a call, so that their CPU time is booked later, at a tick, and says nothing of one sample."""
 
+PREEMPTED_S = 100e-6
+"""Run-queue delay from which on a thread has lost its core to another process, rather than waited to be woken."""
+
 LEAST_REACH_S = 20e-6
 """A wait that began so long before the look before it disturbs the samples of then, too; less is the look itself."""
 
@@ -125,18 +128,25 @@ def waited(
     return delay_s - wakeups * wakeup_s > MOST_DELAY * seconds
 
 
+def was_preempted(delay_s: float | None, *, involuntary: int) -> bool:
+    """True when some thread lost its core for so long that another process may have used the caches."""
+    return involuntary > 0 if delay_s is None else delay_s > PREEMPTED_S
+
+
 def tilt(seconds: FloatArray, *, share: float) -> float:
     """About how far the log mean of what is kept lies from that of all, when a share of the samples is kept.
 
     A sample is disturbed with a chance that grows with its duration, t = t0 exp(e): what is kept has its density times
-    exp(-rate t), which shifts the mean of e by -rate t0 var(e), and rate t0 is -ln(share). The variance is taken
-    between the 2.5th and 97.5th percentile, so that a disturbance that was not seen does not pass for spread.
-    `seconds`: the undisturbed samples. 0 for fewer than two, or without any loss.
+    exp(-rate t), which shifts the mean of e by -rate t0 var(e), and rate t0 is -ln(share). The variance is that of
+    neighbours in time, half the mean square of their differences, because what drifts slowly is the same on both sides
+    of a pair. Differences are clipped at their 2.5th and 97.5th percentile, so that a disturbance that was not seen
+    does not pass for spread.
+    `seconds`: the undisturbed samples in time order. 0 for fewer than three, or without any loss.
     """
-    if len(seconds) < 2 or not 0 < share < 1:
+    if len(seconds) < 3 or not 0 < share < 1:
         return 0.0
-    logs = np.log(seconds)
-    return math.log(share) * float(np.var(np.clip(logs, *np.quantile(logs, _TAILS))))
+    steps = np.diff(np.log(seconds))
+    return math.log(share) * float(np.mean(np.clip(steps, *np.quantile(steps, _TAILS)) ** 2)) / 2
 
 
 def pairs_needed(turns: int) -> int:

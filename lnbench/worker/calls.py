@@ -10,7 +10,7 @@ from lnbench.implementations.contract import Prepared
 from lnbench.measure.heap import page_faults
 from lnbench.measure.sampler import Sample, Sampler, warm
 from lnbench.measure.scheduling import SchedulingMeter
-from lnbench.undisturbed import Usage
+from lnbench.undisturbed import Usage, was_preempted
 from lnbench.workload import STEP_PHASES, Phase
 
 UNCOUNTED_S = 200e-6
@@ -24,6 +24,11 @@ beside it, medians over samples of 2 ms were off by 0.4 to 1.3 %, over samples o
 WORTHWHILE_S = 20e-3
 """Calls shorter than this are counted at least twice a turn, for one that is not counted goes before them; shorter than
 a quarter of it, at least three times."""
+
+
+MOST_REWARMING = 3
+"""Most calls before a sample where a thread has lost its core since the last look: a neighbour's time slice leaves the
+caches to it, but on a busy machine longer rewarming is interrupted in its turn."""
 
 
 class Kind(StrEnum):
@@ -134,21 +139,27 @@ def take_block(
     """Warm up, then take samples one after the other, with looks at the scheduler outside the stamps.
 
     A look stands before the last of the calls that are not counted, and after each sample, and one call that is not
-    counted follows each look. `whole`: the name of the time of a whole call in a sample.
+    counted follows each look; where a thread lost its core since the look before, as many as warm its caches again.
+    `whole`: the name of the time of a whole call in a sample.
     """
     uncounted = 0
     if warm_calls > 1 or call_s < UNCOUNTED_S:
         uncounted = warm(call, least_s=UNCOUNTED_S, least_calls=max(warm_calls - 1, 1))
-    first, looked_s = meter.look(), now()
+    usage, looked_s = meter.look(), now()
+    reach_s = 0.0 if usage is None else usage.reach_s
     found = []
     for _ in range(samples):
-        call()
+        if usage is not None and was_preempted(usage.delay_s, involuntary=usage.involuntary):
+            uncounted += warm(call, least_s=UNCOUNTED_S, least_calls=min(warm_calls, MOST_REWARMING))
+        else:
+            call()
+            uncounted += 1
         faults, cpu_s = page_faults(), meter.cpu_s()
         sample = take()
         cpu_s, faults = meter.cpu_s() - cpu_s, page_faults() - faults
         usage, before_s, looked_s = meter.look(), looked_s, now()
         found.append(Taken(sample, faults, sample.wall_s.get(whole), usage, (before_s, looked_s), cpu_s))
-    return Block(tuple(found), uncounted + samples, 0.0 if first is None else first.reach_s)
+    return Block(tuple(found), uncounted, reach_s)
 
 
 def calls_for(call_s: float, sample_s: float, *, crowded: bool = False) -> int:

@@ -98,6 +98,13 @@ class Group:
         if mover is Mover.OPEN:
             why = f"{copy}, and the margin is {format_percent(self.margin)}" if copy else self.no_copy
             return f"{together}, or {title} got faster: {why}; {REMEDY}"
+        if self.over_copy is not None and not is_within(self.over_copy.interval(), self.margin):
+            own = (
+                f"{row.title} by {_read(self.rows_over_copy[row.key])}"
+                for row in rows
+                if row.key in self.rows_over_copy
+            )
+            copy = f"{copy}, {', '.join(own)}"
         return f"{together}; {copy or 'other rows of it stayed the same'}, so the rows moved"
 
     @property

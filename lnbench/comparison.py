@@ -2,10 +2,12 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lnbench.across import Mean, mean_of
+from lnbench.arbitration import Group, Mover, groups_of
 from lnbench.busyness import busy_line
 from lnbench.compared import ComparedRow, Comparison, GroupMean
 from lnbench.conditions import environment_differences
@@ -13,7 +15,7 @@ from lnbench.contrasts import Contrast, RowKey, Side, Spreads, contrast_runs, co
 from lnbench.multiplicity import Correction, false_discovery
 from lnbench.observed import MachineLook
 from lnbench.record import Run
-from lnbench.shifts import new_rows, reference_moves, set_aside_common_moves
+from lnbench.shifts import new_rows, reference_moves
 from lnbench.verdict import LEAST_PROCESSES, Finding, Verdict, judge
 
 
@@ -23,33 +25,44 @@ def compare_runs(
     """Two runs, by times relative to each run's own reference.
 
     `margin` None: each row's own. `different`: conditions that need not match. `only_planned`: rows that head never
-    planned are no concern.
+    planned are no concern. Rows that got slower together keep their verdicts, and a note says who moved.
     """
     old, new = Side(base), Side(head)
     contrasts = contrast_runs(old, new, margin=margin, different=frozenset(different), only_planned=only_planned)
-    judged, moves = set_aside_common_moves(judge_contrasts(contrasts))
+    found = compare_between(old, new, contrasts)
+    moves = _who_moved(groups_of(old, new, contrasts, found.rows))
+    return replace(found, notes=(*moves, *found.notes))
+
+
+def compare_between(base: Side, head: Side, contrasts: Sequence[Contrast]) -> Comparison:
+    """The rows of two runs that were brought together, each with its verdict."""
     return Comparison(
-        base=base.header.run_id,
-        head=head.header.run_id,
-        rows=tuple(judged),
+        base=base.run.header.run_id,
+        head=head.run.header.run_id,
+        rows=tuple(judge_contrasts(contrasts)),
         groups=_groups(contrasts),
-        differences=tuple(environment_differences(base.header, head.header)),
-        notes=(*moves, *reference_moves(old, new), *new_rows(old, new)),
-        busy=busy_lines(base, head),
+        differences=tuple(environment_differences(base.run.header, head.run.header)),
+        notes=(*reference_moves(base, head), *new_rows(base, head)),
+        busy=busy_lines(base.run, head.run),
     )
 
 
 def compare_sides(run: Run, *, margin: float | None = None) -> Comparison:
     """The new version of each implementation against the old one, which took turns with it in the same rounds."""
-    contrasts = contrast_sides(Side(run), margin=margin)
+    side = Side(run)
+    return compare_within(side, contrast_sides(side, margin=margin))
+
+
+def compare_within(side: Side, contrasts: Sequence[Contrast]) -> Comparison:
+    """The rows of two versions that took turns, each with its verdict."""
     return Comparison(
         base="the old version, in the same rounds",
-        head=run.header.run_id,
+        head=side.run.header.run_id,
         rows=tuple(judge_contrasts(contrasts)),
         groups=_groups(contrasts),
         differences=(),
         notes=(),
-        busy=busy_lines(None, run),
+        busy=busy_lines(None, side.run),
     )
 
 
@@ -63,6 +76,19 @@ def busy_lines(base: Run | None, head: Run) -> tuple[str, ...]:
     return tuple(f"{name}{line}" for name, found in looks.items() if (line := busy_line(found)))
 
 
+def _who_moved(groups: Mapping[RowKey, Group]) -> Iterator[str]:
+    """Where all rows of a reference got slower together, or faster: a sentence about who moved."""
+    for group in {group.place: group for group in groups.values()}.values():
+        verdicts = {row.verdict for row in group.rows}
+        if verdicts == {Verdict.SLOWER}:
+            ruled: dict[Mover, list[ComparedRow]] = defaultdict(list)
+            for row in group.rows:
+                ruled[group.mover(row)].append(row)
+            yield from (group.explain(mover, found) for mover, found in ruled.items())
+        elif group.slower_reference:
+            yield group.slower_reference
+
+
 def judge_contrasts(
     contrasts: Sequence[Contrast], *, correction: Correction = false_discovery, spreads: Spreads | None = None
 ) -> list[ComparedRow]:
@@ -72,7 +98,8 @@ def judge_contrasts(
     """
     open_ones = [contrast for contrast in contrasts if contrast.finding is None]
     moderating = spreads or spreads_of(open_ones)
-    differences = {contrast.key: contrast.difference(moderating) for contrast in open_ones}
+    read = [contrast for contrast in contrasts if contrast.finding is None or contrast.is_unstable]
+    differences = {contrast.key: contrast.difference(moderating) for contrast in read}
     findings: dict[RowKey, Finding] = {}
     # Rows with too few processes are no tests, and must not make others stricter.
     for is_tested in (True, False):

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from lnbench.across import Mean, Spread, mean_of
 from lnbench.conditions import Circumstances, obstacles
 from lnbench.evidence import Evidence
 from lnbench.planned import Status
-from lnbench.record import Run
+from lnbench.record import Header, Run
 from lnbench.row_summary import RowSummary
 from lnbench.speedups import Speedups
 from lnbench.summaries import summarize_evidence
@@ -43,6 +45,7 @@ class Side:
             for row in summarize_evidence(self.evidence, self._speedups)
             if row.clock is self._clock(row)
         }
+        self._by_case = {(row.case, row.phase.value, row.clock.value): row for row in self.rows.values()}
 
     def is_reference(self, row: RowSummary) -> bool:
         """True for a row that others are compared with: it reads 1 on every side."""
@@ -59,6 +62,16 @@ class Side:
         """The same against the probe's copy."""
         return self._speedups.against_copy(row.case, row.phase, clock=row.clock)
 
+    def rates(self, row: RowSummary) -> Mapping[int, float]:
+        """The negative log of a row's median seconds in each process: what the clock alone says."""
+        series = self.evidence.row(row.case, row.phase, clock=row.clock).series
+        return {process: -float(np.log(np.median(np.asarray(turns.seconds)))) for process, turns in series.items()}
+
+    def reference_row(self, row: RowSummary) -> RowSummary | None:
+        """The row of the reference that a row is compared with."""
+        number = self.evidence.reference(row.case)
+        return None if number is None else self._by_case.get((number, row.phase.value, row.clock.value))
+
     def circumstances(self, row: RowSummary) -> Circumstances:
         """Where a row of this side was measured."""
         return Circumstances(self.evidence, row)
@@ -68,7 +81,8 @@ class Side:
 class Contrast:
     """One row to be judged. `head` and `base`: log speedups by process over what they share.
 
-    `base` is empty where head was timed against the base itself. `finding` stands where nothing is left to judge.
+    `base` is empty where head was timed against the base itself. `finding` stands where nothing is left to judge; where
+    a side is unstable, what its rounds read is still there.
     """
 
     key: RowKey
@@ -79,6 +93,12 @@ class Contrast:
     head: Mapping[int, float]
     is_paired: bool = False
     finding: Finding | None = None
+
+    @property
+    def is_unstable(self) -> bool:
+        """True where the machine spoiled a side, and both sides have turns all the same."""
+        is_spoiled = self.finding is not None and self.finding.verdict is Verdict.INCONCLUSIVE
+        return is_spoiled and bool(self.head and (self.base or self.is_paired))
 
     @property
     def kind(self) -> tuple[str, ...]:
@@ -115,6 +135,11 @@ def spreads_of(contrasts: Iterable[Contrast], *, again: Iterable[Contrast] = ())
         if contrast.finding is None:
             found.head.add(contrast.kind, contrast.key, list(contrast.head.values()))
     return found
+
+
+def is_same_run(one: Header, other: Header) -> bool:
+    """True for two journals of one run. Ids name the second and the suite only, and two machines may share both."""
+    return (one.run_id, one.created, one.seed) == (other.run_id, other.created, other.seed)
 
 
 def row_key(row: RowSummary) -> RowKey:
@@ -160,7 +185,7 @@ def contrast_sides(run: Side, *, margin: float | None) -> list[Contrast]:
                 base_row=base_row,
                 head_row=row,
                 base={},
-                head={} if finding else run.locations(row),
+                head=run.locations(row),
                 is_paired=True,
                 finding=finding,
             )
@@ -188,16 +213,14 @@ def _contrast(
     )
     if partner is None:
         return replace(contrast, finding=Finding(Verdict.MISSING, "head has no such row"))
-    if base.run.header.run_id == head.run.header.run_id:
+    if is_same_run(base.run.header, head.run.header):
         return replace(contrast, finding=Finding(Verdict.SAME, "the same run"))
     # What could not be measured in other circumstances is no regression: those are told first.
     differences = obstacles(base.circumstances(row), head.circumstances(partner), allowed=different)
     if differences:
         return replace(contrast, finding=Finding(Verdict.NOT_COMPARABLE, "; ".join(map(str, differences))))
     finding = _unfit(partner, there="head") or _unfit(row, there="base")
-    if finding:
-        return replace(contrast, finding=finding)
-    return _settled(replace(contrast, base=base.locations(row), head=head.locations(partner)))
+    return _settled(replace(contrast, base=base.locations(row), head=head.locations(partner), finding=finding))
 
 
 def _settled(contrast: Contrast) -> Contrast:

@@ -2,19 +2,26 @@
 
 Screening lets few rows through by chance (false discoveries); confirming lets hardly any check turn red by chance
 (Holm). Where both stages share a baseline's few processes, its luck is in both, and so Holm counts every row compared.
+
+Against a baseline, what fresh processes confirm is a ratio to the reference, so who moved is settled last: rows that
+moved make exit 1, a reference that moved makes exit 3, and so does whatever stays open. A row that looked slower never
+passes unless fresh processes found it the same or faster.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from typing import NamedTuple
 
+from lnbench.arbitration import Group, Mover, Place, everything_slower, groups_of
 from lnbench.compared import ComparedRow, Comparison
-from lnbench.comparison import busy_lines, compare_runs, compare_sides, judge_contrasts
-from lnbench.contrasts import Contrast, Side, contrast_runs, contrast_sides, spreads_of
+from lnbench.comparison import busy_lines, compare_between, compare_within, judge_contrasts
+from lnbench.contrasts import Contrast, RowKey, Side, contrast_runs, contrast_sides, spreads_of
 from lnbench.errors import ExitCode, most_telling
 from lnbench.events import Confirming
 from lnbench.evidence import Evidence
-from lnbench.multiplicity import holm
+from lnbench.multiplicity import Correction, false_discovery, holm
 from lnbench.record import Check, Run
 from lnbench.units import format_change, format_percent
 from lnbench.verdict import Verdict
@@ -24,6 +31,9 @@ MOST_INCONCLUSIVE = 0.20
 
 LIFTABLE = (Verdict.INCONCLUSIVE, Verdict.MISSING, Verdict.NOT_COMPARABLE)
 """What `--allow` can let pass."""
+
+OTHER_MACHINE = frozenset({"machine", "threads", "allocator"})
+"""Conditions that change times by themselves: where one of them may differ, times of two runs say nothing."""
 
 _EVERY_LATER = 1 << 31
 
@@ -51,30 +61,98 @@ class Decision:
         return next(text for code, text in self.findings if code is self.exit_code)
 
 
+class _Stage:
+    """One stage of a check: its processes, held against the baseline or against the old version beside them."""
+
+    def __init__(self, check: Check, run: Run, base: Side | None) -> None:
+        self.run = run
+        self._base = base
+        self._head = Side(run)
+        self._is_same_machine = not OTHER_MACHINE & set(check.different)
+        if base is None:
+            self.contrasts = contrast_sides(self._head, margin=None)
+        else:
+            different = frozenset(check.different)
+            self.contrasts = contrast_runs(
+                base, self._head, margin=None, different=different, only_planned=check.narrowed
+            )
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Every row, judged among all; an unstable one is not slower, and is flagged where it reads slower.
+
+        More work can use up a CPU quota and so make its own row unstable.
+        """
+        if self._base is None:
+            found = compare_within(self._head, self.contrasts)
+        else:
+            found = compare_between(self._base, self._head, self.contrasts)
+        unstable = {contrast.key for contrast in self.contrasts if contrast.is_unstable}
+        rows = (
+            replace(row, verdict=Verdict.SLOWER) if row.key in unstable and _reads_slower(row) else row
+            for row in found.rows
+        )
+        return replace(found, rows=tuple(rows))
+
+    @cached_property
+    def groups(self) -> Mapping[RowKey, Group]:
+        """The group of each row, against a baseline; without one each row has its old version as the reference."""
+        if self._base is None:
+            return {}
+        return groups_of(self._base, self._head, self.contrasts, self.comparison.rows)
+
+    def shifts(self, correction: Correction) -> dict[Place, str]:
+        """What got slower beside rows relative to their reference, one sentence for each group."""
+        groups = list({group.place: group for group in self.groups.values()}.values())
+        slower = everything_slower(groups, correction=correction) if self._is_same_machine else {}
+        references = {group.place: group.slower_reference for group in groups if group.slower_reference}
+        return slower | references
+
+    @property
+    def flagged(self) -> list[ComparedRow]:
+        """The rows that look slower."""
+        return [row for row in self.comparison.rows if row.verdict is Verdict.SLOWER]
+
+
 def decide(run: Run) -> Decision:
     """The decision about a check from its journal alone. Raises ValueError for a run that is no check."""
     check = checked(run)
-    confirming = next((event for event in run.log.others if isinstance(event, Confirming)), None)
-    first = confirming.first_process if confirming else _EVERY_LATER
-    screening = run.among(range(first))
-    screened = _compare(check, screening)
-    rows = screened.rows
-    if confirming:
-        fresh = run.among(range(first, _EVERY_LATER))
-        before, again = _contrasts(check, screening), _contrasts(check, fresh)
-        rows = tuple(judge_in_two_stages(rows, before, again, shares_base=check.baseline is not None))
-    rows = tuple(_unconfirmed(row) if row.verdict is Verdict.SLOWER and not row.confirmed else row for row in rows)
-    comparison = replace(screened, rows=rows, busy=busy_lines(baseline_run(check), run))
-    return Decision(comparison, tuple(_findings(run, check, comparison)))
+    screening, fresh = _stages(check, run)
+    rows = list(screening.comparison.rows)
+    if fresh is not None:
+        shares_base = check.baseline is not None
+        rows = judge_in_two_stages(rows, screening.contrasts, fresh.contrasts, shares_base=shares_base)
+    rows = [_unconfirmed(row) if row.verdict is Verdict.SLOWER and not row.confirmed else row for row in rows]
+    settled = settle(rows, screening.groups, fresh.groups if fresh is not None else {})
+    comparison = replace(
+        screening.comparison,
+        rows=tuple(settled.rows),
+        notes=(*settled.notes, *screening.comparison.notes),
+        busy=busy_lines(baseline_run(check), run),
+    )
+    moves = [*settled.moves, *_shifts(screening, fresh)]
+    return Decision(comparison, tuple(_findings(run, check, comparison, moves)))
 
 
 def cases_to_confirm(run: Run) -> frozenset[int]:
-    """The cases of a screened check that looked slower in some row, and what they are compared with."""
+    """The cases of a screened check to measure again in fresh processes.
+
+    Of two versions: those that looked slower in some row, and what they are compared with. Against a baseline: all
+    cases of the workloads in which a row looked slower, or everything did. Among fewer neighbours than in the baseline
+    a case can be 3 % off (`benchmarks/hot.py`), and rows that stay the same show that the reference did.
+    """
+    check = checked(run)
+    screening, _ = _stages(check, run)
+    flagged = screening.flagged
+    if check.baseline is not None:
+        names = {row.workload for row in flagged} | {place.workload for place in screening.shifts(false_discovery)}
+        return frozenset(
+            number for number, case in enumerate(run.header.cases) if run.header.workloads[case.workload].id in names
+        )
     side, found = Evidence(run), set()
-    flagged = {row.key for row in _compare(checked(run), run).rows if row.verdict is Verdict.SLOWER}
+    keys = {tuple(row.key[:3]) for row in flagged}
     for number, case in enumerate(run.header.cases):
-        key = run.key(case)
-        if any(tuple(flag[:3]) == tuple(key) for flag in flagged):
+        if tuple(run.key(case)) in keys:
             found |= {number, side.reference(number)}
     return frozenset(number for number in found if number is not None)
 
@@ -93,19 +171,87 @@ def baseline_run(check: Check) -> Run | None:
     return Run.model_construct(header=check.baseline.header, events=check.baseline.events, torn=False)
 
 
-def _compare(check: Check, run: Run) -> Comparison:
+def _stages(check: Check, run: Run) -> tuple[_Stage, _Stage | None]:
+    """The screening processes, and the fresh ones that were asked about what looked slower."""
     base = baseline_run(check)
-    if base is None:
-        return compare_sides(run)
-    return compare_runs(base, run, different=check.different, only_planned=check.narrowed)
+    side = None if base is None else Side(base)
+    confirming = next((event for event in run.log.others if isinstance(event, Confirming)), None)
+    if confirming is None:
+        return _Stage(check, run, side), None
+    first = confirming.first_process
+    fresh = run.among(range(first, _EVERY_LATER))
+    return _Stage(check, run.among(range(first)), side), _Stage(check, fresh, side)
 
 
-def _contrasts(check: Check, run: Run) -> list[Contrast]:
-    base = baseline_run(check)
-    if base is None:
-        return contrast_sides(Side(run), margin=None)
-    different = frozenset(check.different)
-    return contrast_runs(Side(base), Side(run), margin=None, different=different, only_planned=check.narrowed)
+class Settled(NamedTuple):
+    """Rows when it is settled who moved: undecided where they did not move, or may not have.
+
+    `moves`: a sentence for each reference that moved or may have. `notes`: one for each group of rows that all moved.
+    """
+
+    rows: list[ComparedRow]
+    moves: list[str]
+    notes: list[str]
+
+
+def settle(rows: Sequence[ComparedRow], screened: Mapping[RowKey, Group], fresh: Mapping[RowKey, Group]) -> Settled:
+    """Settle who moved, for every row that was confirmed to be slower than in the baseline.
+
+    `screened`, `fresh`: the groups as the screening and the fresh processes have them.
+    """
+    groups: dict[Place, Group] = {}
+    ruled: dict[tuple[Place, Mover], list[ComparedRow]] = defaultdict(list)
+    found: list[ComparedRow] = []
+    for row in rows:
+        group = _group_of(row.key, screened, fresh) if row.verdict is Verdict.SLOWER else None
+        if group is None:
+            found.append(row)
+            continue
+        mover = group.mover(row)
+        groups[group.place] = group
+        ruled[group.place, mover].append(row)
+        found.append(row if mover is Mover.ROW else _not_the_row(row, mover, group.place.reference))
+    texts = {(place, mover): groups[place].explain(mover, them) for (place, mover), them in ruled.items()}
+    moves = [text for (_, mover), text in texts.items() if mover is not Mover.ROW]
+    notes = [
+        text
+        for (place, mover), text in texts.items()
+        if mover is Mover.ROW and len(ruled[place, mover]) == len(groups[place].rows)
+    ]
+    return Settled(found, moves, notes)
+
+
+def _group_of(key: RowKey, screened: Mapping[RowKey, Group], fresh: Mapping[RowKey, Group]) -> Group | None:
+    """A row's group as the fresh processes have it; what they did not measure is taken from the screening."""
+    first, again = screened.get(key), fresh.get(key)
+    if first is None or again is None:
+        return again or first
+    measured = {row.key for row in again.rows}
+    rows = (*again.rows, *(row for row in first.rows if row.key not in measured))
+    copies = again if again.over_copy is not None else first
+    return replace(
+        again, rows=rows, over_copy=copies.over_copy, rows_over_copy=copies.rows_over_copy, no_copy=copies.no_copy
+    )
+
+
+def _reads_slower(row: ComparedRow) -> bool:
+    """True for a row with evidence and size of a slowdown, whatever its verdict."""
+    return (row.slowdown_low or 0.0) > 1 and (row.slowdown or 0.0) > 1 + row.margin
+
+
+def _shifts(screening: _Stage, fresh: _Stage | None) -> list[str]:
+    """What got slower beside the rows' ratios, and again in fresh processes where they measured it."""
+    found = screening.shifts(false_discovery)
+    if fresh is None or not found:
+        return list(found.values())
+    measured = {group.place for group in fresh.groups.values()}
+    again = fresh.shifts(partial(holm, among=len(screening.groups)))
+    return [again.get(place, text) for place, text in found.items() if place in again or place not in measured]
+
+
+def _not_the_row(row: ComparedRow, mover: Mover, reference: str) -> ComparedRow:
+    why = f"{reference} got faster" if mover is Mover.REFERENCE else f"{reference} may have become faster"
+    return replace(row, verdict=Verdict.INCONCLUSIVE, reason=f"{row.reason}; but {why}")
 
 
 def judge_in_two_stages(
@@ -142,7 +288,7 @@ def _unconfirmed(row: ComparedRow) -> ComparedRow:
     return replace(row, verdict=Verdict.INCONCLUSIVE, reason=reason, confirmed=False)
 
 
-def _findings(run: Run, check: Check, comparison: Comparison) -> list[tuple[ExitCode, str]]:
+def _findings(run: Run, check: Check, comparison: Comparison, moves: Sequence[str]) -> list[tuple[ExitCode, str]]:
     rows, counts = comparison.rows, comparison.counts
     compared = [row for row in rows if row.verdict.is_compared]
     found: list[tuple[ExitCode, str]] = []
@@ -159,11 +305,24 @@ def _findings(run: Run, check: Check, comparison: Comparison) -> list[tuple[Exit
         found.append((ExitCode.CASE_FAILED, f"{_count(len(failed), 'case')} failed: {names}"))
     if not compared:
         found.append((ExitCode.NOTHING_MEASURED, "nothing was compared"))
+    found += [(ExitCode.UNFIT, text) for text in (*moves, *_left_open(rows))]
     found += [(ExitCode.UNFIT, text) for text in _unknowns(check, comparison, compared)]
     if not found:
         told = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
         found.append((ExitCode.FINE, f"no regression in {_count(len(rows), 'row')}: {', '.join(told)}"))
     return found
+
+
+def _left_open(rows: Sequence[ComparedRow]) -> list[str]:
+    """That rows looked slower and fresh processes did not settle it; neither the share nor `--allow` lifts that."""
+    left = [row for row in rows if row.confirmed is False and row.verdict is Verdict.INCONCLUSIVE]
+    if not left:
+        return []
+    names = ", ".join(sorted({row.title for row in left}))
+    return [
+        f"{_count(len(left), 'row')} that looked slower stayed open in fresh processes: {names}; measure again with "
+        "more processes (--processes)"
+    ]
 
 
 def _unknowns(check: Check, comparison: Comparison, compared: Sequence[ComparedRow]) -> list[str]:

@@ -71,17 +71,23 @@ def moved(interval: Interval, margin: float) -> int:
     return -1 if interval.high < 0 and interval.estimate < -bound else 0
 
 
+def is_within(interval: Interval, margin: float) -> bool:
+    """True where the whole interval lies within the margin, on either side of 0."""
+    bound = math.log1p(margin)
+    return -bound <= interval.low and interval.high <= bound
+
+
 def _find(difference: Mean, margin: float, *, is_chosen: bool, among: int) -> Finding:
     if difference.count < LEAST_PROCESSES:
         count = f"{difference.count} process{'es' if difference.count != 1 else ''}"
         return Finding(Verdict.INCONCLUSIVE, f"only {count} on a side: a verdict takes {LEAST_PROCESSES}")
-    interval, bound = difference.interval(), math.log1p(margin)
+    interval = difference.interval()
     direction = moved(interval, margin)
     size = format_percent(margin)
     if direction and is_chosen:
         verdict = Verdict.SLOWER if direction > 0 else Verdict.FASTER
         return Finding(verdict, f"more than the margin of {size}")
-    if -bound <= interval.low and interval.high <= bound:
+    if is_within(interval, margin):
         return Finding(Verdict.SAME, f"within the margin of {size}")
     if direction:
         return Finding(

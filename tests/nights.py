@@ -40,12 +40,14 @@ class Night:
     times: dict[str, float] = field(default_factory=lambda: dict(TIMES))
     noise: float = NOISE
     label: str = ""
+    copy_s: float | None = 5e-5
     fields: dict = field(default_factory=dict)
 
 
 def run_of(night: Night) -> Run:
     """The run of a night, each process telling the ratio with noise between runs and between processes."""
     draw = np.random.default_rng(night.number)
+    copies = np.random.default_rng(1000 + night.number)
     workloads = [
         workload((256, 768), phases=PHASES, label=night.label),
         workload((2048, 1024), phases=PHASES, dtype="bfloat16", param_dtype="bfloat16"),
@@ -62,6 +64,10 @@ def run_of(night: Night) -> Run:
             seconds = night.times[name] * night.slowdowns.get(name, 1.0)
             against = night.times["fused"] * night.slowdowns.get("fused", 1.0)
             shared = draw.normal(0, night.noise)
+            if name == "fused" and night.copy_s is not None:
+                over_copy = math.log(night.copy_s / seconds) + copies.normal(0, night.noise / 2)
+            else:
+                over_copy = None
             for process in range(night.processes):
                 off = 0.0 if name == "fused" else shared + draw.normal(0, night.noise / 2)
                 events.append(
@@ -73,6 +79,7 @@ def run_of(night: Night) -> Run:
                         rounds=40,
                         median_s=seconds,
                         log_speedup=None if "fused" in night.failed else math.log(against / seconds) + off,
+                        log_copy=over_copy,
                     )
                 )
     at = FIRST + timedelta(days=night.number)

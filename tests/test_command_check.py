@@ -146,6 +146,37 @@ def test_identical_versions_exit_0(here):
     assert "no regression in 1 row: 1 same" in done.stdout
 
 
+LATE_OPERATOR = """
+import torch
+from lnbench import implementation
+
+
+@implementation("norm", function="layer_norm")
+def norm(workload):
+    @torch.library.custom_op("lnbench_tests::late_norm", mutates_args=())
+    def late(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        for _ in range({times}):
+            y = torch.nn.functional.layer_norm(x, workload.normalized_shape, weight, bias, workload.eps)
+        return y
+
+    late.register_autograd(lambda ctx, dy: (dy, dy[0], dy[0]))
+    return late
+"""
+
+
+def test_an_operator_that_both_versions_register_while_they_are_built_is_an_error(here):
+    for name, times in ("old", 1), ("new", 30):
+        (here / f"{name}.py").write_text(LATE_OPERATOR.format(times=times))
+
+    done = check(here, "--plugin", "new.py", "--against", "old.py", *WIDE)
+
+    ends = {line["case"]: line["reason"] for line in journal(here / "out") if line["event"] == "ended"}
+    assert done.code == 5, done.stdout
+    assert "registers the operator lnbench_tests::late_norm, which another plug-in has registered" in done.stderr
+    assert len(ends) == 2
+    assert len(set(ends.values())) == 1
+
+
 def test_a_lost_implementation_exits_3_unless_it_is_allowed(here):
     norms(here, "old.py", norm=3, lost=3)
     norms(here, "new.py", norm=3)

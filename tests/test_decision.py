@@ -77,11 +77,34 @@ def test_fresh_processes_that_failed_confirm_nothing():
     assert not decision.regressions
 
 
-def test_a_slower_row_that_was_never_measured_again_is_inconclusive():
-    decision = decide(versions_check([0.0] * 9 + [SLOWER]))
+@pytest.mark.parametrize("fresh", [None, {9: (-0.1, SLOWER, 0.3)}])
+@pytest.mark.parametrize("allowed", [(), ("inconclusive",)])
+def test_a_row_that_looked_slower_and_was_not_settled_is_unfit_though_it_is_one_of_ten(fresh, allowed):
+    decision = decide(versions_check([0.0] * 9 + [SLOWER], fresh, allowed=allowed))
 
-    assert decision.exit_code is ExitCode.FINE  # one of ten is not too much
+    assert decision.exit_code is ExitCode.UNFIT
+    assert decision.headline.startswith("1 row that looked slower stayed open in fresh processes: mine")
     assert decision.comparison.rows[9].verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("slowdown", "fresh", "code"),
+    [
+        (0.0, None, ExitCode.FINE),
+        (SLOWER, None, ExitCode.UNFIT),
+        (SLOWER, SLOWER, ExitCode.REGRESSION),
+        (SLOWER, 0.0, ExitCode.FINE),
+    ],
+)
+def test_a_row_that_the_machine_spoiled_is_measured_again_where_it_reads_slower(slowdown, fresh, code):
+    end = fabricate.ended(19, Status.UNSTABLE, "half of the rounds were spoiled")
+    slowdowns = [0.0] * 9 + [slowdown]
+
+    asked = cases_to_confirm(versions_check(slowdowns, ends=[end]))
+    decision = decide(versions_check(slowdowns, None if fresh is None else {9: fresh}, ends=[end]))
+
+    assert asked == ({18, 19} if slowdown else frozenset())
+    assert decision.exit_code is code
 
 
 WIDE = (-0.2, 0.0, 0.2)
@@ -127,7 +150,7 @@ def test_a_baseline_s_regression_is_confirmed_by_fresh_processes():
     run = baseline_check(FLAT, slower)
     decision = decide(baseline_check(FLAT, slower, {1: near(-SLOWER)}))
 
-    assert cases_to_confirm(run) == {0, 1}
+    assert cases_to_confirm(run) == {0, 1, 2, 3}
     assert decision.exit_code is ExitCode.REGRESSION
     assert decision.regressions[0].implementation == "mine"
 

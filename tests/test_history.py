@@ -117,6 +117,37 @@ def test_where_all_rows_move_together_it_is_the_reference_that_moved(factor, wor
     assert all(text.startswith("3 of 3 rows moved together, by about ") for text in texts)
 
 
+EVERY_ROW = {"eager": 1.08, "compiled": 1.08, "module": 1.08}
+
+
+def all_rows_slower_from(first):
+    return lambda night: {"slowdowns": EVERY_ROW} if night >= first else {}
+
+
+def test_rows_that_move_together_keep_their_changes_where_the_copy_shows_that_the_reference_stayed():
+    found = history(nights(30, all_rows_slower_from(17)))
+
+    told = [change for series in found.series for change in series.changes]
+    assert len(changes(found)) == 6
+    assert {(change.direction, change.together, change.remark) for change in told} == {("slower", "", "")}
+
+
+@pytest.mark.parametrize("moved", [all_rows_slower_from(17), slower_from(17, by=-0.074, name="fused")])
+def test_without_a_copy_rows_that_all_moved_keep_their_changes_with_a_remark(moved):
+    found = history(nights(30, moved, copy_s=None))
+
+    told = {(change.direction, change.together, change.remark) for series in found.series for change in series.changes}
+    assert told == {("slower", "", "or fused became faster: no plain copy tells which")}
+
+
+def test_a_reference_that_moved_under_a_single_row_is_found_by_the_copy():
+    found = history(nights(30, slower_from(17, name="fused"), times={"fused": 1e-4, "eager": 3e-4}))
+
+    texts = {change.together for series in found.series for change in series.changes}
+    assert texts
+    assert all("it is the reference that moved, fused became slower" in text for text in texts)
+
+
 def test_one_row_of_two_beside_the_reference_is_never_blamed_on_the_reference():
     times = {"fused": 1e-4, "eager": 3e-4, "compiled": 1.3e-4}
     found = history(nights(30, slower_from(17), times=times))

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from lnbench.errors import PluginError
-from lnbench.implementations import plugins
+from lnbench.implementations import operators, plugins
+from lnbench.implementations.operators import replaced_operators
 from lnbench.implementations.plugins import refuse_shared_modules
 from lnbench.implementations.sources import load_sources
 from lnbench.implementations.trees import ModuleTree
@@ -30,6 +31,7 @@ def leaves_no_trees(monkeypatch):
     """Each test starts without trees and takes its own away."""
     modules, finders = dict(sys.modules), list(sys.meta_path)
     monkeypatch.setattr(plugins, "_trees", [])
+    monkeypatch.setattr(operators, "_operators", operators.Operators())
     yield
     for name in set(sys.modules) - set(modules):
         if name.startswith("lnbench_plugin_"):
@@ -192,6 +194,53 @@ def twice(x: torch.Tensor) -> torch.Tensor:
 
     with pytest.raises(PluginError, match="registers the operator lnbench_tests::twice"):
         load_all(sources)
+
+
+LATE_OPERATOR = """
+import torch
+from lnbench import implementation
+
+@implementation("norm", function="layer_norm")
+def norm(workload):
+    {where}
+    return late
+
+def register():
+    @torch.library.custom_op("lnbench_tests::{name}", mutates_args=())
+    def late(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+    return late
+"""
+
+
+def late_side(folder, name, *, where="late = register()", is_base=False) -> PluginSource:
+    """A plug-in file that registers an operator when its builder runs, or when what that gives is called."""
+    write(folder / "norms.py", LATE_OPERATOR.format(name=name, where=where))
+    return PluginSource(path=str(folder / "norms.py"), is_base=is_base)
+
+
+@pytest.mark.parametrize("where", ["late = register()", "late = lambda: register()"])
+def test_both_sides_registering_one_operator_late_is_the_same_error(tmp_path, where):
+    name = "late_build" if where == "late = register()" else "late_call"
+    old, new = load_all([late_side(tmp_path / it, name, where=where, is_base=it == "old") for it in ("old", "new")])
+    call = (lambda made: made()) if "lambda" in where else (lambda made: made)
+    call(old.build(None))
+    assert replaced_operators() == []
+
+    call(new.build(None))
+
+    (replaced,) = replaced_operators()
+    assert set(replaced.packages) == {it.build.__module__.partition(".")[0] for it in (old, new)}
+    assert f"{tmp_path}/new/norms.py: registers the operator lnbench_tests::{name}" in replaced.error().message
+    assert replaced_operators() == [replaced]  # it stays so
+
+
+def test_one_side_may_register_its_own_operator_for_every_workload(tmp_path):
+    (norm,) = load_all([late_side(tmp_path, "every_workload")])
+
+    for _ in range(2):
+        norm.build(None)
+        assert replaced_operators() == []
 
 
 def test_code_of_both_sides_compiles_and_differs(tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import log1p, nan
 
 from lnbench.analysis.change_points import LEAST_VALUES, Step, find_steps, measure_steps
-from lnbench.analysis.common_changes import set_aside_common_changes
+from lnbench.analysis.common_changes import attribute_common_changes
 from lnbench.analysis.run_points import Place, Reading, RunPoints
 from lnbench.analysis.timeline import Change, History, Point, Section, Series, Track
 from lnbench.contrasts import RowKey
@@ -31,7 +31,7 @@ def make_history(runs: Iterable[RunPoints], *, margin: float | None = None) -> H
     found = []
     for section in sections:
         tracks = (_with_changes(track, chosen) for track in section.tracks)
-        found.append(replace(section, tracks=tuple(map(set_aside_common_changes, tracks))))
+        found.append(replace(section, tracks=tuple(map(attribute_common_changes, tracks))))
     return History(tuple(section for section in found if section.tracks), tuple(notes))
 
 
@@ -97,7 +97,7 @@ def _series(
 def _point(reading: Reading | None) -> Point:
     if reading is None:
         return Point(None, "not planned in this run", None)
-    return Point(reading.status, reading.reason, reading.interval)
+    return Point(reading.status, reading.reason, reading.interval, reading.over_copy)
 
 
 def _values(series: Series) -> tuple[list[int], list[float], list[float]]:

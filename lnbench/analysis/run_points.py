@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import NamedTuple
 
 from lnbench.conditions import CONDITIONS, Circumstances, header_settings
@@ -16,6 +17,7 @@ from lnbench.speedups import Speedups
 from lnbench.stats import Interval
 from lnbench.summaries import device_name, torch_version
 from lnbench.view import default_clock
+from lnbench.workload import Clock, Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Reading:
     """One row of a run: its log speedup over the reference, or why there is none.
 
     `definition`: what the suite says the implementation is; the same name with other options is another thing.
+    `over_copy`: the log speedup of the reference itself over the plain copy, the mean over processes.
     """
 
     key: RowKey
@@ -72,6 +75,7 @@ class Reading:
     status: Status
     reason: str = ""
     interval: Interval | None = None
+    over_copy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,4 +182,10 @@ def _readings(evidence: Evidence, speedups: Speedups, number: int, only: Filter)
             status=row.status,
             reason=reason,
             interval=interval,
+            over_copy=_over_copy(speedups, evidence.reference(number), phase, clock),
         )
+
+
+def _over_copy(speedups: Speedups, reference: int | None, phase: Phase, clock: Clock) -> float | None:
+    found = {} if reference is None else speedups.against_copy(reference, phase, clock=clock)
+    return fmean(found.values()) if found else None

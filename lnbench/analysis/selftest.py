@@ -9,12 +9,12 @@ from statistics import median
 
 from lnbench.analysis.power import power_of
 from lnbench.analysis.rates import Rate
+from lnbench.arbitration import groups_of
 from lnbench.compared import ComparedRow
 from lnbench.comparison import judge_contrasts
 from lnbench.contrasts import Contrast, Side, contrast_runs, contrast_sides, spreads_of
-from lnbench.decision import judge_in_two_stages
+from lnbench.decision import judge_in_two_stages, settle
 from lnbench.record import Run
-from lnbench.shifts import set_aside_common_moves
 from lnbench.verdict import LEAST_PROCESSES, Verdict
 
 STAGE = LEAST_PROCESSES
@@ -100,16 +100,19 @@ def _two_stages(
 ) -> tuple[list[ComparedRow], list[ComparedRow]]:
     """The rows as screened, and as they stand after fresh processes were asked about those that looked slower."""
     screened = judge_contrasts(before)
-    if shares_base:
-        screened, _ = set_aside_common_moves(screened)
     return screened, judge_in_two_stages(screened, before, again, shares_base=shares_base)
 
 
 def _against_earlier(earlier: Run, run: Run) -> tuple[Rate, Rate]:
     """False alarms, by row and by check, of a repetition against the screening half of the one before it."""
     base = Side(next(_stages(earlier)))
-    before, again = (contrast_runs(base, Side(it), margin=None, different=frozenset()) for it in _stages(run))
-    _, judged = _two_stages(before, again, shares_base=True)
+    heads = [Side(it) for it in _stages(run)]
+    before, again = (contrast_runs(base, it, margin=None, different=frozenset()) for it in heads)
+    _, confirmed = _two_stages(before, again, shares_base=True)
+    groups = (
+        groups_of(base, head, them, judge_contrasts(them)) for head, them in zip(heads, (before, again), strict=True)
+    )
+    judged = settle(confirmed, *groups).rows
     red = sum(row.verdict is Verdict.SLOWER for row in judged)
     return Rate(red, len(judged)), Rate(int(red > 0), 1)
 

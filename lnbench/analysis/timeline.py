@@ -15,11 +15,15 @@ from lnbench.verdict import WORDS
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A row in one run: its log speedup over the reference, or a gap with its reason. `status` None: not planned."""
+    """A row in one run: its log speedup over the reference, or a gap with its reason. `status` None: not planned.
+
+    `over_copy`: the log speedup of the reference itself over the plain copy, where there was one.
+    """
 
     status: Status | None
     reason: str
     interval: Interval | None
+    over_copy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Change:
 
     `before`, `after`: the last run before it and the first after it, by their numbers. `earliest`, `latest`: the first
     run after it lies between these, at 95 %. `together`: what is said where the reference moved instead of the row.
+    `remark`: what else may have happened, where that is open.
     """
 
     before: int
@@ -37,6 +42,7 @@ class Change:
     slowdown: Interval
     p: float
     together: str = ""
+    remark: str = ""
 
     @property
     def direction(self) -> str:

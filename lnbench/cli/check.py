@@ -97,10 +97,11 @@ def check(
 
     --against times both versions side by side in the same process and rounds, and is the one to prefer in CI.
     --baseline measures the suite and compares speedups over its reference with those of the earlier run. What looks
-    slower is measured again in fresh processes, and judged by those alone.
+    slower is measured again in fresh processes, and judged by those alone. A plain copy in the same rounds shows
+    whether the reference moved instead.
 
-    Exit codes: 0 no regression, 1 a confirmed regression, 2 bad input, 3 too much stayed unknown, 4 a case failed,
-    5 nothing was compared.
+    Exit codes: 0 no regression, 1 a confirmed regression, 2 bad input, 3 too much stayed unknown or the reference
+    changed, 4 a case failed, 5 nothing was compared.
 
     Examples:
 

@@ -219,6 +219,11 @@ class Registry:
         """The registration behind a name; imports its library on first use."""
         return self._added.get(name) or BUILT_IN[name].load()
 
+    def package(self, name: str) -> str:
+        """The top-level package that a plug-in's builder was defined in; "" for lnbench's own."""
+        found = self._added.get(name)
+        return "" if found is None else str(getattr(found.build, "__module__", "")).partition(".")[0]
+
 
 def _with_fixed(builder: Callable[..., Any], fixed: Mapping[str, object]) -> Callable[..., Any]:
     """The builder with the row's own settings."""

@@ -1,11 +1,11 @@
 """Whatever brings implementations from outside, loaded alike: plug-in files, and entry points of installed packages."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from lnbench.errors import PluginError, in_a_line
 from lnbench.implementations.contract import Registration
+from lnbench.implementations.operators import replaced_operators
 from lnbench.implementations.packages import load_installed
 from lnbench.implementations.plugins import load_plugin, refuse_shared_modules
 from lnbench.planned import InstalledSource, PluginSource, Source
@@ -16,7 +16,7 @@ def load_source(source: Source) -> list[Registration]:
 
     Raises PluginError when it fails, registers nothing, or takes what is another's.
     """
-    operators = _operators()
+    before = replaced_operators()
     match source:
         case PluginSource():
             found = load_plugin(source)
@@ -24,7 +24,9 @@ def load_source(source: Source) -> list[Registration]:
             found = [load_installed(source)]
         case _:
             assert_never(source)
-    _refuse_replaced_operators(source.title, operators)
+    for replaced in replaced_operators():
+        if replaced not in before:
+            raise replaced.error(source.title)
     return found
 
 
@@ -43,20 +45,3 @@ def _loaded(source: Source) -> list[Registration] | PluginError:
     except BaseException as error:
         return PluginError(f"{source.title}: {in_a_line(error)}")
     return found
-
-
-def _operators() -> dict[str, object]:
-    """PyTorch's custom operators that are registered now, as far as this version of it tells; none before it loads."""
-    table: dict[str, object] = getattr(sys.modules.get("torch._library.custom_ops"), "OPDEFS", {})
-    return dict(table)
-
-
-def _refuse_replaced_operators(owner: str, before: dict[str, object]) -> None:
-    """PyTorch 2.13 replaces an operator that is registered again without a word, also for who registered it first."""
-    now = _operators()
-    for name, operator in before.items():
-        if now.get(name, operator) is not operator:
-            raise PluginError(
-                f"{owner}: registers the operator {name}, which another plug-in has registered",
-                hint="a process has one operator of a name: call the function behind it, or name it by version",
-            )

@@ -92,7 +92,7 @@ def change_lines(section: Section, moment: Moment) -> Iterator[ChangeLine]:
             kind_text(change),
             format_change(value),
             "" if low is None or high is None else format_change_interval(low, high),
-            _uncertainty(section, told),
+            ", ".join(filter(None, (change.remark, _uncertainty(section, told)))),
         )
 
 

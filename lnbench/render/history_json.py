@@ -59,7 +59,7 @@ def _change(change: Change) -> dict[str, Any]:
         "slowdown_low": low,
         "slowdown_high": high,
         "p": change.p,
-        "note": change.together,
+        "note": change.together or change.remark,
     }
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from time import perf_counter
 
-from lnbench.errors import Unsupported, text_of
+from lnbench.errors import PluginError, Unsupported, text_of
 from lnbench.events import AnyEvent, Ended, Noticed
 from lnbench.functions import FUNCTIONS, Function
 from lnbench.implementations.contract import Prepared, WrongResultError
+from lnbench.implementations.operators import replaced_operators
 from lnbench.implementations.preparing import prepare
 from lnbench.implementations.registry import Registry
 from lnbench.implementations.torch_adapter import is_out_of_memory, poisons_device
@@ -168,11 +169,19 @@ class Cases:
         # An implementation may raise anything, SystemExit too: that is its outcome, and no reason to stop the others.
         except BaseException as error:
             status = Status.OOM if is_out_of_memory(error) else Status.ERROR
-            self.end(number, status, stage, describe(error))
+            reason, mixed_up = describe(error), self.mixed_up(number)
+            if mixed_up is not None:  # its operator was taken away under it, and may fail in any way
+                status, reason = Status.ERROR, f"{mixed_up.message}: {mixed_up.hint}"
+            self.end(number, status, stage, reason)
             if self._guard.is_beyond_repair:
                 raise SpoiledProcessError(describe(error)) from error
             if self.workload.is_cuda and poisons_device(error):
                 raise SpoiledProcessError(describe(error)) from error
+
+    def mixed_up(self, number: int) -> PluginError | None:
+        """What is wrong with a case whose operator another plug-in has registered too; None where nothing is."""
+        use = self._planned[number].use
+        return next((it.error() for it in replaced_operators() if self._registry.package(use) in it.packages), None)
 
     def keep_settings(self) -> None:
         """From now on settings are set back to what they are now."""
@@ -204,7 +213,11 @@ class Cases:
                 self.end(number, Status.ERROR, stage, str(left))
 
     def bind(self, number: int, planned: PlannedCase, workload: Workload, arrays: TorchArrays) -> LiveCase:
-        """Build a case on a workload, with the case's own norm mode and groups."""
+        """Build a case on a workload, with the case's own norm mode and groups.
+
+        Operators are looked at before: those that the case before this one registered are then known as its own.
+        """
+        replaced_operators()
         own = replace(workload, norm_mode=planned.norm_mode, groups=planned.groups)
         function = FUNCTIONS[planned.function]
         prepared = prepare(self._registry.load(planned.use), own, planned.options, arrays)

@@ -1,5 +1,6 @@
 """What a worker process does with its orders: fix threads and heap, load plug-ins, measure workload after workload."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 
@@ -131,11 +132,12 @@ class Session:
             return
         try:
             cases.build_all()
-            if not self._sides_are_apart(order, cases):
-                return
+            self._end_mixed_up_sides(order, cases, Stage.BUILD)
             judge = Judge(cases, judged=self._judged)
             judge.before()
+            self._end_mixed_up_sides(order, cases, Stage.VERIFY)
             finished = self._take_turns(order, cases, setup_s=perf_counter() - started)
+            self._end_mixed_up_sides(order, cases, Stage.TIMING)
             is_disturbed = cases.end_who_left_running(stage=Stage.TIMING)
             judge.after()
             if self._setup.process == 0:  # it is the same every time
@@ -159,16 +161,23 @@ class Session:
         cases.close_all()
         self._channel.idle()
 
-    def _sides_are_apart(self, order: Measure, cases: Cases) -> bool:
-        """True when no module is shared by both sides of a comparison; else every case has ended with the reason."""
+    def _end_mixed_up_sides(self, order: Measure, cases: Cases, stage: Stage) -> None:
+        """End the cases whose code was mixed up with another plug-in's.
+
+        Modules and operators may come in late, with a build or a first call, so this is asked after each stage.
+        """
         try:
             refuse_shared_modules()
         except PluginError as error:
-            for number in order.cases.keys() - cases.ended:
-                cases.end(number, Status.ERROR, Stage.BUILD, f"{error.message}: {error.hint}")
-            self._channel.idle()
-            return False
-        return True
+            self._end_with(error, sorted(order.cases.keys() - cases.ended), cases, stage)
+        for number in sorted(order.cases.keys() - cases.ended):
+            mixed_up = cases.mixed_up(number)
+            if mixed_up is not None:
+                self._end_with(mixed_up, [number], cases, stage)
+
+    def _end_with(self, error: PluginError, numbers: Iterable[int], cases: Cases, stage: Stage) -> None:
+        for number in numbers:
+            cases.end(number, Status.ERROR, stage, f"{error.message}: {error.hint}")
 
     def _take_turns(self, order: Measure, cases: Cases, *, setup_s: float) -> WorkloadFinished | None:
         if not cases.live:

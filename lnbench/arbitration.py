@@ -1,0 +1,276 @@
+"""Who moved where rows changed relative to their reference: the rows, the reference, or everything together.
+
+Between runs a slowdown is a ratio to the reference. A reference that got faster makes all of its rows read slower, and
+fresh processes confirm that, because it is true of them as well. The plain copy that took turns in the same rounds
+tells the two apart: reference over copy shows whether the reference moved, row over copy whether the row did.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from lnbench.across import Mean
+from lnbench.compared import ComparedRow
+from lnbench.contrasts import Contrast, RowKey, Side, row_key, spreads_of
+from lnbench.multiplicity import Correction
+from lnbench.row_summary import RowSummary
+from lnbench.units import format_change, format_change_interval, format_percent
+from lnbench.verdict import LEAST_PROCESSES, Verdict, is_within, moved
+
+MOST_OF_ALL = 3.0
+"""How many margins everything may get slower by the clock, the copy included, before a check asks what happened. Times
+of two runs differ by more than the processes of one run show: a few percent from one day to the next are normal."""
+
+NEW_BASELINE = "the reference changed: measure a new baseline"
+
+MOST_NAMED = 3
+
+REMEDY = (
+    "compare both versions with --against, which needs no copy; or use more processes on a quieter machine; or, if the "
+    "reference or its library changed, measure a new baseline"
+)
+
+
+class Mover(Enum):
+    """Who moved where a row got slower relative to its reference."""
+
+    ROW = auto()
+    REFERENCE = auto()
+    OPEN = auto()
+
+
+class Place(NamedTuple):
+    """What the rows of a group share: workload, phase, clock, and their reference's title."""
+
+    workload: str
+    phase: str
+    clock: str
+    reference: str
+
+    def __str__(self) -> str:
+        return f"{self.workload}, {self.phase}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The rows of one reference as they were judged, and what is known beside their ratios to it.
+
+    All changes are head / base in log, above 0 is slower, and None where a side has fewer than three processes of them.
+    `over_copy`: the reference's, relative to the plain copy. `rows_over_copy`: the same of its rows that read slower.
+    `own_time`, `copy_time`: the reference's and the copy's, by the clock alone. `no_copy`: why `over_copy` is None.
+    """
+
+    place: Place
+    margin: float
+    rows: tuple[ComparedRow, ...]
+    over_copy: Mean | None
+    rows_over_copy: Mapping[RowKey, Mean]
+    own_time: Mean | None
+    copy_time: Mean | None
+    no_copy: str
+
+    def mover(self, row: ComparedRow) -> Mover:
+        """Who moved, for a row of the group that got slower relative to the reference.
+
+        A reference that moved takes all of its rows along, so another row that stayed the same shows that it did not.
+        Without such a row the copy decides. The rows moved where the reference stayed within the margin of the copy,
+        and where the row got slower than the copy as well. The reference moved where it got faster than the copy and
+        the row did not get slower than the copy. Everything else is open.
+        """
+        if any(other.verdict is Verdict.SAME for other in self.rows if other.key != row.key):
+            return Mover.ROW
+        if self.over_copy is None:
+            return Mover.OPEN
+        reference, own = self.over_copy.interval(), self.rows_over_copy.get(row.key)
+        if is_within(reference, self.margin) or (own is not None and moved(own.interval(), row.margin) > 0):
+            return Mover.ROW
+        return Mover.REFERENCE if moved(reference, self.margin) < 0 else Mover.OPEN
+
+    def explain(self, mover: Mover, rows: Sequence[ComparedRow]) -> str:
+        """The sentence about rows of the group that got slower and were ruled alike; what to do where it is no row."""
+        title, names = self.place.reference, _names(rows)
+        together = f"{self.place}: {names} got slower relative to {title}, typically by {_typical(rows)}"
+        copy = "" if self.over_copy is None else f"{title} changed by {_read(self.over_copy)} relative to a plain copy"
+        if mover is Mover.REFERENCE:
+            return f"{NEW_BASELINE} ({together}; but {copy}, and {names} did not get slower than the copy)"
+        if mover is Mover.OPEN:
+            why = f"{copy}, and the margin is {format_percent(self.margin)}" if copy else self.no_copy
+            return f"{together}, or {title} got faster: {why}; {REMEDY}"
+        if self.over_copy is not None and not is_within(self.over_copy.interval(), self.margin):
+            own = (
+                f"{row.title} by {_read(self.rows_over_copy[row.key])}"
+                for row in rows
+                if row.key in self.rows_over_copy
+            )
+            copy = f"{copy}, {', '.join(own)}"
+        return f"{together}; {copy or 'other rows of it stayed the same'}, so the rows moved"
+
+    @property
+    def slower_reference(self) -> str:
+        """The sentence about a reference that got slower under rows that read faster; "" where it did not."""
+        faster = [row for row in self.rows if row.verdict is Verdict.FASTER]
+        if not faster or self.over_copy is None or not self.is_slower_than_copy:
+            return ""
+        change = f"{self.place.reference} changed by {_read(self.over_copy)} relative to a plain copy"
+        return f"{NEW_BASELINE} ({self.place}: {change}, and {_names(faster)} read {_typical(faster)} relative to it)"
+
+    @property
+    def is_slower_than_copy(self) -> bool:
+        """True where the reference got slower relative to the copy, unless the clock shows that the copy got faster."""
+        if self.over_copy is None or moved(self.over_copy.interval(), self.margin) <= 0:
+            return False
+        return self._by_clock(self.copy_time) >= 0 or self._by_clock(self.own_time) > 0
+
+    @property
+    def is_slower_with_copy(self) -> bool:
+        """True where reference and copy both got slower by the clock, the reference by far."""
+        if self.own_time is None or moved(self.own_time.interval(), MOST_OF_ALL * self.margin) <= 0:
+            return False
+        return self._by_clock(self.copy_time) > 0
+
+    def _by_clock(self, change: Mean | None) -> int:
+        return 0 if change is None else moved(change.interval(), self.margin)
+
+
+def groups_of(
+    base: Side, head: Side, contrasts: Sequence[Contrast], rows: Sequence[ComparedRow]
+) -> dict[RowKey, Group]:
+    """The group of every row that was compared, by the row's key. `rows`: the contrasts as they were judged."""
+    judged = {row.key: row for row in rows}
+    members: dict[Place, list[Contrast]] = defaultdict(list)
+    references: dict[Place, tuple[RowSummary, RowSummary]] = {}
+    for contrast in contrasts:
+        pair = _references(base, head, contrast)
+        if pair is not None:
+            mode = f" ({pair[1].norm_mode})" if pair[1].norm_mode else ""
+            place = Place(
+                contrast.key.workload, contrast.key.phase, contrast.key.clock, f"{pair[1].implementation}{mode}"
+            )
+            members[place].append(contrast)
+            references[place] = pair
+    slower = [it for group in members.values() for it in group if (judged[it.key].slowdown or 1.0) > 1.0]
+    rows_over_copy = _changes(_over_copy(base, head, it.base_row, it.head_row) for it in slower)
+    over_copy = _changes(_over_copy(base, head, *pair) for pair in references.values())
+    own_time = _changes(_own_time(base, head, *pair) for pair in references.values())
+    copy_time = _changes(_copy_time(base, head, *pair) for pair in references.values())
+    found: dict[RowKey, Group] = {}
+    for place, group in members.items():
+        old, new = references[place]
+        key = row_key(new)
+        made = Group(
+            place=place,
+            margin=head.evidence.case(new.case).margin,
+            rows=tuple(judged[it.key] for it in group),
+            over_copy=over_copy.get(key),
+            rows_over_copy={
+                it.key: rows_over_copy[row_key(it.head_row)]
+                for it in group
+                if it.head_row is not None and row_key(it.head_row) in rows_over_copy
+            },
+            own_time=own_time.get(key),
+            copy_time=copy_time.get(key),
+            no_copy="" if key in over_copy else _why_no_copy(base, head, old, new),
+        )
+        found |= {it.key: made for it in group}
+    return found
+
+
+def everything_slower(groups: Sequence[Group], *, correction: Correction) -> dict[Place, str]:
+    """Where a reference got slower and its rows with it, which no ratio between them shows: a sentence for each group.
+
+    It takes evidence among all groups, and two measurements that agree: the reference is slower than the copy by more
+    than the margin; or by the clock the reference is slower by more than 3 margins, and the copy is slower too. The
+    clock alone is no evidence: of nine identical runs on a busy machine, taken as baseline, screening and confirmation
+    in every order, 2 % read slower by more than 9 % in both stages; the pairs of measurements never agreed on that.
+    """
+    over_copy = _chosen([group.over_copy for group in groups], correction)
+    by_clock = _chosen([group.own_time for group in groups], correction)
+    found: dict[Place, str] = {}
+    for group, is_over_copy, is_by_clock in zip(groups, over_copy, by_clock, strict=True):
+        if is_over_copy and group.is_slower_than_copy:
+            found[group.place] = _everything(group, "everything but a plain copy got slower")
+        elif is_by_clock and group.is_slower_with_copy:
+            found[group.place] = _everything(group, "everything got slower, a plain copy included")
+    return found
+
+
+def _chosen(changes: Sequence[Mean | None], correction: Correction) -> list[bool]:
+    """Which of the known changes stand among all of them; false for the unknown ones."""
+    answers = iter(correction([change.p_above_zero() for change in changes if change is not None]))
+    return [change is not None and next(answers) for change in changes]
+
+
+def _everything(group: Group, what: str) -> str:
+    title = group.place.reference
+    read = [f"{_read(group.over_copy)} relative to a plain copy"] if group.over_copy is not None else []
+    read += [f"{_read(group.own_time)} by the clock"] if group.own_time is not None else []
+    return (
+        f"{what} ({group.place}: {title} changed by {', '.join(read)}): if nothing else was running and this is meant, "
+        "measure a new baseline"
+    )
+
+
+def _references(base: Side, head: Side, contrast: Contrast) -> tuple[RowSummary, RowSummary] | None:
+    """The references of a row that was compared, on either side."""
+    if contrast.finding is not None or contrast.base_row is None or contrast.head_row is None:
+        return None
+    old, new = base.reference_row(contrast.base_row), head.reference_row(contrast.head_row)
+    return None if old is None or new is None else (old, new)
+
+
+def _over_copy(base: Side, head: Side, old: RowSummary | None, new: RowSummary | None) -> Contrast:
+    assert old is not None  # only what has both sides is compared
+    assert new is not None
+    return _contrast(old, new, base.against_copy(old), head.against_copy(new))
+
+
+def _own_time(base: Side, head: Side, old: RowSummary, new: RowSummary) -> Contrast:
+    return _contrast(old, new, base.rates(old), head.rates(new))
+
+
+def _copy_time(base: Side, head: Side, old: RowSummary, new: RowSummary) -> Contrast:
+    """The copy's own time follows from the reference's and from how they compare."""
+
+    def rates(side: Side, row: RowSummary) -> dict[int, float]:
+        own = side.rates(row)
+        return {process: own[process] - over for process, over in side.against_copy(row).items() if process in own}
+
+    return _contrast(old, new, rates(base, old), rates(head, new))
+
+
+def _contrast(old: RowSummary, new: RowSummary, base: Mapping[int, float], head: Mapping[int, float]) -> Contrast:
+    return Contrast(key=row_key(new), margin=0.0, base_row=old, head_row=new, base=base, head=head)
+
+
+def _changes(contrasts: Iterable[Contrast]) -> dict[RowKey, Mean]:
+    """The change of each row of which both sides have enough processes, moderated as in a verdict."""
+    known = [it for it in contrasts if min(len(it.base), len(it.head)) >= LEAST_PROCESSES]
+    spreads = spreads_of(known)
+    return {it.key: it.difference(spreads) for it in known}
+
+
+def _why_no_copy(base: Side, head: Side, old: RowSummary, new: RowSummary) -> str:
+    for name, side, row in (("the baseline", base, old), ("this run", head, new)):
+        found = len(side.against_copy(row))
+        if not found:
+            return f"{name} has no plain copy beside {row.implementation}"
+        if found < LEAST_PROCESSES:
+            return f"{name} has a plain copy in {found} processes, and it takes {LEAST_PROCESSES}"
+    raise AssertionError("both sides have copies")
+
+
+def _names(rows: Sequence[ComparedRow]) -> str:
+    names = list(dict.fromkeys(row.title for row in rows))
+    return ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} implementations"
+
+
+def _typical(rows: Sequence[ComparedRow]) -> str:
+    changes = sorted(row.slowdown or 1.0 for row in rows)
+    return format_change(changes[len(changes) // 2])
+
+
+def _read(change: Mean) -> str:
+    value, low, high = change.interval().exp()
+    return f"{format_change(value)} {format_change_interval(low, high)}"

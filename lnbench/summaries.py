@@ -124,9 +124,11 @@ def _row(
         if reference == number:
             columns |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
         else:
-            interval = speedups.interval(number, phase, clock=clock)
+            is_unstable = Status.UNSTABLE in {status, _reference_status(evidence, reference, phase, clock)}
+            interval = None if is_unstable else speedups.interval(number, phase, clock=clock)
             columns |= _speedup_columns(interval)
-            columns["speedup_processes"] = len(speedups.locations(number, phase, clock=clock)) or None
+            if not is_unstable:
+                columns["speedup_processes"] = len(speedups.locations(number, phase, clock=clock)) or None
             if status is Status.UNSTABLE:
                 pass  # its reason says why it has no speedup
             elif reference is None or interval is None:
@@ -202,6 +204,10 @@ def _speedup_columns(interval: stats.Interval | None) -> dict[str, float | None]
     bounds = interval.exp()
     low, high = (bounds.low, bounds.high) if interval.is_bounded else (None, None)
     return {"speedup": bounds.value, "speedup_low": low, "speedup_high": high}
+
+
+def _reference_status(evidence: Evidence, reference: int | None, phase: Phase, clock: Clock) -> Status | None:
+    return None if reference is None else evidence.row(reference, phase, clock=clock).status
 
 
 def _reference_not_ok(evidence: Evidence, number: int, *, phase: Phase, clock: Clock) -> Notice:

@@ -1,7 +1,7 @@
 """Rounds on a machine that a script makes busy: on a clock that only samples move, and a meter that a test writes."""
 
 from dataclasses import dataclass
-from itertools import chain, cycle, repeat
+from itertools import chain, count, cycle, repeat
 from random import Random
 
 import pytest
@@ -66,9 +66,15 @@ class Measured:
         ]
 
 
-def measure(monkeypatch, looks, *, names=("eager", "fused"), extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPLE_S):
+def busy(share, *, looks=None):
+    """Looks of which this share found no thread waiting."""
+    draw = Random(2)
+    return (QUIET if draw.random() < share else LOST for _ in (count() if looks is None else range(looks)))
+
+
+def measure(monkeypatch, looks, *, extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPLE_S, precision=1e-12):
     """Run rounds over built cases whose looks a script writes."""
-    made, heard = cases({name: name for name in names}, workload(8, 16))
+    made, heard = cases({"eager": "eager", "fused": "fused"}, workload(8, 16))
     made.build_all()
     sampler, meter = SlowSampler(seconds=seconds), ScriptedMeter(looks)
     monkeypatch.setattr(rounds_module, "perf_counter", lambda: sampler.now_s)
@@ -80,7 +86,7 @@ def measure(monkeypatch, looks, *, names=("eager", "fused"), extra_s=0.0, budget
         workload_number=0,
         references={0: 1},
         phases=(Phase.INFERENCE,),
-        precision=1e-12,
+        precision=precision,
         budget_s=budget_s,
         extra_s=extra_s,
         first_round=0,
@@ -133,51 +139,52 @@ def test_every_sample_is_kept_in_the_journal_also_a_disturbed_one(monkeypatch):
     assert len(found.turns) == len(found.calls)
 
 
-def test_where_samples_were_lost_and_pairs_are_missing_the_rounds_go_on_up_to_the_extra_time(monkeypatch):
-    found = measure(monkeypatch, repeat(LOST), extra_s=2.0)
+def test_where_a_busy_machine_leaves_rows_unknown_the_rounds_go_on_up_to_the_extra_time(monkeypatch):
+    found = measure(monkeypatch, busy(0.4), extra_s=2.0)
 
-    assert found.finished.stopped_by == "budget"
     a_round_s = 2 * 8 * SAMPLE_S
+    assert found.finished.stopped_by == "budget"
     assert BUDGET_S + 2.0 <= found.took_s <= BUDGET_S + 2.0 + a_round_s
 
 
-def test_the_rounds_go_on_no_longer_than_until_every_row_has_its_pairs(monkeypatch):
-    found = measure(monkeypatch, chain(repeat(LOST, 200), repeat(QUIET)), extra_s=50.0)
+def test_the_rounds_go_on_no_longer_than_until_every_row_is_known(monkeypatch):
+    found = measure(monkeypatch, chain(busy(0.15, looks=300), repeat(QUIET)), extra_s=50.0, precision=0.2)
 
     kept = [
         {turn.round for turn in found.turns if turn.case == case and turn.delay_s["inference"] == 0} for case in (0, 1)
     ]
-    assert found.took_s > BUDGET_S
-    assert len(kept[0] & kept[1]) == LEAST_ROUNDS
+    assert BUDGET_S < found.took_s < BUDGET_S + 25.0
+    assert len(kept[0] & kept[1]) >= LEAST_ROUNDS
 
 
-def test_where_nothing_was_lost_the_rounds_do_not_go_on_though_pairs_are_few(monkeypatch):
+def test_on_a_quiet_machine_the_rounds_do_not_go_on_though_rows_are_unknown(monkeypatch):
     found = measure(monkeypatch, repeat(QUIET), extra_s=50.0, seconds=0.1)
 
     assert found.finished.rounds < LEAST_ROUNDS
     assert found.took_s == pytest.approx(BUDGET_S, abs=0.2)
 
 
-def test_one_lost_sample_among_a_few_long_ones_costs_one_more_round_and_not_all_the_extra_time(monkeypatch):
-    found = measure(monkeypatch, chain([QUIET, LOST], repeat(QUIET)), extra_s=50.0, seconds=0.1)
+def test_one_lost_sample_on_a_quiet_machine_takes_no_extra_time(monkeypatch):
+    found = measure(monkeypatch, chain([QUIET, LOST], repeat(QUIET)), extra_s=50.0, seconds=0.05)
 
-    assert found.took_s <= BUDGET_S + 2.5 * 0.2  # a round takes 0.2 s
+    assert found.took_s <= BUDGET_S + 0.1
 
 
 def test_without_extra_time_the_budget_holds_whatever_was_lost(monkeypatch):
-    found = measure(monkeypatch, repeat(LOST))
+    found = measure(monkeypatch, busy(0.4))
 
     assert found.took_s <= BUDGET_S + 2 * 8 * SAMPLE_S
 
 
-def test_a_turn_during_which_a_hypervisor_took_cores_away_gives_no_pair(monkeypatch):
-    steals = cycle([0.0, 0.01])
-    monkeypatch.setattr(ScriptedMeter, "steal_s", lambda _: next(steals))
+@pytest.mark.parametrize(("stolen_s", "stopped_by"), [(0.0, "precision"), (0.01, "budget")])
+def test_a_turn_during_which_a_hypervisor_took_cores_away_gives_no_pair(monkeypatch, stolen_s, stopped_by):
+    total_s = count(0.0, stolen_s)
+    monkeypatch.setattr(ScriptedMeter, "steal_s", lambda _: next(total_s))
 
-    found = measure(monkeypatch, repeat(QUIET), extra_s=1.0)
+    found = measure(monkeypatch, repeat(QUIET), precision=0.5)
 
-    assert found.took_s >= BUDGET_S + 1.0
-    assert all(turn.steal_s == pytest.approx(0.01) for turn in found.turns)
+    assert found.finished.stopped_by == stopped_by
+    assert all(turn.steal_s == pytest.approx(stolen_s) for turn in found.turns)
 
 
 @pytest.mark.parametrize(("looks", "is_placed"), [(QUIET, False), (LOST, True)])

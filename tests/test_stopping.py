@@ -100,51 +100,56 @@ def test_a_case_whose_reference_was_dropped_has_to_be_known_by_itself():
     assert not drifting.is_precise()
 
 
-def test_the_row_with_the_fewest_pairs_is_the_one_that_counts():
-    both = (Phase.INFERENCE, Phase.FORWARD_BACKWARD)
-    it = known(phases=both)
-    for number in range(12):
-        it.keep(FUSED, number, started_s=number, seconds=dict.fromkeys(both, 1e-3))
-        seen = both if number < 7 else ONE_PHASE  # of the others, its step was disturbed
-        it.keep(EAGER, number, started_s=number + 0.1, seconds=dict.fromkeys(seen, 2e-3))
-
-    assert it.fewest() == 7
-
-
-def test_a_pair_counts_when_both_members_are_undisturbed():
-    it = known()
-    for number in range(30):
-        if number % 2:
-            it.keep(FUSED, number, started_s=number, seconds={"inference": 1e-3})
-        if number % 3:
-            it.keep(EAGER, number, started_s=number + 0.1, seconds={"inference": 2e-3})
-
-    assert it.fewest() == 10  # rounds that neither 2 nor 3 divides
+def keep_pairs(it, *, numbers, phases, noise=0.001):
+    """Turns of both cases in these rounds, in these phases alone."""
+    draw = np.random.default_rng(3)
+    for number in numbers:
+        for case in (FUSED, EAGER):
+            seconds = {phase: 1e-3 * float(np.exp(draw.normal(0, noise))) for phase in phases}
+            it.keep(case, number, started_s=number + case / 10, seconds=seconds)
 
 
 def test_each_phase_is_waited_for_by_its_own_pairs():
     both = (Phase.INFERENCE, Phase.FORWARD_BACKWARD)
     it = known(phases=both)
-    draw = np.random.default_rng(3)
-    for number in range(40):
-        for case in (FUSED, EAGER):
-            seconds = {phase: 1e-3 * float(np.exp(draw.normal(0, 0.001))) for phase in both}
-            if case == EAGER and number > 3:
-                del seconds[Phase.FORWARD_BACKWARD]
-            it.keep(case, number, started_s=number + case / 10, seconds=seconds)
+    keep_pairs(it, numbers=range(40), phases=ONE_PHASE)
+    keep_pairs(it, numbers=range(40, 44), phases=both)  # the steps of the others were disturbed
 
+    assert not it.is_precise()
+    assert not it.is_settled()
+
+
+def test_a_pair_counts_when_both_members_are_undisturbed():
+    it = known()
+    for number in range(60):
+        if number % 2:
+            it.keep(FUSED, number, started_s=number, seconds={"inference": 1e-3})
+        if number % 3:
+            it.keep(EAGER, number, started_s=number + 0.1, seconds={"inference": 2e-3})
+    precise_at_20 = it.is_precise()  # rounds that neither 2 nor 3 divides
+    it.forget_rounds(range(59, 60))
+
+    assert precise_at_20
     assert not it.is_precise()
 
 
-def test_without_a_turn_of_some_case_there_are_no_pairs():
+def test_rows_without_any_pair_are_not_waited_for_by_extra_time():
     it = known()
     keep_rounds(it, noise=0.001, cases=(FUSED,))
 
-    assert it.fewest() == 0
+    assert it.is_settled()
+    assert not it.is_precise()
 
 
-def test_of_a_case_that_is_compared_with_nothing_its_own_turns_count():
-    it = known(cases=(FUSED,))
-    keep_rounds(it, noise=0.001, rounds=9, cases=(FUSED,))
+def test_extra_time_is_wanted_while_a_row_with_pairs_is_not_known():
+    it = known()
+    keep_rounds(it, noise=0.2)
 
-    assert it.fewest() == 9
+    assert not it.is_settled()
+
+
+def test_no_extra_time_is_wanted_when_every_row_is_known():
+    it = known()
+    keep_rounds(it, noise=0.001)
+
+    assert it.is_settled()

@@ -25,7 +25,9 @@ WAKEUP_S = 7e-6
 UNKNOWN = math.nan
 
 
-def looks(count=20, *, wall_s=WALL_S, calls=100, delay_s=0.0, wakeups=0, involuntary=0, cpu_s=2e-3, **last) -> Looks:
+def looks(
+    count=20, *, wall_s=WALL_S, calls=100, delay_s=0.0, wakeups=0, involuntary=0, cpu_s=2e-3, has_pool=False, **last
+) -> Looks:
     """Samples that are all alike but for the last one, of which `last` tells what was different (`last_delay_s`)."""
     alike = {
         "wall_s": wall_s,
@@ -39,11 +41,12 @@ def looks(count=20, *, wall_s=WALL_S, calls=100, delay_s=0.0, wakeups=0, involun
     columns = {name: np.full(count, value, dtype=np.float64) for name, value in alike.items()}
     for name, value in last.items():
         columns[name.removeprefix("last_")][-1] = value
-    return Looks(**columns)
+    return Looks(**columns, has_pool=has_pool)
 
 
 SPINNING = {"calls": 100, "wakeups": 0}
-PARKING = {"calls": 100, "wakeups": 100, "delay_s": 100 * WAKEUP_S}
+WOKEN = {"calls": 100, "wakeups": 100, "delay_s": 100 * WAKEUP_S}
+PARKING = WOKEN | {"has_pool": True}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,11 @@ PARKING = {"calls": 100, "wakeups": 100, "delay_s": 100 * WAKEUP_S}
             looks(**PARKING, last_cpu_s=1.7e-3), True, Means.DELAY_AND_CPU, id="parking, most of its CPU time"
         ),
         pytest.param(
-            looks(calls=100, wakeups=49, delay_s=49 * WAKEUP_S, last_cpu_s=1e-3), True, Means.DELAY, id="seldom woken"
+            looks(calls=100, wakeups=49, delay_s=49 * WAKEUP_S, has_pool=True, last_cpu_s=1e-3), True, Means.DELAY,
+            id="a pool that is seldom woken",
+        ),
+        pytest.param(
+            looks(**WOKEN, last_cpu_s=1e-3), True, Means.DELAY, id="woken, but a call waits for all of its threads"
         ),
         pytest.param(looks(delay_s=UNKNOWN), True, Means.SWITCHES, id="no schedstat, quiet"),
         pytest.param(looks(delay_s=UNKNOWN, last_involuntary=1), False, Means.SWITCHES, id="no schedstat, a switch"),

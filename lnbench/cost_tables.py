@@ -57,6 +57,11 @@ def _number(name: str, digits: int = 3, *, scale: float = 1.0, unit: str = "") -
     return text
 
 
+def _judged(text: Callable[[RowSummary], str]) -> Callable[[RowSummary], str]:
+    """The same for rows whose samples were judged, and nothing for others."""
+    return lambda row: text(row) if row.judged_by else ""
+
+
 def _count(name: str) -> Callable[[RowSummary], str]:
     def text(row: RowSummary) -> str:
         value = getattr(row, name)
@@ -180,14 +185,14 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
         "disturbance": Group(
             "Disturbance",
             (
-                CostColumn("undisturbed", _number("undisturbed_share", 3, scale=100, unit=" %")),
-                CostColumn("samples", _count("samples")),
-                CostColumn("rounds", _count("rounds")),
-                CostColumn("CPU time a call", _seconds("cpu_s")),
+                CostColumn("undisturbed", _judged(_number("undisturbed_share", 3, scale=100, unit=" %"))),
+                CostColumn("samples", _judged(_count("samples"))),
+                CostColumn("rounds", _judged(_count("rounds"))),
+                CostColumn("CPU time a call", _judged(_seconds("cpu_s"))),
                 CostColumn("judged by", lambda row: row.judged_by),
-                CostColumn("preempted", _number("involuntary_switches_per_s", 2, unit="/s")),
-                CostColumn("load", _number("load", 2)),
-                CostColumn("steal", _number("steal_percent", 2, unit=" %")),
+                CostColumn("preempted", _judged(_number("involuntary_switches_per_s", 2, unit="/s"))),
+                CostColumn("load", _judged(_number("load", 2))),
+                CostColumn("steal", _judged(_number("steal_percent", 2, unit=" %"))),
             ),
             True,
             "not known: the run was measured before samples were looked at",

@@ -121,7 +121,7 @@ def _row(
         kept = evidence.condensed(number, phase, clock=clock)
         if kept:
             columns["rounds"] = sum(found.rounds for found in kept.values())
-        if reference == number:
+        if reference == number and status is not Status.UNSTABLE:
             columns |= {"speedup": 1.0, "speedup_low": 1.0, "speedup_high": 1.0}
         else:
             is_unstable = Status.UNSTABLE in {status, _reference_status(evidence, reference, phase, clock)}
@@ -217,7 +217,10 @@ def _reference_not_ok(evidence: Evidence, number: int, *, phase: Phase, clock: C
         why = "is not part of the plan"
     else:
         found = evidence.row(reference, phase, clock=clock)
-        why = "took no turn in the same rounds" if found.status is Status.OK else f"ended as {found.status}"
+        if found.status is Status.OK:
+            why = "took no turn in the same rounds"
+        else:
+            why = f"{'is' if found.status is Status.UNSTABLE else 'ended as'} {found.status}"
     return Notice(code="reference-not-ok", text=f"no speedups: the reference, {name}, {why}")
 
 

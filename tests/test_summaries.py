@@ -59,12 +59,30 @@ def test_a_status_without_times_empties_all_rows_of_its_case_though_it_took_turn
     assert summary.samples == 0
 
 
-def test_an_unstable_case_keeps_its_times():
+def test_an_unstable_case_keeps_its_times_and_has_no_speedup():
     events = [*noisy_turns({0: 1e-4, 1: 2e-4}), ended(1, Status.UNSTABLE, "half of the rounds were spoiled")]
     summary = row(run([workload()], FUSED_AND_EAGER, events), "eager")
 
     assert summary.status is Status.UNSTABLE
-    assert summary.speedup == pytest.approx(0.5, rel=0.02)  # 40 rounds of 1 % noise: 2 % is beyond 6 standard errors
+    assert summary.median_s == pytest.approx(2e-4, rel=0.02)  # 40 rounds of 1 % noise: 2 % is beyond 6 standard errors
+    assert summary.speedup is summary.speedup_low is None
+
+
+def test_the_reason_of_an_unstable_row_is_why_it_has_no_speedup_and_its_reference_is_not_blamed():
+    events = [*noisy_turns({0: 1e-4, 1: 2e-4}), ended(1, Status.UNSTABLE, "half of the rounds were spoiled")]
+
+    assert "reference-not-ok" not in codes(row(run([workload()], FUSED_AND_EAGER, events), "eager"))
+
+
+def test_beside_an_unstable_reference_times_stand_and_a_notice_says_why_there_is_no_speedup():
+    events = [*noisy_turns({0: 1e-4, 1: 2e-4}), ended(0, Status.UNSTABLE, "half of the rounds were spoiled")]
+    made = run([workload()], FUSED_AND_EAGER, events)
+    summary = row(made, "eager")
+
+    assert (summary.status, summary.speedup) == (Status.OK, None)
+    assert summary.median_s is not None
+    assert Notice(code="reference-not-ok", text="no speedups: the reference, fused, is unstable") in summary.notices
+    assert row(made, "fused").speedup is None
 
 
 def test_a_crash_counts_before_the_instability_that_came_first():

@@ -216,13 +216,16 @@ class CaseTurns:
 def _reached(turns: TurnColumns) -> NDArray[np.bool_]:
     """For each turn, that a thread which first ran in a later one had been waiting since then."""
     found = np.zeros(len(turns), dtype=bool)
-    for number in np.flatnonzero(turns.reach_s > LEAST_REACH_S).tolist():
-        alike = (turns.process == turns.process[number]) & (turns.workload == turns.workload[number])
-        alike &= turns.started_s < turns.started_s[number]
-        begun = turns.started_s[number] - turns.reach_s[number]
-        before = np.unique(turns.started_s[alike])
-        ends = np.append(before[1:], turns.started_s[number])
-        touched = before[ends > begun]
-        if len(touched):
-            found |= alike & (turns.started_s >= touched[0])
+    reaching = np.flatnonzero(turns.reach_s > LEAST_REACH_S)
+    for process, workload in {(turns.process[it], turns.workload[it]) for it in reaching.tolist()}:
+        alike = np.flatnonzero((turns.process == process) & (turns.workload == workload))
+        starts, place = np.unique(turns.started_s[alike], return_inverse=True)
+        late = alike[turns.reach_s[alike] > LEAST_REACH_S]
+        last = np.searchsorted(starts, turns.started_s[late])
+        # A turn ends where the next one begins.
+        first = np.searchsorted(starts[1:], turns.started_s[late] - turns.reach_s[late], side="right")
+        changes = np.zeros(len(starts) + 1, dtype=np.int64)
+        np.add.at(changes, np.minimum(first, last), 1)
+        np.add.at(changes, last, -1)
+        found[alike] = (np.cumsum(changes) > 0)[place]
     return found

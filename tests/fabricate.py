@@ -103,6 +103,18 @@ def turn(number: int, seconds: float, *, of=0, process=0, round=0, started_s=0.0
     )
 
 
+def looked_at(*, delay_s=0.0, wakeups=0, involuntary=0, cpu_s=0.02, kinds=("inference", "step"), **fields):
+    """What a turn says of the scheduler: the same during a sample of each kind. By default nothing waited."""
+    return {
+        "delay_s": dict.fromkeys(kinds, delay_s),
+        "wakeups": dict.fromkeys(kinds, wakeups),
+        "involuntary": dict.fromkeys(kinds, involuntary),
+        "voluntary": dict.fromkeys(kinds, 0),
+        "cpu_s": dict.fromkeys(kinds, cpu_s),
+        **fields,
+    }
+
+
 def noisy_turns(
     true_s: Mapping[int, float],
     *,
@@ -316,7 +328,10 @@ def memory_use(number: int, *, peak_b: int, output_b: int, saved_b: int, tempora
 
 
 def every_event() -> Run:
-    """A check with every kind of event in it: what the sample of a schema version is made of."""
+    """A check with every kind of event in it: what the sample of a schema version is made of.
+
+    `python tests/fabricate.py > tests/samples/schema-N.jsonl` writes that of the current version.
+    """
     made = everything()
     condensed = Condensed(
         process=0,
@@ -328,6 +343,18 @@ def every_event() -> Run:
         log_speedup=-1.2,
         log_copy=-2.0,
     )
+    started = WorkerStarted(
+        process=1, worker=2, device="cpu", device_name="Fabricated CPU @ 2.50GHz", import_s=1.5, fault_s=2.5e-7,
+        flushes_denormals=False, wakeup_s=6e-6,
+    )  # fmt: skip
+    looked_turns = [
+        turn(2, 1e-4, process=1, round=0, started_s=0.01, sample=0, reach_s=0.002, **looked_at(wakeups=2, delay_s=1e-5)),
+        turn(2, 1e-4, process=1, round=0, started_s=0.01, sample=1, **looked_at(delay_s=3e-3, involuntary=1)),
+        turn(2, 1e-4, process=1, round=1, started_s=0.02, steal_s=0.01, **looked_at()),
+    ]
+    unstable = condensed.model_copy(
+        update={"case": 1, "median_s": None, "log_speedup": None, "rounds": 0, "unstable": "0 of 40 rounds undisturbed"}
+    )
     check = Check(
         source="baseline.jsonl",
         allowed=("missing",),
@@ -337,7 +364,10 @@ def every_event() -> Run:
         header=made.header.model_copy(update={"check": check, "process_spread": (SPREAD,)}),
         events=(
             *_few_of_each_kind(made.events),
+            started,
+            *looked_turns,
             condensed,
+            unstable,
             Confirming(first_process=3, cases=(0, 1)),
             Resumed(at="2026-11-22T18:00:00+00:00"),
             machine_look(others=1.9, waiting=2.1, pressure=0.9, load=4.1),

@@ -4,7 +4,7 @@ import condensed as small
 import fabricate
 import numpy as np
 import pytest
-from fabricate import case, turn, workload
+from fabricate import case, looked_at, turn, workload
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,21 +24,8 @@ from lnbench.workload import Phase
 
 EAGER, FUSED = 0, 1
 PHASE = Phase.INFERENCE
-KINDS = ("inference", "step")
 LOST_S = 0.5
 ROUNDS = 40
-
-
-def looked_at(*, delay_s=0.0, wakeups=0, involuntary=0, **fields):
-    """What the scheduler did during a sample of each kind."""
-    return {
-        "delay_s": dict.fromkeys(KINDS, delay_s),
-        "wakeups": dict.fromkeys(KINDS, wakeups),
-        "involuntary": dict.fromkeys(KINDS, involuntary),
-        "voluntary": dict.fromkeys(KINDS, 0),
-        "cpu_s": dict.fromkeys(KINDS, 0.02),
-        **fields,
-    }
 
 
 QUIET, LOST = looked_at(), looked_at(delay_s=LOST_S, wakeups=1, involuntary=1)

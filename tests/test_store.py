@@ -18,6 +18,7 @@ from lnbench.record import READABLE_VERSIONS, SCHEMA_VERSION, Header, Run
 from lnbench.store.folder import find_run, new_run_id, write_atomically
 from lnbench.store.journal import Journal
 from lnbench.store.reading import read_run
+from lnbench.summaries import summarize
 
 HEADER = fabricate.header(
     [fabricate.workload((64, width)) for width in (8, 16, 32)],
@@ -43,6 +44,14 @@ turns = st.builds(
     wall_s=samples,
     device_s=samples,
     faults=st.dictionaries(st.sampled_from(["inference", "step"]), seconds),
+    sample=numbers,
+    delay_s=st.dictionaries(st.sampled_from(["inference", "step"]), seconds),
+    wakeups=st.dictionaries(st.sampled_from(["inference", "step"]), numbers),
+    involuntary=st.dictionaries(st.sampled_from(["inference", "step"]), numbers),
+    voluntary=st.dictionaries(st.sampled_from(["inference", "step"]), numbers),
+    cpu_s=st.dictionaries(st.sampled_from(["inference", "step"]), seconds),
+    steal_s=seconds,
+    reach_s=seconds,
 )
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 others = st.one_of(
@@ -156,6 +165,23 @@ def test_the_sample_of_this_schema_version_holds_every_kind_of_event():
 
     assert {type(event) for event in run.events} == set(get_args(get_args(Event)[0]))
     assert not run.torn
+
+
+def test_the_sample_of_this_schema_version_fills_every_field_of_a_turn():
+    run = read_run(Path(__file__).parent / "samples" / f"schema-{SCHEMA_VERSION}.jsonl")
+    turns = [event for event in run.events if isinstance(event, Turn)]
+
+    assert {name for name in Turn.model_fields if any(getattr(turn, name) for turn in turns)} >= {
+        *("sample", "delay_s", "wakeups", "involuntary", "voluntary", "cpu_s", "steal_s", "reach_s"),
+    }
+
+
+@pytest.mark.parametrize("version", [version for version in READABLE_VERSIONS if version < 7])
+def test_of_a_version_before_samples_were_looked_at_no_row_says_what_disturbed_it(version):
+    rows = summarize(read_run(Path(__file__).parent / "samples" / f"schema-{version}.jsonl"))
+
+    assert any(row.median_s for row in rows)
+    assert {(row.undisturbed_share, row.cpu_s, row.judged_by) for row in rows} == {(None, None, "")}
 
 
 def test_damage_inside_a_journal_names_file_and_line(tmp_path):

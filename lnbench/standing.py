@@ -11,23 +11,26 @@ from lnbench.workload import Workload
 
 @dataclass(slots=True)
 class Begun:
-    """What was measured of a workload in one process: the rounds, and the seconds of budget that they took."""
+    """What was measured of a workload in one process: the rounds, and the seconds of budget that they took.
+
+    `before_s`: those of the workers before the latest one.
+    """
 
     rounds: int = 0
-    _before_s: float = 0.0
+    before_s: float = 0.0
     _latest_s: float = 0.0
     _turns: set[tuple[int, int, float, int]] = field(default_factory=set)
 
     @property
     def spent_s(self) -> float:
         """The sum over the workers that took part, each of which counts from its own first turn."""
-        return self._before_s + self._latest_s
+        return self.before_s + self._latest_s
 
     def note(self, turn: Turn) -> None:
         """Take a turn into account."""
         self.rounds = max(self.rounds, turn.round + 1)
         if turn.started_s < self._latest_s:
-            self._before_s += self._latest_s
+            self.before_s += self._latest_s
         self._latest_s = turn.started_s
         self._turns.add((turn.round, turn.case, turn.started_s, turn.sample))
 
@@ -38,10 +41,7 @@ class Begun:
 
 @dataclass
 class Standing:
-    """The standing of a run; an event that is noted moves it on, so a journal read again gives the same one.
-
-    `extra_s`: the seconds of timed rounds spent beyond `budget_s` in workloads that are finished.
-    """
+    """The standing of a run; an event that is noted moves it on, so a journal read again gives the same one."""
 
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
@@ -49,10 +49,10 @@ class Standing:
     over: set[int] = field(default_factory=set)
     finished: set[tuple[int, int]] = field(default_factory=set)
     left_out: set[tuple[int, int]] = field(default_factory=set)
-    extra_s: float = 0.0
     budget_s: float = field(default=0.0, kw_only=True)
     _measured: set[int] = field(default_factory=set)
     _begun: dict[tuple[int, int], Begun] = field(default_factory=dict)
+    _spent_s: dict[tuple[int, int], float] = field(default_factory=dict)
     _out_of_memory: list[int] = field(default_factory=list)
     _said: set[tuple[int | None, int | None, str]] = field(default_factory=set)
 
@@ -63,13 +63,17 @@ class Standing:
         """Take an event into account. False for a notice that was given before, which need not be kept."""
         match event:
             case Turn():
-                self._begun.setdefault((event.process, event.workload), Begun()).note(event)
+                key = event.process, event.workload
+                self._begun.setdefault(key, Begun()).note(event)
+                if key not in self.finished:
+                    self._spent_s[key] = self._begun[key].spent_s
                 self._measured.add(event.case)
             case WorkerStarted():
                 self.workers = max(self.workers, event.worker + 1)
             case WorkloadFinished():
-                self.finished.add((event.process, event.workload))
-                self.extra_s += max(event.rounds_s - self.budget_s, 0.0)
+                key = event.process, event.workload
+                self.finished.add(key)
+                self._spent_s[key] = self.begun(*key).before_s + event.rounds_s
             case Ended():
                 self.over.add(event.case)
                 if event.status is Status.OOM:
@@ -85,6 +89,11 @@ class Standing:
             case _:
                 pass
         return True
+
+    @property
+    def extra_s(self) -> float:
+        """The seconds of timed rounds spent beyond `budget_s`, workloads that are not finished included."""
+        return sum(max(spent_s - self.budget_s, 0.0) for spent_s in self._spent_s.values())
 
     def begun(self, process: int, workload: int) -> Begun:
         """What a process has measured of a workload so far."""

@@ -22,10 +22,11 @@ from scripted import (
 
 from lnbench.conductor.listening import LEAST_START_S
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError
-from lnbench.events import Ended, Noticed, Turn
+from lnbench.events import Ended, Noticed, Turn, WorkloadFinished
 from lnbench.measure.neighbours import Usage
 from lnbench.observed import MachineLook
 from lnbench.planned import Notice, Stage, Status
+from lnbench.standing import Standing
 from lnbench.store.journal import Journal
 from lnbench.store.reading import read_run
 from lnbench.worker.protocol import Announce
@@ -91,6 +92,78 @@ def test_after_most_of_the_budget_a_fresh_worker_still_gets_a_quarter(measured):
     _, _, workers, _ = measured(three(budget_s=0.6), ending(EAGER, Stage.TIMING, WorkerDiedError("SIGSEGV")), honest)
 
     assert workers[1].orders[0].budget_s == pytest.approx(0.15)
+
+
+TWO_SHAPES = "shapes: [[8, 64], [4, 64]]"
+
+
+def taking(*seconds):
+    """A script in which the rounds of one workload after another take so long."""
+    left = iter(seconds)
+
+    def script(setup, order):
+        events = list(honest(setup, order))
+        finished = events.pop()
+        return [*events, finished.model_copy(update={"rounds_s": next(left)})]
+
+    return script
+
+
+def extras(workers):
+    return [order.extra_s for worker in workers for order in worker.orders]
+
+
+def with_budget(planned):
+    """The standing of a run of a plan that has just begun."""
+    return Standing(planned.workloads, planned.cases, budget_s=planned.sampling.budget_s)
+
+
+def test_what_a_busy_machine_may_take_is_shared_evenly(measured):
+    planned = plan(TWO_SHAPES, processes=2, budget_s=5.0)
+
+    _, _, workers, _ = measured(planned, taking(5.0, 5.0, 5.0, 5.0), standing=with_budget(planned))
+
+    # Three times 20 s may be spent; of the 40 s beyond, what one of four does not need is left to those after it.
+    assert extras(workers) == pytest.approx([40 / 4, 40 / 3, 40 / 2, 40 / 1])
+
+
+def test_what_a_workload_took_beyond_its_budget_is_taken_off(measured):
+    planned = plan(TWO_SHAPES, budget_s=5.0, budget_total_s=16.0)
+
+    _, _, workers, _ = measured(planned, taking(9.0, 7.0), standing=with_budget(planned))
+
+    assert extras(workers) == pytest.approx([6 / 2, 2 / 1])
+
+
+def test_a_total_no_larger_than_the_budgets_leaves_nothing_beyond_them(measured):
+    planned = plan(TWO_SHAPES, budget_s=5.0, budget_total_s=3.0)
+
+    _, _, workers, _ = measured(planned, taking(5.0, 5.0), standing=with_budget(planned))
+
+    assert extras(workers) == [0.0, 0.0]
+
+
+def test_what_a_worker_took_before_it_died_is_taken_off_too(measured):
+    planned = three(budget_s=5.0, budget_total_s=16.0)
+
+    def dying(setup, order):
+        yield Announce(case=EAGER, stage=Stage.TIMING)
+        yield fabricate.turn(EAGER, 1e-4, of=order.index, started_s=13.0)
+        yield WorkerDiedError("SIGSEGV")
+
+    _, _, workers, _ = measured(planned, dying, honest, standing=with_budget(planned))
+
+    assert extras(workers) == pytest.approx([11.0, 3.0])
+
+
+def test_a_resumed_run_counts_what_was_spent_before(measured):
+    planned = plan(TWO_SHAPES, budget_s=5.0, budget_total_s=16.0)
+    standing = with_budget(planned)
+    standing.note(WorkloadFinished(process=0, workload=0, rounds=9, stopped_by="budget", rounds_s=10.0))
+
+    _, _, workers, _ = measured(planned, taking(5.0), standing=standing)
+
+    assert extras(workers) == pytest.approx([1.0])
 
 
 def test_one_death_before_any_case_was_at_work_is_forgiven(measured):

@@ -79,6 +79,34 @@ def test_the_estimate_counts_processes_budgets_starts_builds_and_elements():
     assert made.estimated_s == pytest.approx(2 * (START_S + 2 * 3.0 + 4 * BUILD_S + elements * CHECK_S_PER_ELEMENT))
 
 
+@pytest.mark.parametrize(
+    ("options", "most_s"),
+    [
+        ({}, 3 * 2 * 2 * 3.0),
+        ({"budget_total_s": 30.0}, 30.0),
+        ({"budget_total_s": 12.0}, 12.0),
+        ({"budget_total_s": 1.0}, 12.0),  # no less than what the budgets add up to
+    ],
+)
+def test_a_busy_machine_may_take_three_times_the_planned_time_or_the_total_that_was_asked_for(options, most_s):
+    made = plan("shapes: [[8, 64], [4, 64]]", options={"processes": 2, "budget_s": 3.0, **options})
+
+    assert (made.timed_s, made.most_timed_s) == (12.0, most_s)
+
+
+def test_the_total_may_stand_in_the_suite_and_the_command_line_counts_before_it():
+    text = "sampling: {processes: 1, budget_s: 5, budget_total_s: 20}"
+
+    assert plan(top=text).most_timed_s == 20.0
+    assert plan(top=text, options={"budget_total_s": 7.0}).most_timed_s == 7.0
+
+
+@pytest.mark.parametrize("total_s", [0.0, -1.0, float("inf")])
+def test_a_total_that_is_no_time_is_a_usage_error(total_s):
+    with pytest.raises(UsageError, match="^--budget-total: must be"):
+        plan(options={"budget_total_s": total_s})
+
+
 def test_a_plan_with_nothing_to_measure_takes_no_time():
     assert plan("shapes: [[8, 64]], devices: cuda").estimated_s == 0
 

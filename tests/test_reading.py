@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnbench.errors import JournalError
-from lnbench.events import EVENT, PROBE_CASE, PROBED, SAMPLED
+from lnbench.events import EVENT, PROBE_CASE, PROBED, SAMPLED, Turn
 from lnbench.store import lines
 from lnbench.store.reading import read_run
 from lnbench.store.turn_lines import PlainTurns
@@ -208,9 +208,19 @@ any_turns = st.fixed_dictionaries(
     },
     optional={"more": odd_numbers},
 )
+added = st.fixed_dictionaries(
+    {
+        "sample": mostly(plain_numbers, odd_numbers),
+        **{name: maps(mostly(st.floats(0, 1), odd_numbers)) for name in ("delay_s", "cpu_s")},
+        **{name: maps(mostly(plain_numbers, odd_numbers)) for name in ("wakeups", "involuntary", "voluntary")},
+        **{name: mostly(st.floats(0, 1), odd_numbers) for name in ("steal_s", "reach_s")},
+    }
+)
+ADDED = tuple(Turn.model_fields)[-8:]
+"""The fields of a turn that version 7 brought."""
 
 
-@given(any_turns)
+@given(any_turns | st.builds(lambda turn, more: turn | more, any_turns, added))
 def test_turns_that_are_read_many_at_a_time_are_those_that_the_model_accepts(fields):
     line = json.dumps(fields).replace(", ", ",").replace(": ", ":").encode()
 
@@ -228,3 +238,25 @@ def test_turns_as_they_are_written_need_no_second_reading(turn):
 
     assert TurnColumns(blocks).turn(0) == turn
     assert not odd
+
+
+usages = st.builds(fabricate.looked_at, delay_s=st.floats(0, 1), wakeups=st.integers(0, 99), sample=st.integers(0, 9))
+
+
+@given(st.builds(lambda usage: fabricate.turn(0, 1e-3, **usage), usages), st.booleans())
+def test_turns_of_this_version_and_of_the_one_before_read_as_the_model_reads_them(turn, is_older):
+    line = turn.model_dump_json(exclude=set(ADDED) if is_older else set()).encode()
+
+    blocks, odd = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads)).read([(2, line)])
+
+    assert TurnColumns(blocks).turn(0) == EVENT.validate_json(line)
+    assert not odd
+
+
+@pytest.mark.parametrize("missing", ADDED)
+def test_a_turn_that_has_some_of_what_a_version_added_is_left_to_the_model(missing):
+    line = fabricate.turn(0, 1e-3, **fabricate.looked_at()).model_dump_json(exclude={missing}).encode()
+
+    blocks, odd = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads)).read([(2, line)])
+
+    assert (blocks, odd) == ({}, [(2, line)])

@@ -54,6 +54,24 @@ def test_rounds_go_on_counting_and_the_seconds_of_every_worker_add_up():
     assert found.begun(1, 0).rounds == 0
 
 
+def test_what_a_workload_took_beyond_its_budget_adds_up_and_what_it_left_is_not_given_back():
+    found = Standing((SMALL, LARGE), (), budget_s=5.0)
+    for workload, rounds_s in ((0, 9.0), (1, 2.0)):
+        found.note(WorkloadFinished(process=0, workload=workload, rounds=9, stopped_by="budget", rounds_s=rounds_s))
+
+    assert found.extra_s == 4.0
+
+
+def test_several_samples_of_a_turn_are_known_apart():
+    found = standing(SMALL)
+    first, second = (fabricate.turn(0, 1e-4, started_s=1.0, sample=sample) for sample in (0, 1))
+    found.note(first)
+
+    assert found.knows(first)
+    assert not found.knows(second)
+    assert found.begun(0, 0).rounds == 1
+
+
 def test_a_notice_is_new_once():
     found = standing(SMALL)
     notice = Noticed(notice=Notice(code="inaccurate", text="off"), workload=0, case=1)

@@ -7,6 +7,7 @@ from lnbench.measure.placement import working_threads
 from lnbench.measure.sampler import Sampler
 from lnbench.measure.scheduling import SchedulingMeter
 from lnbench.planned import Stage
+from lnbench.undisturbed import DEFAULT_WAKEUP_S
 from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, kinds_for, take_samples
 from lnbench.worker.cases import Cases, LiveCase
 from lnbench.worker.pace import Pace
@@ -93,6 +94,7 @@ def choose_warm_calls(
     meter: SchedulingMeter,
     sample_s: float,
     budget_s: float,
+    wakeup_s: float = DEFAULT_WAKEUP_S,
 ) -> None:
     """Find out how many calls each takes until it is hot, in a small share of the budget; what fails at that ends."""
     budgeted_s = BUDGET_SHARE * budget_s
@@ -104,7 +106,7 @@ def choose_warm_calls(
     rounds = min(int(budgeted_s / max(round_s, 1e-9)), MOST_TRIAL_ROUNDS)
     if not contenders or rounds < LEAST_TRIAL_ROUNDS:
         return
-    found = find_warm_calls(cases, trials, next_round, meter=meter, rounds=rounds)
+    found = find_warm_calls(cases, trials, next_round, meter=meter, rounds=rounds, wakeup_s=wakeup_s)
     for kind in {kind for kinds in found.values() for kind in kinds}:
         needed = {number: kinds[kind] for number, kinds in found.items() if kind in kinds}
         call_s = {number: contenders[number].call_s[kind] for number in needed}

@@ -269,6 +269,7 @@ class Rounds:
             meter=self._meter,
             sample_s=self._pace.sample_s,
             budget_s=self._budget_s,
+            wakeup_s=self._wakeup_s,
         )
         for number in self._contenders.keys() - self._cases.live.keys():
             self._drop(number)

@@ -17,7 +17,7 @@ from scipy.optimize import isotonic_regression
 
 from lnbench.measure.scheduling import SchedulingMeter
 from lnbench.planned import Stage
-from lnbench.undisturbed import waited
+from lnbench.undisturbed import DEFAULT_WAKEUP_S, waited
 from lnbench.worker.calls import Kind, finished, gradients_for
 from lnbench.worker.cases import Cases
 
@@ -105,6 +105,7 @@ def find_warm_calls(
     *,
     meter: SchedulingMeter,
     rounds: int,
+    wakeup_s: float = DEFAULT_WAKEUP_S,
     now: Callable[[], float] = perf_counter,
 ) -> dict[int, dict[Kind, int]]:
     """The calls to leave out, by case and kind, from a few rounds in which all take their turns as they will later.
@@ -125,7 +126,9 @@ def find_warm_calls(
                 continue
             with cases.attempt(number, Stage.WARM_UP):
                 for kind, trial in trials[number].items():
-                    taken[number][kind].append(_single_calls(cases, number, kind, trial.calls, meter, now))
+                    taken[number][kind].append(
+                        _single_calls(cases, number, kind, trial.calls, meter, wakeup_s, now)
+                    )
     return {
         number: {kind: calls_until_hot(rounds, counted=trials[number][kind].counted) for kind, rounds in found.items()}
         for number, found in taken.items()
@@ -134,7 +137,13 @@ def find_warm_calls(
 
 
 def _single_calls(
-    cases: Cases, number: int, kind: Kind, calls: int, meter: SchedulingMeter, now: Callable[[], float]
+    cases: Cases,
+    number: int,
+    kind: Kind,
+    calls: int,
+    meter: SchedulingMeter,
+    wakeup_s: float,
+    now: Callable[[], float],
 ) -> list[float]:
     """Seconds of each call; NaN where a thread waited for a core meanwhile, beyond what its wake-ups cost."""
     prepared = cases.live[number].prepared
@@ -147,7 +156,11 @@ def _single_calls(
             call()
             seconds, usage = now() - started, meter.look()
             is_disturbed = usage is not None and waited(
-                usage.delay_s, seconds, wakeups=usage.wakeups, involuntary=usage.involuntary
+                usage.delay_s,
+                seconds,
+                wakeups=usage.wakeups,
+                involuntary=usage.involuntary,
+                wakeup_s=wakeup_s,
             )
             found.append(math.nan if is_disturbed else seconds)
     return found

@@ -1,15 +1,18 @@
 """How many calls are left out before counting: the decision on plain numbers, the trial rounds on a scripted clock."""
 
+from itertools import count, repeat
+
 import numpy as np
 import pytest
 import zoo
 from fake_clocks import HostClock
 from hypothesis import given
 from hypothesis import strategies as st
-from stage import ScriptedMeter, ScriptedSampler, cases, timed, workload
+from stage import QUIET, ScriptedMeter, ScriptedSampler, cases, timed, workload
 
 from lnbench.events import PROBE_CASE
 from lnbench.planned import Stage, Status
+from lnbench.undisturbed import Usage
 from lnbench.worker import contenders
 from lnbench.worker.calls import Kind
 from lnbench.worker.contenders import choose_warm_calls, warmed_up
@@ -148,6 +151,33 @@ def test_trial_rounds_find_for_each_case_how_many_calls_after_the_others_are_slo
 
     assert found == {0: {Kind.INFERENCE: 2}, 1: {Kind.INFERENCE: 6}}
     assert len(caches.calls) == 5 * 2 * 16
+
+
+def warm_calls_beside(looks, **fields):
+    """The calls to leave out of one that is slow for six calls after another, where looks find these usages."""
+    caches = Caches(warm_after={"it": 6, "other": 6})
+    made, _ = cases({name: caches.builder(name) for name in ("it", "other")}, workload(8, 16))
+    made.build_all()
+    trials = {number: {Kind.INFERENCE: Trial(16, counted=3)} for number in (0, 1)}
+    orders = iter([[0, 1], [1, 0]] * 3)
+    found = find_warm_calls(
+        made, trials, lambda: next(orders), meter=ScriptedMeter(looks), rounds=5, now=caches.now, **fields
+    )
+    return found[0][Kind.INFERENCE]
+
+
+def test_calls_in_which_a_thread_waited_for_a_core_do_not_count():
+    draw = np.random.default_rng(1)
+    lost = (Usage(delay_s=3e-3, wakeups=1) if draw.random() < 0.3 else QUIET for _ in count())
+
+    assert warm_calls_beside(lost) == 6
+    assert warm_calls_beside(repeat(Usage(delay_s=3e-3, wakeups=1))) == 1  # nothing is known
+
+
+def test_wake_ups_of_a_parked_pool_count_at_what_they_cost_on_this_machine():
+    woken = Usage(delay_s=2 * 12e-6, wakeups=2)
+
+    assert warm_calls_beside(repeat(woken), wakeup_s=12e-6) == 6
 
 
 def test_the_second_kind_of_a_turn_is_hot_where_the_first_has_warmed_it():

@@ -1,8 +1,8 @@
 """Does leaving disturbed samples out favor a case?
 
 Times single calls of implementations on this machine (run it while the machine is idle), then replays them beside made
-preemptions that do not look at the case, through the code that makes rows of samples. Prints for each implementation and
-share of undisturbed samples how far its speedup over `fused` lies from the one without preemptions. Wanted: within
+preemptions that do not look at the case, through the code that makes rows of samples. Prints for each implementation
+and share of undisturbed samples how far its speedup over `fused` lies from the one without preemptions. Wanted: within
 0.5 %, or unstable.
 
     python benchmarks/replay.py [--implementations fused,eager,batch_norm] [--shapes 64x256,1024x768] [--seconds 3]
@@ -12,8 +12,12 @@ import argparse
 import sys
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from preempted import Member
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -34,7 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of PyTorch")
     parser.add_argument("--seconds", type=float, default=3, help="for which each implementation is called")
     given = parser.parse_args()
-    from replay import recorded, replay
+    from preempted import recorded, replay
 
     close = rows = 0
     print("shape      implementation   calls  median us  spread    " + "".join(f"{share:>14.0%}" for share in SHARES))
@@ -60,14 +64,16 @@ def main() -> None:
                     close += abs(off) <= CLOSE
                     cells.append(f"{f'{off:+.2%} ({seen:.0%})':>14}")
             spread = float(np.std(np.log(seconds)))
-            print(f"{shape:<10} {name:<15} {len(seconds):>6} {1e6 * row.call_s:>10.1f} {spread:>7.1%}    {''.join(cells)}")
+            print(
+                f"{shape:<10} {name:<15} {len(seconds):>6} {1e6 * row.call_s:>10.1f} {spread:>7.1%}    {''.join(cells)}"
+            )
             sys.stdout.flush()
     print(f"within {CLOSE:.1%} of the ratio without preemptions, or unstable: {close} of {rows}")
 
 
-def beside(row, base, *, share: float) -> tuple[float | None, float]:
+def beside(row: "Member", base: "Member", *, share: float) -> tuple[float | None, float]:
     """The speedup at a rate of preemptions that leaves about this share, and the share; None where it is unstable."""
-    from replay import rate_for, replay
+    from preempted import rate_for, replay
 
     found = replay(row, base, rate_hz=rate_for(row, base, share=share, rounds=600), rounds=ROUNDS, seed=2)
     return found.row.speedup, found.share

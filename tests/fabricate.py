@@ -348,7 +348,9 @@ def every_event() -> Run:
         flushes_denormals=False, wakeup_s=6e-6,
     )  # fmt: skip
     looked_turns = [
-        turn(2, 1e-4, process=1, round=0, started_s=0.01, sample=0, reach_s=0.002, **looked_at(wakeups=2, delay_s=1e-5)),
+        turn(
+            2, 1e-4, process=1, round=0, started_s=0.01, sample=0, reach_s=0.002, **looked_at(wakeups=2, delay_s=1e-5)
+        ),
         turn(2, 1e-4, process=1, round=0, started_s=0.01, sample=1, **looked_at(delay_s=3e-3, involuntary=1)),
         turn(2, 1e-4, process=1, round=1, started_s=0.02, steal_s=0.01, **looked_at()),
     ]

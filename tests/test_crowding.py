@@ -32,7 +32,7 @@ QUIET, LOST = looked_at(), looked_at(delay_s=LOST_S, wakeups=1, involuntary=1)
 
 
 def turns(lost, *, rounds=ROUNDS, processes=1, seconds=(2e-4, 1e-4), spread=0.01, slow=20.0, seed=1):
-    """Rounds of eager and fused. `lost`: of a case, the rounds in which it was disturbed, and took `slow` times as long."""
+    """Rounds of eager and fused. `lost`: the rounds in which a case was disturbed, and took `slow` times as long."""
     draw = np.random.default_rng(seed)
     return [
         turn(
@@ -111,7 +111,9 @@ def test_a_row_whose_long_samples_were_lost_is_unstable():
     found = rows(busy_run({EAGER: range(0, 200, 2)}, rounds=200, spread=0.25))
 
     assert found["eager"].status is Status.UNSTABLE
-    assert found["eager"].reason.startswith("50 % of its samples were undisturbed (2 threads, 2 cores, load 4.1), which")
+    assert found["eager"].reason.startswith(
+        "50 % of its samples were undisturbed (2 threads, 2 cores, load 4.1), which"
+    )
     assert "favors short ones by about" in found["eager"].reason
 
 
@@ -177,9 +179,7 @@ def test_a_turn_during_which_a_hypervisor_took_cores_away_is_disturbed():
 def test_turns_that_a_later_wait_reaches_back_to_are_disturbed_whatever_case_they_are_of():
     events = turns({})
     # Fused, round 20, began at 20.1 s; a thread had been waiting since 19.05 s, during eager's turn of round 19.
-    late = [
-        it.model_copy(update={"reach_s": 1.05}) if (it.round, it.case) == (20, FUSED) else it for it in events
-    ]
+    late = [it.model_copy(update={"reach_s": 1.05}) if (it.round, it.case) == (20, FUSED) else it for it in events]
     found = rows(fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], late))
 
     assert found["eager"].undisturbed_share == pytest.approx(38 / 40)  # rounds 19 and 20
@@ -217,17 +217,16 @@ def test_a_wait_reaches_back_within_its_process_only():
 def test_the_cost_of_a_wake_up_in_a_process_is_what_it_measured():
     woken = looked_at(delay_s=100 * 15e-6, wakeups=100)
     events = [turn(number, 1e-4, round=r, **woken) for r in range(20) for number in (EAGER, FUSED)]
-    cheap = fabricate.WorkerStarted(
-        process=0, worker=0, device="cpu", device_name="made", import_s=0.0, wakeup_s=5e-6
-    )
+    cheap = fabricate.WorkerStarted(process=0, worker=0, device="cpu", device_name="made", import_s=0.0, wakeup_s=5e-6)
     dear = cheap.model_copy(update={"wakeup_s": 14e-6})
     plan = ([workload(phases=(PHASE,))], [case("eager"), case("fused")])
 
     # A row's own 15 us are believed up to three times the machine's.
     assert rows(fabricate.run(*plan, [dear, *events]))["eager"].undisturbed_share == 1.0
-    assert rows(fabricate.run(*plan, [cheap.model_copy(update={"wakeup_s": 4e-6}), *events]))[
-        "eager"
-    ].undisturbed_share == 0.0
+    assert (
+        rows(fabricate.run(*plan, [cheap.model_copy(update={"wakeup_s": 4e-6}), *events]))["eager"].undisturbed_share
+        == 0.0
+    )
 
 
 def test_of_an_older_journal_it_is_not_known_and_its_rows_read_as_before():

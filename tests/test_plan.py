@@ -103,7 +103,7 @@ def test_the_total_may_stand_in_the_suite_and_the_command_line_counts_before_it(
 
 @pytest.mark.parametrize("total_s", [0.0, -1.0, float("inf")])
 def test_a_total_that_is_no_time_is_a_usage_error(total_s):
-    with pytest.raises(UsageError, match="^--budget-total: must be"):
+    with pytest.raises(UsageError, match="--budget-total: must be"):
         plan(options={"budget_total_s": total_s})
 
 

@@ -1,4 +1,4 @@
-"""Leaving disturbed samples out favors no case: calls replayed beside made preemptions give the ratio of the idle machine.
+"""Leaving disturbed samples out favors no case: beside made preemptions, ratios are those of the idle machine.
 
 A tolerance of 0.5 %; with 12,000 rounds the sampling error is under 0.15 % in each.
 """
@@ -7,8 +7,8 @@ from functools import cache
 from itertools import product
 
 import pytest
-import replay
-from replay import bimodal, sleeping, spinning
+import preempted
+from preempted import bimodal, sleeping, spinning
 
 from lnbench.planned import Status
 from lnbench.undisturbed import MOST_TILT
@@ -31,7 +31,7 @@ ROWS = {
 @cache
 def idle_speedup(name, call_s):
     """What lnbench says of the row on an idle machine."""
-    found = replay.replay(ROWS[name](call_s), spinning(call_s, spread=0.01), rate_hz=0, rounds=ROUNDS, seed=1)
+    found = preempted.replay(ROWS[name](call_s), spinning(call_s, spread=0.01), rate_hz=0, rounds=ROUNDS, seed=1)
     assert found.row.status is Status.OK
     assert found.share > 0.99
     return found.row.speedup
@@ -40,7 +40,7 @@ def idle_speedup(name, call_s):
 def beside_preemptions(name, call_s, share):
     """The row when about so many of its samples are undisturbed."""
     rate_hz = RATES_HZ[call_s][share]
-    found = replay.replay(ROWS[name](call_s), spinning(call_s, spread=0.01), rate_hz=rate_hz, rounds=ROUNDS, seed=2)
+    found = preempted.replay(ROWS[name](call_s), spinning(call_s, spread=0.01), rate_hz=rate_hz, rounds=ROUNDS, seed=2)
     assert found.share == pytest.approx(share, abs=0.05)
     return found.row
 
@@ -66,7 +66,7 @@ def test_a_row_beside_preemptions_has_the_speedup_of_the_idle_machine_or_is_unst
 def test_a_row_that_is_tilted_by_less_than_the_limit_is_off_by_about_the_limit_at_most(name, call_s, share):
     row = beside_preemptions(name, call_s, share)
 
-    # A quarter more: a turn also averages fewer calls than on an idle machine, and the median of a mean moves with them.
+    # A quarter more: a turn also averages fewer calls than on an idle machine, which moves the median of its mean.
     assert row.status is Status.UNSTABLE or row.speedup == pytest.approx(
         idle_speedup(name, call_s), rel=1.25 * MOST_TILT
     )

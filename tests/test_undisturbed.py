@@ -76,7 +76,9 @@ PARKING = WOKEN | {"has_pool": True}
             looks(**PARKING, last_cpu_s=1.7e-3), True, Means.DELAY_AND_CPU, id="parking, most of its CPU time"
         ),
         pytest.param(
-            looks(calls=100, wakeups=49, delay_s=49 * WAKEUP_S, has_pool=True, last_cpu_s=1e-3), True, Means.DELAY,
+            looks(calls=100, wakeups=49, delay_s=49 * WAKEUP_S, has_pool=True, last_cpu_s=1e-3),
+            True,
+            Means.DELAY,
             id="a pool that is seldom woken",
         ),
         pytest.param(

@@ -126,9 +126,7 @@ def find_warm_calls(
                 continue
             with cases.attempt(number, Stage.WARM_UP):
                 for kind, trial in trials[number].items():
-                    taken[number][kind].append(
-                        _single_calls(cases, number, kind, trial.calls, meter, wakeup_s, now)
-                    )
+                    taken[number][kind].append(_single_calls(cases, number, kind, trial.calls, meter, wakeup_s, now))
     return {
         number: {kind: calls_until_hot(rounds, counted=trials[number][kind].counted) for kind, rounds in found.items()}
         for number, found in taken.items()

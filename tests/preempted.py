@@ -1,8 +1,8 @@
 """Durations of single calls, replayed beside made preemptions, through all that makes a row of its samples.
 
-Preemptions come at random (Poisson), and each takes a core for 1 to 4 ms from whatever runs, so that they do not look at
-the case. A call that one of them hits ends so much later, and the thread's wait is booked. Turns take their samples as a
-worker does: one call that is not counted, then the counted ones, as many and as long as the pace says.
+Preemptions come at random (Poisson), and each takes a core for 1 to 4 ms from whatever runs, so that they do not look
+at the case. A call that one of them hits ends so much later, and the thread's wait is booked. Turns take their samples
+as a worker does: one call that is not counted, then the counted ones, as many and as long as the pace says.
 """
 
 from collections.abc import Callable, Iterator
@@ -139,9 +139,7 @@ def _blocks(members: tuple[Member, Member], *, rate_hz: float, rounds: int, seed
     rng, pace, done = np.random.default_rng(seed), Pace(LONGEST_SAMPLE_S), 0
     while done < rounds:
         counts = [calls_for(it.call_s, pace.sample_s, crowded=pace.is_crowded) for it in members]
-        samples = [
-            pace.samples_of(calls * it.call_s) for calls, it in zip(counts, members, strict=True)
-        ]
+        samples = [pace.samples_of(calls * it.call_s) for calls, it in zip(counts, members, strict=True)]
         chunk = -(-WINDOW // sum(samples))
         taken = kept = 0
         for number, member in enumerate(members):
@@ -153,7 +151,14 @@ def _blocks(members: tuple[Member, Member], *, rate_hz: float, rounds: int, seed
 
 
 def _turns(
-    rng: np.random.Generator, member: Member, number: int, first: int, rounds: int, calls: int, samples: int, rate: float
+    rng: np.random.Generator,
+    member: Member,
+    number: int,
+    first: int,
+    rounds: int,
+    calls: int,
+    samples: int,
+    rate: float,
 ) -> tuple[Block, NDArray[np.bool_]]:
     """The turns of a member in so many rounds, and which of their samples a worker takes for undisturbed."""
     shape = rounds, samples, 1 + calls  # the first call of each sample is not counted

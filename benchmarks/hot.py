@@ -31,10 +31,12 @@ from lnbench.events import Ended  # noqa: E402
 from lnbench.implementations.registry import Registry  # noqa: E402
 from lnbench.measure.environment import usable_physical_cores  # noqa: E402
 from lnbench.measure.sampler import HostSampler  # noqa: E402
+from lnbench.measure.scheduling import ThreadMeter  # noqa: E402
 from lnbench.planned import PlannedCase  # noqa: E402
 from lnbench.units import format_seconds, format_shape  # noqa: E402
 from lnbench.worker.cases import Cases  # noqa: E402
 from lnbench.worker.contenders import Contender, choose_warm_calls, warmed_up  # noqa: E402
+from lnbench.worker.pace import Pace  # noqa: E402
 from lnbench.workload import Phase, Workload  # noqa: E402
 
 SHAPES = ((256, 768), (1024, 768), (2048, 1024))
@@ -105,20 +107,20 @@ class Block:
 
 def measure(cases: Cases, rounds: int, *, seed: int) -> Block:
     """One block of rounds, after trials."""
-    sampler, draw = HostSampler(), Random(seed)
+    sampler, meter, draw = HostSampler(), ThreadMeter(), Random(seed)
     everyone = warmed_up(cases, PHASES)
     mixed = {number: everyone[number] for number in everyone if number != TWIN}
     alone = {number: copy(everyone[number]) for number in (FUSED, TWIN)}
     early = {number: copy(contender) for number, contender in mixed.items()}
-    find_warm_calls(cases, mixed, draw)
-    find_warm_calls(cases, alone, draw)
+    find_warm_calls(cases, mixed, meter, draw)
+    find_warm_calls(cases, alone, meter, draw)
 
     def times(field: dict[int, Contender], order: Sequence[int]) -> Mapping[str, float]:
         """What the last turn of `fused` in this order took."""
         return [
-            samples.wall_s
+            turn.samples[0].wall_s
             for number in order
-            for samples in [field[number].take_samples(sampler, sample_s=SAMPLE_S)]
+            for turn in [field[number].take_turn(sampler, meter, Pace(SAMPLE_S))]
             if number == FUSED
         ][-1]
 
@@ -141,9 +143,13 @@ def measure(cases: Cases, rounds: int, *, seed: int) -> Block:
     return block
 
 
-def find_warm_calls(cases: Cases, field: dict[int, Contender], draw: Random) -> None:
+def find_warm_calls(cases: Cases, field: dict[int, Contender], meter: ThreadMeter, draw: Random) -> None:
     """Trial rounds of a field, as a worker takes them."""
-    choose_warm_calls(cases, field, lambda: draw.sample(list(field), len(field)), sample_s=SAMPLE_S, budget_s=BUDGET_S)
+
+    def next_round() -> list[int]:
+        return draw.sample(list(field), len(field))
+
+    choose_warm_calls(cases, field, next_round, meter=meter, sample_s=SAMPLE_S, budget_s=BUDGET_S)
 
 
 def show(shape: tuple[int, ...], blocks: list[Block]) -> None:

@@ -6,8 +6,8 @@ A tolerance of 0.5 %; with 12,000 rounds the sampling error is under 0.15 % in e
 from functools import cache
 from itertools import product
 
-import pytest
 import preempted
+import pytest
 from preempted import bimodal, sleeping, spinning
 
 from lnbench.planned import Status

@@ -23,7 +23,14 @@ DEFAULT_WAKEUP_S = 7e-6
 """Run-queue delay of a wake-up on a quiet machine, where the run did not measure it."""
 
 MOST_OWN_WAKEUPS = 3.0
-"""A row's own delay per wake-up, the least tenth of its samples, is believed up to this multiple of the machine's."""
+"""A row's own delay per wake-up is believed up to this multiple of the machine's."""
+
+OWN_SPREAD = 1.5
+"""Of the delay per wake-up of a row's least tenth of samples, what most of its samples stay below on a quiet machine."""
+
+FEW_WAKEUPS = 4
+"""So many wake-ups of a sample are paid at the machine's cost. More of them cost less each, since an idle core mostly
+takes a thread with no delay: 1,300 a sample of 2 ms cost 0.7 us each, and at 5 us would hide a time slice of 5 ms."""
 
 LEAST_CORES = 0.8
 """Of the CPU time over wall time that a row's upper decile shows. Where a pool of threads is woken at every call, the
@@ -108,7 +115,7 @@ def undisturbed(looks: Looks) -> Undisturbed:
     if not count or not (has_delay | has_switches).any():
         return Undisturbed(np.ones(count, dtype=bool), Means.UNKNOWN)
     if has_delay.any():
-        excess = looks.delay_s - looks.wakeups * _own_wakeup_s(looks)
+        excess = looks.delay_s - _own_wakeups_s(looks)
         kept = ~(excess > MOST_DELAY * looks.wall_s)  # what was not looked at is kept
         if not (looks.has_pool and _is_parking(looks)):
             return Undisturbed(kept, Means.DELAY)
@@ -154,13 +161,15 @@ def pairs_needed(turns: int) -> int:
     return min(LEAST_PAIRS, -(-turns // 2))
 
 
-def _own_wakeup_s(looks: Looks) -> FloatArray:
-    """Delay per wake-up, by sample: the machine's, or the row's own where that is more and can be believed."""
+def _own_wakeups_s(looks: Looks) -> FloatArray:
+    """Delay that the wake-ups of each sample explain: at the row's own cost, a few of them at the machine's."""
+    few_s = np.minimum(looks.wakeups, FEW_WAKEUPS) * looks.wakeup_s
     woken = looks.wakeups > 0
     if not woken.any():
-        return looks.wakeup_s
-    own = float(np.quantile(looks.delay_s[woken] / looks.wakeups[woken], 0.1))
-    return np.minimum(np.maximum(own, looks.wakeup_s), MOST_OWN_WAKEUPS * looks.wakeup_s)
+        return np.asarray(few_s, dtype=np.float64)
+    least_s = float(np.quantile(looks.delay_s[woken] / looks.wakeups[woken], 0.1))
+    own_s = np.minimum(OWN_SPREAD * least_s, MOST_OWN_WAKEUPS * looks.wakeup_s)
+    return np.asarray(np.fmax(looks.wakeups * own_s, few_s), dtype=np.float64)
 
 
 def _is_parking(looks: Looks) -> bool:

@@ -116,6 +116,20 @@ def test_a_row_s_own_cost_of_a_wake_up_is_believed_up_to_three_times_the_machine
     assert undisturbed(made).kept.mean() == kept
 
 
+@pytest.mark.parametrize(("lost_s", "is_kept"), [(0.0, True), (0.3e-3, False), (3e-3, False)])
+def test_many_wake_ups_that_cost_little_do_not_hide_a_time_slice(lost_s, is_kept):
+    found = undisturbed(looks(calls=50, wakeups=1200, delay_s=1200 * 0.7e-6, last_delay_s=1200 * 0.7e-6 + lost_s))
+
+    assert found.kept[:-1].all()
+    assert bool(found.kept[-1]) is is_kept
+
+
+def test_a_few_wake_ups_of_threads_that_are_seldom_woken_are_paid_at_the_machine_s_cost():
+    found = undisturbed(looks(wall_s=250e-6, wakeups=1, delay_s=0.0, last_delay_s=10e-6))
+
+    assert found.kept.all()  # 10 us are 4 % of a short sample, and 7 of them the wake-up
+
+
 def test_wake_ups_are_paid_at_the_cost_in_the_process_of_the_sample():
     columns = looks(calls=100, wakeups=100, delay_s=100 * 15e-6)
     cheap = Looks(columns.wall_s, columns.calls, columns.delay_s, columns.wakeups, columns.involuntary, columns.cpu_s,

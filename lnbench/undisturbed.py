@@ -26,7 +26,7 @@ MOST_OWN_WAKEUPS = 3.0
 """A row's own delay per wake-up is believed up to this multiple of the machine's."""
 
 OWN_SPREAD = 1.5
-"""Of the delay per wake-up of a row's least tenth of samples, what most of its samples stay below on a quiet machine."""
+"""Times the delay per wake-up of its least tenth of samples, most samples of a row stay below on a quiet machine."""
 
 FEW_WAKEUPS = 4
 """So many wake-ups of a sample are paid at the machine's cost. More of them cost less each, since an idle core mostly

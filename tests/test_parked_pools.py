@@ -1,4 +1,4 @@
-"""Pools of threads that sleep between calls keep their samples on a quiet machine: recorded looks, judged as rows are."""
+"""Pools of threads that sleep between calls keep their samples on a quiet machine: recorded looks, judged as rows."""
 
 import json
 from pathlib import Path

@@ -116,7 +116,7 @@ def test_a_row_s_own_cost_of_a_wake_up_is_believed_up_to_three_times_the_machine
     assert undisturbed(made).kept.mean() == kept
 
 
-@pytest.mark.parametrize(("lost_s", "is_kept"), [(0.0, True), (0.3e-3, False), (3e-3, False)])
+@pytest.mark.parametrize(("lost_s", "is_kept"), [(0.0, True), (0.6e-3, False), (3e-3, False)])
 def test_many_wake_ups_that_cost_little_do_not_hide_a_time_slice(lost_s, is_kept):
     found = undisturbed(looks(calls=50, wakeups=1200, delay_s=1200 * 0.7e-6, last_delay_s=1200 * 0.7e-6 + lost_s))
 

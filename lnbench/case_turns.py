@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from lnbench.amounts import SHORTEST_S
 from lnbench.pairing import Turns
 from lnbench.turns import Floats, Ints, TurnColumns
-from lnbench.undisturbed import DEFAULT_WAKEUP_S, LEAST_REACH_S, Looks, Undisturbed, undisturbed
+from lnbench.undisturbed import (
+    DEFAULT_WAKEUP_S,
+    LEAST_REACH_S,
+    QUIET_SHARE,
+    Looks,
+    Means,
+    Undisturbed,
+    undisturbed,
+)
 from lnbench.workload import Clock, Phase
 
 Series = Mapping[int, Turns]
@@ -30,16 +38,21 @@ class Disturbances:
     """What disturbed turns beside what was seen during their own samples.
 
     `wakeup_s`: what a wake-up costs, by process. `reached`: for each turn of the run, that a thread was found later to
-    have waited during it, or that a hypervisor took cores away.
+    have waited during it. `stolen`: that a hypervisor took cores away. `alone`: the (process, workload) beside which no
+    other process ran.
     """
 
     reached: NDArray[np.bool_]
+    stolen: NDArray[np.bool_]
     wakeup_s: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    alone: Set[tuple[int, int]] = frozenset()
 
     @classmethod
-    def of(cls, turns: TurnColumns, wakeup_s: Mapping[int, float]) -> "Disturbances":
+    def of(
+        cls, turns: TurnColumns, wakeup_s: Mapping[int, float], alone: Set[tuple[int, int]] = frozenset()
+    ) -> "Disturbances":
         """Those of all turns of a run."""
-        return cls(_reached(turns) | (turns.steal_s > 0), wakeup_s)
+        return cls(_reached(turns), turns.steal_s > 0, wakeup_s, alone)
 
 
 class CaseTurns:
@@ -194,7 +207,17 @@ class CaseTurns:
                 has_pool=self._has_pool,
             )
         )
-        return Undisturbed(found.kept & ~self._disturbances.reached[numbers], found.means)
+        kept, means = found.kept & ~self._disturbances.reached[numbers], found.means
+        alone = self._alone()
+        if alone.any() and kept[alone].mean() < QUIET_SHARE:  # its threads waited for each other, which is its own time
+            kept, means = kept | alone, Means.ALONE if alone.all() else means
+        return Undisturbed(kept & ~self._disturbances.stolen[numbers], means)
+
+    def _alone(self) -> NDArray[np.bool_]:
+        """Which turns are of processes beside which no other ran."""
+        columns, numbers = self._columns, self._numbers
+        pairs = zip(columns.process[numbers].tolist(), columns.workload[numbers].tolist(), strict=True)
+        return np.fromiter((pair in self._disturbances.alone for pair in pairs), np.bool_, len(numbers))
 
     def _whole_s(self, kind: str) -> Floats:
         """Seconds of a whole call of a kind, on the wall clock."""

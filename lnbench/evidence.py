@@ -1,5 +1,6 @@
 """The events of a run, sorted by the case that they tell about."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
@@ -30,7 +31,7 @@ from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, M
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
-from lnbench.undisturbed import POOLS
+from lnbench.undisturbed import POOLS, QUIET_CORES
 from lnbench.workload import STEP_PHASES, Clock, Phase
 
 INTERRUPTED = "the run ended before this case was measured"
@@ -81,6 +82,7 @@ class Evidence:
                 for event in log.others
                 if isinstance(event, WorkerStarted) and event.wakeup_s is not None
             },
+            alone=_alone(event for event in log.others if isinstance(event, MachineLook)),
         )
         self._turns = {
             (workload, case): CaseTurns(
@@ -301,6 +303,16 @@ class Evidence:
     def workload_notices(self, workload: int | None) -> list[Notice]:
         """What was noticed about a workload as a whole, or about the run (None); each once."""
         return _unique(self._notices.get((workload, None), ()))
+
+
+def _alone(looks: Iterable[MachineLook]) -> set[tuple[int, int]]:
+    """Every (process, workload) during which other processes used no core worth the name, in the worst of its looks."""
+    most: dict[tuple[int, int], float] = {}
+    for look in looks:
+        if look.process is not None and look.workload is not None:
+            key = look.process, look.workload
+            most[key] = max(most.get(key, 0.0), math.inf if look.others is None else look.others)
+    return {key for key, others in most.items() if others < QUIET_CORES}
 
 
 def _unique(notices: Iterable[Notice]) -> list[Notice]:

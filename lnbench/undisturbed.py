@@ -59,6 +59,14 @@ machine."""
 _TAILS = (0.025, 0.975)
 
 
+QUIET_CORES = 0.05
+"""Of a core that other processes may use throughout a workload where threads that wait wait for each other. The kernel
+and services use 0.02."""
+
+QUIET_SHARE = 0.9
+"""The least share of undisturbed samples where no other process runs, unless a row's threads wait for each other."""
+
+
 class Means(StrEnum):
     """By what the samples of a row were judged to be undisturbed or not."""
 
@@ -66,6 +74,7 @@ class Means(StrEnum):
     DELAY = "run-queue delay"
     DELAY_AND_CPU = "run-queue delay, CPU time"
     SWITCHES = "context switches, CPU time"
+    ALONE = "no other process ran"
 
 
 class Usage(NamedTuple):

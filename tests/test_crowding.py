@@ -229,6 +229,49 @@ def test_the_cost_of_a_wake_up_in_a_process_is_what_it_measured():
     )
 
 
+QUIET_LOOK = fabricate.machine_look(of=0, others=0.01)
+
+
+def test_threads_that_wait_for_each_other_where_no_other_process_ran_are_the_row_s_own_time():
+    waiting = [it.model_copy(update=LOST) if it.case == EAGER else it for it in turns({})]
+    plan = ([workload(phases=(PHASE,))], [case("eager"), case("fused")])
+
+    found = rows(fabricate.run(*plan, [*waiting, QUIET_LOOK]))
+
+    assert (found["eager"].status, found["eager"].undisturbed_share) == (Status.OK, 1.0)
+    assert found["eager"].judged_by == Means.ALONE
+    assert found["fused"].judged_by == Means.DELAY
+    assert found["eager"].speedup == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [],
+        [fabricate.machine_look(of=0, others=None, load=0.0)],
+        [fabricate.machine_look(of=0, others=0.3)],
+        [QUIET_LOOK, fabricate.machine_look(of=0, others=0.3)],
+        [fabricate.machine_look(others=0.0)],
+    ],
+    ids=["no look", "not known", "another ran", "another ran once", "a look before the run alone"],
+)
+def test_where_another_process_may_have_run_threads_that_wait_are_disturbed(looks):
+    waiting = [it.model_copy(update=LOST) if it.case == EAGER else it for it in turns({})]
+
+    found = rows(fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], [*waiting, *looks]))
+
+    assert (found["eager"].status, found["eager"].undisturbed_share) == (Status.UNSTABLE, 0.0)
+
+
+def test_the_few_samples_that_the_kernel_disturbs_on_a_quiet_machine_are_left_out():
+    few = range(0, ROUNDS, 20)
+    events = [*turns({EAGER: few}), QUIET_LOOK]
+
+    found = rows(fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], events))
+
+    assert (found["eager"].undisturbed_share, found["eager"].judged_by) == (0.95, Means.DELAY)
+
+
 def test_of_an_older_journal_it_is_not_known_and_its_rows_read_as_before():
     events = [
         turn(number, 1e-4 * (1 + 9 * (r % 2)), round=r, started_s=r + 0.1 * number)

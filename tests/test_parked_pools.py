@@ -32,12 +32,13 @@ COLUMNS = ("wall_s", "calls", "delay_s", "wakeups", "involuntary", "cpu_s")
 
 IN_EACH_OTHERS_WAY = ("jax 1024x768", "tensorflow 1024x768", "tensorflow_xla 1024x768")
 """Beside an idle core the scheduler left several of their own threads on one: TensorFlow used 1.0 core of 2, and its
-threads waited twice as long as the call took. Nothing tells such waits from those for another process."""
+threads waited twice as long as the call took. The looks at the threads alone do not tell such waits from those for
+another process; the looks at the machine do, by which rows count them as their own time (test_crowding.py)."""
 
 
 def rows(*, failing):
     """The recorded rows; those of `failing` are known not to keep enough."""
-    reason = "threads of the process that wait for each other count as disturbed by others"
+    reason = "threads that wait for each other look as if they waited for another process"
     for row in RECORDED:
         marks = pytest.mark.xfail(strict=True, reason=reason) if title(row) in failing else ()
         yield pytest.param(row, id=title(row), marks=marks)

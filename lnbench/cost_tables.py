@@ -196,7 +196,7 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
             ),
             True,
             "not known: the run was measured before samples were looked at",
-            "Undisturbed: samples in which no thread of the process waited for a core. Figures rest on these alone; "
+            "Undisturbed: no thread of the process waited for a core that another process used. Figures rest on these alone; "
             "samples and rounds count them.",
             untimed=True,
         ),

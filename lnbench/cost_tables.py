@@ -196,8 +196,8 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
             ),
             True,
             "not known: the run was measured before samples were looked at",
-            "Undisturbed: no thread of the process waited for a core that another process used. Figures rest on these alone; "
-            "samples and rounds count them.",
+            "Undisturbed: no thread of the process waited for a core that another process used. Figures rest on these "
+            "alone; samples and rounds count them.",
             untimed=True,
         ),
     }

@@ -210,6 +210,7 @@ def timed(
         seed=5,
         probe=ProbeTurns(OneCopy(lambda: None), counting, meter),
         meter=meter,
+        others=Company(),
         watch=Watch(made, watcher or Unwatched(), workload_number=0, now=count(0, LOOK_EVERY_S).__next__),
         on_device=on_device,
         until_hot=until_hot,
@@ -219,6 +220,16 @@ def timed(
     # The probe's place in its round is drawn: others may have taken their turns before it ended everything.
     whole = -(-rounds // PROBE_EVERY_ROUNDS) * PROBE_EVERY_ROUNDS
     return [turn for turn in heard.of(Turn) if turn.round < whole]
+
+
+@dataclass
+class Company:
+    """Other processes, which use the machine or do not."""
+
+    away: bool = False
+
+    def are_away(self):
+        return self.away
 
 
 class Unwatched:

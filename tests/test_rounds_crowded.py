@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 from fake_clocks import OneCopy
-from stage import QUIET, ScriptedMeter, ScriptedSampler, Unwatched, cases, workload
+from stage import QUIET, Company, ScriptedMeter, ScriptedSampler, Unwatched, cases, workload
 
 from lnbench.events import PROBE_CASE, Turn
 from lnbench.measure.sampler import Sample
@@ -72,7 +72,7 @@ def busy(share, *, looks=None):
     return (QUIET if draw.random() < share else LOST for _ in (count() if looks is None else range(looks)))
 
 
-def measure(monkeypatch, looks, *, extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPLE_S, precision=1e-12):
+def measure(monkeypatch, looks, *, extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPLE_S, precision=1e-12, away=False):
     """Run rounds over built cases whose looks a script writes."""
     made, heard = cases({"eager": "eager", "fused": "fused"}, workload(8, 16))
     made.build_all()
@@ -94,6 +94,7 @@ def measure(monkeypatch, looks, *, extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPL
         probe=ProbeTurns(OneCopy(lambda: None), sampler, ScriptedMeter()),
         watch=Watch(made, Unwatched(), workload_number=0, now=lambda: sampler.now_s),
         meter=meter,
+        others=Company(away),
         on_device=False,
         until_hot=False,
     ).run(setup_s=0.0, compiling_s=0.0)
@@ -108,6 +109,13 @@ def test_on_a_quiet_machine_a_turn_takes_one_sample_and_the_budget_is_kept(monke
     assert found.finished.stopped_by == "budget"
     assert found.took_s == pytest.approx(BUDGET_S, abs=2 * SAMPLE_S)
     assert all(turn.delay_s == {"inference": 0.0} for turn in found.turns)
+
+
+def test_threads_that_wait_where_no_other_process_runs_neither_shorten_samples_nor_take_extra_time(monkeypatch):
+    found = measure(monkeypatch, repeat(LOST), extra_s=9.0, away=True)
+
+    assert set(found.samples_by_round()) == {1}
+    assert found.took_s == pytest.approx(BUDGET_S, abs=2 * SAMPLE_S)
 
 
 def test_on_a_busy_machine_samples_get_shorter_and_a_turn_takes_more_of_them(monkeypatch):

@@ -15,6 +15,7 @@ from lnbench.undisturbed import DEFAULT_WAKEUP_S
 from lnbench.worker.calls import LONGEST_SAMPLE_S, Kind, phases_of
 from lnbench.worker.cases import Cases
 from lnbench.worker.contenders import Contender, choose_warm_calls, warmed_up
+from lnbench.worker.others import Others
 from lnbench.worker.pace import Pace
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Progress, WorkerChannel
@@ -78,6 +79,7 @@ class Rounds:
         probe: ProbeTurns,
         watch: Watch,
         meter: SchedulingMeter,
+        others: Others,
         on_device: bool,
         until_hot: bool,
         extra_s: float = 0.0,
@@ -99,6 +101,7 @@ class Rounds:
         self._until_hot = until_hot
         self._extra_s = extra_s
         self._meter = meter
+        self._others = others
         self._wakeup_s = wakeup_s
         self._placement = Placement()
         self._contenders: dict[int, Contender] = {}
@@ -174,6 +177,8 @@ class Rounds:
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
+        if self._others.are_away():  # who waits, waits for its own threads
+            self._undisturbed = before[1] + self._taken - before[0]
         self._pace.note(taken=self._taken - before[0], kept=self._undisturbed - before[1])
         gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 

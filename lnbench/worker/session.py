@@ -28,6 +28,7 @@ from lnbench.worker.company import Company
 from lnbench.worker.costs import measure_energy_of, measure_memory
 from lnbench.worker.guard import Guard
 from lnbench.worker.judging import Judge, Judged
+from lnbench.worker.others import Others
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import ImportFailed, Importing, Measure, Setup, WorkerChannel
 from lnbench.worker.room import want_of_room
@@ -203,6 +204,7 @@ class Session:
             probe=ProbeTurns(Probe(*cases.arrays.dense()), sampler, meter),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             meter=meter,
+            others=Others(),
             wakeup_s=self._wakeup_s,
             on_device=workload.is_cuda,
             until_hot=workload.cache == Cache.HOT and not workload.is_cuda,

@@ -1,0 +1,30 @@
+"""Whether other processes use the machine while turns are taken: where none does, threads wait for their own."""
+
+from collections.abc import Callable
+from time import perf_counter
+
+from lnbench.measure.neighbours import Counters, NeighbourMeter
+from lnbench.undisturbed import QUIET_CORES
+
+LOOK_EVERY_S = 0.5
+"""CPU time is counted in ticks of 10 ms: over half a second a tick is 0.02 of a core."""
+
+
+class Others:
+    """Looks at the kernel's counters of CPU time, at most twice a second; a look takes 0.2 ms."""
+
+    def __init__(self, meter: NeighbourMeter | None = None, *, now: Callable[[], float] = perf_counter) -> None:
+        self._meter = meter or NeighbourMeter()
+        self._now = now
+        self._before: Counters | None = None
+        self._used: float | None = None
+
+    def are_away(self) -> bool:
+        """True when other processes used no core worth the name over the last window; false while that is not known."""
+        if self._before is None:
+            self._before = self._meter.counters(of_all=False)
+        elif self._now() - self._before.at_s >= LOOK_EVERY_S:
+            after = self._meter.counters(of_all=False)
+            self._used = self._meter.usage(self._before, after).others
+            self._before = after
+        return self._used is not None and self._used < QUIET_CORES

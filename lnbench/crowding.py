@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lnbench.case_turns import CaseTurns, Series
-from lnbench.undisturbed import MOST_TILT, pairs_needed, tilt
+from lnbench.undisturbed import MOST_TILT, MOST_TILT_APART, pairs_needed, tilt
 from lnbench.units import format_percent
 from lnbench.workload import Clock, Phase
 
@@ -46,7 +46,7 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
     """Judge a row beside what it is compared with; beside itself where there is nothing.
 
     A process counts when enough rounds are left in which both were undisturbed. A row is unstable when no more than
-    half of its processes count, or leaving samples out tilts its ratio by more than 1 %.
+    half of its processes count, or when leaving samples out tilts it, its reference or their ratio by too much.
     """
     own, other = row.series(), base.series()
     taken_by, base_taken_by = row.turns.rounds(), base.turns.rounds()
@@ -62,11 +62,13 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
     if 2 * len(counting) <= len(taken_by):
         text = f"{pairs} of {taken} rounds undisturbed ({busy}): {_what_helps(threads)}"
         return Crowding(kept or own, text)
-    tilted = abs(row.tilt - base.tilt)
-    if tilted > MOST_TILT:
+    tilts = abs(row.tilt), abs(base.tilt)
+    apart = abs(tilts[0] - tilts[1])
+    if max(tilts) > MOST_TILT or apart > MOST_TILT_APART:
+        whose, share = ("its", row.share) if tilts[0] >= tilts[1] else ("the reference's", base.share)
         text = (
-            f"{format_percent(row.share)} of its samples were undisturbed ({busy}), which favors short ones by about "
-            f"{format_percent(tilted)}: {_what_helps(threads)}"
+            f"{format_percent(share)} of {whose} samples were undisturbed ({busy}), which favors short ones by about "
+            f"{format_percent(max(tilts))}: {_what_helps(threads)}"
         )
         return Crowding(kept, text)
     return Crowding(kept)

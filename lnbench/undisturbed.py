@@ -50,7 +50,10 @@ LEAST_REACH_S = 20e-6
 """A wait that began so long before the look before it disturbs the samples of then, too; less is the look itself."""
 
 MOST_TILT = 0.01
-"""How far leaving samples out may shift a row's log mean. Beyond it the row is unstable."""
+"""How far leaving samples out may shift a row's log mean, or its reference's. Beyond it the row is unstable."""
+
+MOST_TILT_APART = 0.005
+"""How far it may shift their ratio. That larger shifts of both cancel is not relied on."""
 
 LEAST_PAIRS = LEAST_FOR_MEDIAN
 """Fewer pairs of undisturbed turns in a process have no interval: it does not count where it lost its pairs to a busy

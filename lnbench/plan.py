@@ -7,7 +7,7 @@ from functools import cached_property
 
 from lnbench.axes import Machine, count_workloads, find_obstacle, multiply_out, rotation_buffers, settle_cache
 from lnbench.collector import collector_at_rest
-from lnbench.errors import SuiteError, Unsupported
+from lnbench.errors import SuiteError, Unsupported, UsageError
 from lnbench.functions import refuse_undefined
 from lnbench.lineup import Entrant, Known, check_names, line_up, line_up_sides, not_loaded
 from lnbench.narrowing import refuse_unmatched
@@ -74,7 +74,7 @@ class Plan:
     def most_timed_s(self) -> float:
         """The most seconds of timed rounds, with the extra time that a busy machine takes."""
         total_s = self.sampling.budget_total_s
-        return MOST_EXTENDED * self.timed_s if total_s is None else max(total_s, self.timed_s)
+        return MOST_EXTENDED * self.timed_s if total_s is None else total_s
 
     @cached_property
     def estimated_s(self) -> float:
@@ -149,7 +149,14 @@ def make_plan(
         refuse_unmatched(expansion.only, planned, machine)
     cases = tuple(expansion.cases)
     compiling = sum(case.status is None and known[case.use].compiles for case in cases)
-    return Plan(tuple(expansion.workloads), cases, SamplingRecord(**sampling.model_dump()), compiling)
+    plan = Plan(tuple(expansion.workloads), cases, SamplingRecord(**sampling.model_dump()), compiling)
+    if plan.most_timed_s < plan.timed_s:
+        raise UsageError(
+            f"--budget-total: {plan.most_timed_s:g} s, but {plan.measured_workloads} workloads with "
+            f"{sampling.budget_s:g} s in each of {sampling.processes} processes take {plan.timed_s:g} s",
+            hint="a larger total leaves room for extra time on a busy machine; --budget and --processes shorten the run",
+        )
+    return plan
 
 
 @dataclass(frozen=True, slots=True)

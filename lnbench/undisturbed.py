@@ -84,13 +84,15 @@ class Usage(NamedTuple):
     """What the scheduler did to the threads of a process between two looks.
 
     `delay_s`: in the run queue, summed over threads; None where the system does not count it. `wakeups`: how often a
-    thread was put on a core. `reach_s`: how long before the first of the two looks some thread had been waiting.
+    thread was put on a core. `window_s`: from look to look. `reach_s`: how long before the first of the two some thread
+    had been waiting.
     """
 
     delay_s: float | None = None
     wakeups: int = 0
     involuntary: int = 0
     voluntary: int = 0
+    window_s: float = 0.0
     reach_s: float = 0.0
 
 

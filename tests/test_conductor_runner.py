@@ -135,8 +135,8 @@ def test_what_a_workload_took_beyond_its_budget_is_taken_off(measured):
     assert extras(workers) == pytest.approx([6 / 2, 2 / 1])
 
 
-def test_a_total_no_larger_than_the_budgets_leaves_nothing_beyond_them(measured):
-    planned = plan(TWO_SHAPES, budget_s=5.0, budget_total_s=3.0)
+def test_a_total_as_large_as_the_budgets_leaves_nothing_beyond_them(measured):
+    planned = plan(TWO_SHAPES, budget_s=5.0, budget_total_s=10.0)
 
     _, _, workers, _ = measured(planned, taking(5.0, 5.0), standing=with_budget(planned))
 

@@ -85,13 +85,19 @@ def test_the_estimate_counts_processes_budgets_starts_builds_and_elements():
         ({}, 3 * 2 * 2 * 3.0),
         ({"budget_total_s": 30.0}, 30.0),
         ({"budget_total_s": 12.0}, 12.0),
-        ({"budget_total_s": 1.0}, 12.0),  # no less than what the budgets add up to
     ],
 )
 def test_a_busy_machine_may_take_three_times_the_planned_time_or_the_total_that_was_asked_for(options, most_s):
     made = plan("shapes: [[8, 64], [4, 64]]", options={"processes": 2, "budget_s": 3.0, **options})
 
     assert (made.timed_s, made.most_timed_s) == (12.0, most_s)
+
+
+def test_a_total_that_is_less_than_what_the_budgets_add_up_to_is_refused():
+    with pytest.raises(UsageError, match="--budget-total: 1 s, but 2 workloads with 3 s in each of 2 processes take 12 s"):
+        plan(
+            "shapes: [[8, 64], [4, 64]]", options={"processes": 2, "budget_s": 3.0, "budget_total_s": 1.0}
+        )
 
 
 def test_the_total_may_stand_in_the_suite_and_the_command_line_counts_before_it():

@@ -19,10 +19,11 @@ def taken(begins_ms, ends_ms, *, kind="inference", seconds=1e-4, reach_ms=0.0, u
 
 
 def turn_of(*blocks, samples=3):
-    """A turn with blocks of (kind, samples, the reach at its first look in ms)."""
-    turn = TurnSamples.empty(samples)
+    """A turn from 0 on, of blocks of (kind, samples, how long before the last look before it a thread had waited)."""
+    turn, last_s = TurnSamples.empty(samples, now=lambda: 0.0), 0.0
     for kind, found, reach_ms in blocks:
-        turn.add(kind, Block(tuple(found), 5, reach_ms * MS), calls=CALLS)
+        turn.add(kind, Block(tuple(found), 5, last_s - reach_ms * MS if reach_ms else None), calls=CALLS)
+        last_s = found[-1].looked_s[1]
     return turn
 
 
@@ -65,7 +66,7 @@ def test_a_wait_that_began_before_the_turn_is_told_of_the_turn():
     by_a_later_one = turn_of(("inference", [taken(1, 2), taken(2, 4, reach_ms=5)], 0))
 
     assert by_the_first_look.reach_s == pytest.approx(4 * MS)
-    assert by_a_later_one.reach_s == pytest.approx(4 * MS)  # 5 ms before 2 ms, where the first look was at 1 ms
+    assert by_a_later_one.reach_s == pytest.approx(3 * MS)  # 5 ms before the look at 2 ms; the turn began at 0
     assert delays_ms(by_a_later_one) == pytest.approx([1, 0])
 
 

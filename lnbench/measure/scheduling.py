@@ -104,6 +104,7 @@ class ThreadMeter:
             wakeups=slices,
             involuntary=switches[0] - self._switches[0],
             voluntary=switches[1] - self._switches[1],
+            window_s=window_ns * _NANOSECOND,
             reach_s=max(longest_ns - window_ns, 0) * _NANOSECOND,
         )
         self._at, self._switches = at, switches

@@ -81,12 +81,12 @@ class Taken:
 class Block:
     """The samples of one kind that a turn takes, and its calls that were not counted.
 
-    `reach_s`: how long before the first look some thread had been waiting that ran since.
+    `waiting_since_s`: since when some thread had been waiting at the look before the first one; None where none had.
     """
 
     taken: tuple[Taken, ...]
     uncounted: int
-    reach_s: float
+    waiting_since_s: float | None
 
 
 def take_samples(
@@ -146,7 +146,8 @@ def take_block(
     if warm_calls > 1 or call_s < UNCOUNTED_S:
         uncounted = warm(call, least_s=UNCOUNTED_S, least_calls=max(warm_calls - 1, 1))
     usage, looked_s = meter.look(), now()
-    reach_s = 0.0 if usage is None else usage.reach_s
+    waited = usage is not None and usage.reach_s > 0
+    waiting_since_s = looked_s - usage.window_s - usage.reach_s if waited and usage is not None else None
     found = []
     for _ in range(samples):
         if usage is not None and was_preempted(usage.delay_s, involuntary=usage.involuntary):
@@ -159,7 +160,7 @@ def take_block(
         cpu_s, faults = meter.cpu_s() - cpu_s, page_faults() - faults
         usage, before_s, looked_s = meter.look(), looked_s, now()
         found.append(Taken(sample, faults, sample.wall_s.get(whole), usage, (before_s, looked_s), cpu_s))
-    return Block(tuple(found), uncounted, reach_s)
+    return Block(tuple(found), uncounted, waiting_since_s)
 
 
 def calls_for(call_s: float, sample_s: float, *, crowded: bool = False) -> int:

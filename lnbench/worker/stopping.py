@@ -65,9 +65,8 @@ class StoppingRule:
         return is_precise(self._series(), precision=self._precision)
 
     def is_settled(self) -> bool:
-        """The same, but for rows without a single pair: where no turn was undisturbed yet, more time hardly helps."""
-        series = [pairs for pairs in self._series() if len(pairs)]
-        return not series or is_precise(series, precision=self._precision)
+        """The same of the rows that have a pair: one without any, beside others that have some, is not waited for."""
+        return is_precise([pairs for pairs in self._series() if len(pairs)], precision=self._precision)
 
     def _series(self) -> list[FloatArray]:
         """Of every row its pairs of undisturbed turns, or its own turns where it is compared with nothing."""

@@ -1,7 +1,8 @@
 """What one turn gave: its samples of every kind, side by side, and the events that report them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from lnbench.events import Turn
 from lnbench.undisturbed import waited
@@ -44,23 +45,24 @@ class Samples:
 
 @dataclass
 class TurnSamples:
-    """What one turn gave. `reach_s`: how long before its first look a thread had waited that first ran in it."""
+    """What one turn gave, begun at `begun_s`. `reach_s`: how long before it a thread had waited that first ran in it."""
 
     samples: list[Samples]
+    begun_s: float
     uncounted: int = 0
     reach_s: float = 0.0
     steal_s: float = 0.0
-    _last_look_s: float | None = None
 
     @classmethod
-    def empty(cls, samples: int) -> "TurnSamples":
+    def empty(cls, samples: int, *, now: Callable[[], float] = perf_counter) -> "TurnSamples":
         """With room for so many samples of each kind; a kind of long calls may take fewer."""
-        return cls([Samples() for _ in range(samples)])
+        return cls([Samples() for _ in range(samples)], now())
 
     def add(self, kind: str, block: Block, *, calls: int) -> None:
         """Take the samples of a kind. A wait that reaches back beyond a look disturbs the samples before it, too."""
         self.uncounted += block.uncounted
-        self._reach_back(self._last_look_s, block.reach_s)
+        if block.waiting_since_s is not None:
+            self._reach_back(block.waiting_since_s)
         for into, taken in zip(self.samples, block.taken, strict=False):
             into.calls[kind] = calls
             into.wall_s |= taken.sample.wall_s
@@ -73,25 +75,18 @@ class TurnSamples:
                 into.involuntary[kind] = taken.usage.involuntary
                 into.voluntary[kind] = taken.usage.voluntary
                 into.cpu_s[kind] = max(taken.cpu_s, 0.0)
-                self._reach_back(taken.looked_s[0], taken.usage.reach_s)
+                if taken.usage.reach_s > 0:
+                    self._reach_back(taken.looked_s[0] - taken.usage.reach_s)
             into.whole_s[kind] = (taken.call_s or 0.0) * calls
             into.looked_s[kind] = taken.looked_s
-        self._last_look_s = block.taken[-1].looked_s[1]
 
-    def _reach_back(self, look_s: float | None, reach_s: float) -> None:
-        """Some thread had waited for `reach_s` before a look; None for a look before the turn."""
-        if reach_s <= 0:
-            return
-        begun, earliest = (look_s or 0.0) - reach_s, look_s
-        if look_s is None or earliest is None:
-            self.reach_s = max(self.reach_s, reach_s)
-            return
+    def _reach_back(self, since_s: float) -> None:
+        """Some thread had been waiting since then: the samples of this turn that ended later were disturbed, too."""
         for sample in self.samples:
             for kind, (before, after) in sample.looked_s.items():
-                earliest = min(earliest, before)
-                if begun < after <= look_s and kind in sample.delay_s:
-                    sample.delay_s[kind] += after - max(before, begun)
-        self.reach_s = max(self.reach_s, earliest - begun)
+                if after > since_s and kind in sample.delay_s:
+                    sample.delay_s[kind] += after - max(before, since_s)
+        self.reach_s = max(self.reach_s, self.begun_s - since_s)
 
     def events(
         self, *, process: int, workload: int, number: int, case: int, started_s: float, with_faults: bool

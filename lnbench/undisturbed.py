@@ -8,7 +8,7 @@ itself.
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,15 +138,24 @@ def undisturbed(looks: Looks) -> Undisturbed:
 
 
 def waited(
-    delay_s: float | None, seconds: float, *, wakeups: int, involuntary: int, wakeup_s: float = DEFAULT_WAKEUP_S
+    delay_s: float | None,
+    seconds: float,
+    *,
+    wakeups: int,
+    involuntary: int,
+    wakeup_s: float = DEFAULT_WAKEUP_S,
+    own_s: float | None = None,
 ) -> bool:
     """True when threads waited for a core during one sample of so many seconds, beyond what their wake-ups cost.
 
-    `delay_s` None: not counted here, so an involuntary switch tells it.
+    The rule of `undisturbed`, for samples that are judged one by one while a row is measured. `own_s`: what a wake-up
+    has cost the row's least tenth of samples so far; None: not known, so all are paid at the machine's cost.
+    `delay_s` None: not counted here, so an involuntary switch decides.
     """
     if delay_s is None:
         return involuntary > 0
-    return delay_s - wakeups * wakeup_s > MOST_DELAY * seconds
+    allowed_s = wakeups * wakeup_s if own_s is None else float(_delay_allowed_s(np.float64(wakeups), wakeup_s, own_s))
+    return delay_s - allowed_s > MOST_DELAY * seconds
 
 
 def was_preempted(delay_s: float | None, *, involuntary: int) -> bool:
@@ -177,13 +186,15 @@ def pairs_needed(turns: int) -> int:
 
 def _own_wakeups_s(looks: Looks) -> FloatArray:
     """Delay that the wake-ups of each sample explain: at the row's own cost, a few of them at the machine's."""
-    few_s = np.minimum(looks.wakeups, FEW_WAKEUPS) * looks.wakeup_s
     woken = looks.wakeups > 0
-    if not woken.any():
-        return np.asarray(few_s, dtype=np.float64)
-    least_s = float(np.quantile(looks.delay_s[woken] / looks.wakeups[woken], 0.1))
-    own_s = np.minimum(OWN_SPREAD * least_s, MOST_OWN_WAKEUPS * looks.wakeup_s)
-    return np.asarray(np.fmax(looks.wakeups * own_s, few_s), dtype=np.float64)
+    least_s = float(np.quantile(looks.delay_s[woken] / looks.wakeups[woken], 0.1)) if woken.any() else 0.0
+    return np.asarray(_delay_allowed_s(looks.wakeups, looks.wakeup_s, least_s), dtype=np.float64)
+
+
+def _delay_allowed_s(wakeups: Any, wakeup_s: Any, own_s: float) -> Any:
+    """Delay that so many wake-ups explain, of numbers or arrays."""
+    few_s = np.minimum(wakeups, FEW_WAKEUPS) * wakeup_s
+    return np.fmax(wakeups * np.minimum(OWN_SPREAD * own_s, MOST_OWN_WAKEUPS * wakeup_s), few_s)
 
 
 def _is_parking(looks: Looks) -> bool:

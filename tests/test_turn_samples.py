@@ -6,6 +6,7 @@ from lnbench.measure.sampler import Sample
 from lnbench.undisturbed import Usage
 from lnbench.worker.calls import Block, Taken
 from lnbench.worker.turn_samples import TurnSamples
+from lnbench.worker.wakeups import LEAST_SAMPLES, WakeupCosts
 
 CALLS = 10
 MS = 1e-3
@@ -84,7 +85,21 @@ def test_a_sample_in_which_a_thread_waited_is_disturbed_and_by_kind():
         ("step", [taken(7, 9, kind="step", usage=lost)], 0),
     )
 
-    assert [sample.disturbed(wakeup_s=7e-6) for sample in turn.samples] == [{"step"}, {"inference"}, set()]
+    assert [sample.disturbed(WakeupCosts(), wakeup_s=7e-6) for sample in turn.samples] == [{"step"}, {"inference"}, set()]
+
+
+def test_many_wakeups_are_paid_at_what_they_cost_the_row_once_that_is_known():
+    lost = Usage(delay_s=4e-3, wakeups=1300)  # 5 us each would be 6.5 ms
+    turn, costs = turn_of(("inference", [taken(0, 2, usage=lost)], 0)), WakeupCosts()
+
+    before = turn.samples[0].disturbed(costs, wakeup_s=5e-6)
+    for _ in range(LEAST_SAMPLES):
+        costs.note("inference", delay_s=1300 * 0.7e-6, wakeups=1300)
+
+    assert before == set()
+    assert turn.samples[0].disturbed(costs, wakeup_s=5e-6) == {"inference"}
+    assert costs.least_s("inference") == pytest.approx(0.7e-6)
+    assert costs.least_s("step") is None
 
 
 def test_the_events_of_a_turn_share_its_start_and_are_numbered():
@@ -132,4 +147,4 @@ def test_where_nothing_was_looked_at_an_event_says_nothing_of_it():
 
     assert (event.delay_s, event.involuntary, event.cpu_s, event.faults) == ({}, {}, {}, {})
     assert event.device_s == {"inference": 1e-4}
-    assert turn.samples[0].disturbed(wakeup_s=7e-6) == set()
+    assert turn.samples[0].disturbed(WakeupCosts(), wakeup_s=7e-6) == set()

@@ -1,7 +1,7 @@
 """The cases that take turns: how each is called in a turn, found out while it warms up."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lnbench.measure.placement import working_threads
 from lnbench.measure.sampler import Sampler
@@ -12,6 +12,7 @@ from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, ki
 from lnbench.worker.cases import Cases, LiveCase
 from lnbench.worker.pace import Pace
 from lnbench.worker.turn_samples import TurnSamples
+from lnbench.worker.wakeups import WakeupCosts
 from lnbench.worker.warming import (
     BUDGET_SHARE,
     LEAST_ROOM_S,
@@ -46,6 +47,7 @@ class Contender:
     turn_s: float = 0.0
     spoiled: int = 0
     threads: tuple[int, ...] = ()
+    wakeup_costs: WakeupCosts = field(default_factory=WakeupCosts)
 
     def take_turn(self, sampler: Sampler, meter: SchedulingMeter, pace: Pace) -> TurnSamples:
         """The samples of each kind, as many and as long as the pace says."""

@@ -1,5 +1,6 @@
 """Whether other processes use the machine while turns are taken: where none does, threads wait for their own."""
 
+import os
 from collections.abc import Callable
 from time import perf_counter
 
@@ -14,7 +15,7 @@ class Others:
     """Looks at the kernel's counters of CPU time, at most twice a second; a look takes 0.2 ms."""
 
     def __init__(self, meter: NeighbourMeter | None = None, *, now: Callable[[], float] = perf_counter) -> None:
-        self._meter = meter or NeighbourMeter()
+        self._meter = meter or NeighbourMeter(own=os.getppid())  # the run's own processes: the parent and this one
         self._now = now
         self._before: Counters | None = None
         self._used: float | None = None

@@ -20,7 +20,7 @@ from lnbench.worker.pace import Pace
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Progress, WorkerChannel
 from lnbench.worker.stopping import StoppingRule
-from lnbench.worker.turn_samples import TurnSamples
+from lnbench.worker.turn_samples import Samples, TurnSamples
 from lnbench.worker.turns import TurnOrder
 from lnbench.worker.watching import Watch
 from lnbench.workload import Phase
@@ -107,6 +107,7 @@ class Rounds:
         self._contenders: dict[int, Contender] = {}
         self._pace = Pace(LONGEST_SAMPLE_S)
         self._taken = self._undisturbed = 0
+        self._is_quiet = False
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
         self._stopping = StoppingRule({}, references={}, precision=precision)
@@ -177,8 +178,7 @@ class Rounds:
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
-        if self._others.are_away():  # who waits, waits for its own threads
-            self._undisturbed = before[1] + self._taken - before[0]
+        self._is_quiet = self._others.are_away()
         self._pace.note(taken=self._taken - before[0], kept=self._undisturbed - before[1])
         gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 
@@ -212,7 +212,7 @@ class Rounds:
         self._report(number, taken, started_s=started_s)
         found: dict[str, list[float]] = defaultdict(list)
         for sample in taken.samples:
-            disturbed = sample.disturbed(wakeup_s=self._wakeup_s) if taken.steal_s == 0 else set(sample.calls)
+            disturbed = self._disturbed(contender, sample, stolen=taken.steal_s > 0)
             self._taken += len(sample.calls)
             self._undisturbed += len(sample.calls) - len(disturbed)
             for phase, seconds in (sample.device_s if self._on_device else sample.wall_s).items():
@@ -220,6 +220,14 @@ class Rounds:
                     found[phase].append(seconds)
         means = {phase: sum(seconds) / len(seconds) for phase, seconds in found.items()}
         self._stopping.keep(number, self._round, started_s=started_s, seconds=means)
+
+    def _disturbed(self, contender: Contender, sample: Samples, *, stolen: bool) -> set[str]:
+        """The kinds of call of a sample that do not count; where no other process runs, threads wait for their own."""
+        for kind, delay_s in sample.delay_s.items():
+            contender.wakeup_costs.note(kind, delay_s=delay_s, wakeups=sample.wakeups[kind])
+        if stolen:
+            return set(sample.calls)
+        return set() if self._is_quiet else sample.disturbed(contender.wakeup_costs, wakeup_s=self._wakeup_s)
 
     def _report(self, number: int, taken: TurnSamples, *, started_s: float) -> None:
         for event in taken.events(

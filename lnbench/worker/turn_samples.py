@@ -7,6 +7,7 @@ from time import perf_counter
 from lnbench.events import Turn
 from lnbench.undisturbed import waited
 from lnbench.worker.calls import Block
+from lnbench.worker.wakeups import WakeupCosts
 
 
 @dataclass
@@ -28,8 +29,8 @@ class Samples:
     whole_s: dict[str, float] = field(default_factory=dict)
     looked_s: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def disturbed(self, *, wakeup_s: float) -> set[str]:
-        """The kinds in which threads waited for a core, as far as one sample tells it."""
+    def disturbed(self, costs: WakeupCosts, *, wakeup_s: float) -> set[str]:
+        """The kinds in which threads waited for a core. `wakeup_s`: what a wake-up costs on this machine."""
         return {
             kind
             for kind, involuntary in self.involuntary.items()
@@ -39,6 +40,7 @@ class Samples:
                 wakeups=self.wakeups.get(kind, 0),
                 involuntary=involuntary,
                 wakeup_s=wakeup_s,
+                own_s=costs.least_s(kind),
             )
         }
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from lnbench.events import Built
 from lnbench.evidence import Evidence
+from lnbench.planned import Status
 from lnbench.speedups import Speedups
 from lnbench.stats import Interval
 from lnbench.workload import Clock, Phase
@@ -23,7 +24,7 @@ def break_even_columns(
     """
     if all(event.graphs is None for event in evidence.built[number]):
         return {}
-    own = speedups.interval(number, phase, clock=clock)
+    own = _known(evidence, speedups, number, phase, clock)
     if own is None:
         return {}
     found: dict[str, float | None] = {}
@@ -32,11 +33,19 @@ def break_even_columns(
         found["break_even_calls"] = _calls(evidence, number, reference, saved_s=median_s * math.expm1(own.estimate))
     eager = next((other for other in evidence.neighbours(number) if evidence.case(other).use == "eager"), None)
     if eager is not None:
-        against = _NOTHING if eager == reference else speedups.interval(eager, phase, clock=clock)
+        against = _NOTHING if eager == reference else _known(evidence, speedups, eager, phase, clock)
         if against is not None and (own.low > against.high or own.high < against.low):
             saved_s = median_s * math.expm1(own.estimate - against.estimate)
             found["break_even_calls_eager"] = _calls(evidence, number, eager, saved_s=saved_s)
     return found
+
+
+def _known(evidence: Evidence, speedups: Speedups, number: int, phase: Phase, clock: Clock) -> Interval | None:
+    """The speedup of a row that is stable, as its reference is."""
+    rows = (number, evidence.reference(number))
+    if any(it is not None and evidence.row(it, phase, clock=clock).status is Status.UNSTABLE for it in rows):
+        return None
+    return speedups.interval(number, phase, clock=clock)
 
 
 def _calls(evidence: Evidence, number: int, other: int, *, saved_s: float) -> float | None:

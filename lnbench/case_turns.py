@@ -209,7 +209,9 @@ class CaseTurns:
         )
         kept, means = found.kept & ~self._disturbances.reached[numbers], found.means
         alone = self._alone()
-        if alone.any() and kept[alone].mean() < QUIET_SHARE:  # its threads waited for each other, which is its own time
+        sampled = alone & (calls > 0)
+        # Its threads waited for each other, which is its own time.
+        if sampled.any() and kept[sampled].mean() < QUIET_SHARE:
             kept, means = kept | alone, Means.ALONE if alone.all() else means
         return Undisturbed(kept & ~self._disturbances.stolen[numbers], means)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lnbench.case_turns import CaseTurns, Series
-from lnbench.undisturbed import MOST_TILT, MOST_TILT_APART, pairs_needed, tilt
+from lnbench.undisturbed import LEAST_SHARE, MOST_TILT, MOST_TILT_APART, pairs_needed, tilt
 from lnbench.units import format_percent
 from lnbench.workload import Clock, Phase
 
@@ -59,8 +59,8 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
             counting.append(process)
     kept = {process: turns for process, turns in own.items() if process in counting}
     busy = _circumstances(threads, cores, load)
-    if 2 * len(counting) <= len(taken_by):
-        text = f"{pairs} of {taken} rounds undisturbed ({busy}): {_what_helps(threads)}"
+    if 2 * len(counting) <= len(taken_by) or min(row.share, base.share) < LEAST_SHARE:
+        text = f"{pairs} of {taken} rounds undisturbed ({busy}): {_what_helps(threads, cores)}"
         return Crowding(kept or own, text)
     tilts = abs(row.tilt), abs(base.tilt)
     apart = abs(tilts[0] - tilts[1])
@@ -68,7 +68,7 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
         whose, share = ("its", row.share) if tilts[0] >= tilts[1] else ("the reference's", base.share)
         text = (
             f"{format_percent(share)} of {whose} samples were undisturbed ({busy}), which favors short ones by about "
-            f"{format_percent(max(tilts))}: {_what_helps(threads)}"
+            f"{format_percent(max(tilts))}: {_what_helps(threads, cores)}"
         )
         return Crowding(kept, text)
     return Crowding(kept)
@@ -83,5 +83,7 @@ def _circumstances(threads: int, cores: int, load: float | None) -> str:
     return ", ".join(parts if load is None else [*parts, f"load {load:.1f}"])
 
 
-def _what_helps(threads: int) -> str:
+def _what_helps(threads: int, cores: int) -> str:
+    if threads > cores:
+        return f"use threads: {cores}"
     return "free a core, or use threads: 1" if threads > 1 else "free a core"

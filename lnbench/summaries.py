@@ -177,7 +177,7 @@ def _usage_columns(evidence: Evidence, number: int, phase: Phase) -> dict[str, A
         return {}
     return {
         "undisturbed_share": turns.undisturbed_share(phase),
-        "cpu_s": turns.cpu_s(phase),
+        "cpu_s": None if phase in {Phase.FORWARD, Phase.BACKWARD} else turns.cpu_s(phase),  # of whole calls
         "judged_by": turns.undisturbed(turns.kind(phase)).means.value,
     }
 

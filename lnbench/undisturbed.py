@@ -32,6 +32,10 @@ FEW_WAKEUPS = 4
 """So many wake-ups of a sample are paid at the machine's cost. More of them cost less each, since an idle core mostly
 takes a thread with no delay: 1,300 a sample of 2 ms cost 0.7 us each, and at 5 us would hide a time slice of 5 ms."""
 
+SLOW_BOOKING_S = 8e-3
+"""Two ticks of a slow kernel clock. CPU time of other threads that are running is booked at ticks: for shorter samples
+it says nothing."""
+
 LEAST_CORES = 0.8
 """Of the CPU time over wall time that a row's upper decile shows. Where a pool of threads is woken at every call, the
 call can end without them: one ONNX Runtime call in two then used one core of two, and no thread of it had waited."""
@@ -48,6 +52,9 @@ PREEMPTED_S = 100e-6
 
 LEAST_REACH_S = 20e-6
 """A wait that began so long before the look before it disturbs the samples of then, too; less is the look itself."""
+
+LEAST_SHARE = 0.1
+"""Of the samples that have to be undisturbed. With fewer the estimate of the tilt rests on too little."""
 
 MOST_TILT = 0.01
 """How far leaving samples out may shift a row's log mean, or its reference's. Beyond it the row is unstable."""
@@ -134,7 +141,8 @@ def undisturbed(looks: Looks) -> Undisturbed:
         if not (looks.has_pool and _is_parking(looks)):
             return Undisturbed(kept, Means.DELAY)
         return Undisturbed(kept & _uses_its_cores(looks), Means.DELAY_AND_CPU)
-    return Undisturbed(~(looks.involuntary > 0) & _uses_its_cores(looks), Means.SWITCHES)
+    is_booked = looks.has_pool | (looks.wall_s >= SLOW_BOOKING_S)
+    return Undisturbed(~(looks.involuntary > 0) & (_uses_its_cores(looks) | ~is_booked), Means.SWITCHES)
 
 
 def waited(
@@ -154,13 +162,18 @@ def waited(
     """
     if delay_s is None:
         return involuntary > 0
-    allowed_s = wakeups * wakeup_s if own_s is None else float(_delay_allowed_s(np.float64(wakeups), wakeup_s, own_s))
+    if own_s is None:
+        allowed_s = wakeups * wakeup_s
+    else:
+        allowed_s = float(_delay_allowed_s(np.float64(wakeups), wakeup_s, own_s))
     return delay_s - allowed_s > MOST_DELAY * seconds
 
 
-def was_preempted(delay_s: float | None, *, involuntary: int) -> bool:
+def was_preempted(usage: Usage) -> bool:
     """True when some thread lost its core for so long that another process may have used the caches."""
-    return involuntary > 0 if delay_s is None else delay_s > PREEMPTED_S
+    if usage.delay_s is None:
+        return usage.involuntary > 0
+    return usage.delay_s - usage.wakeups * DEFAULT_WAKEUP_S > PREEMPTED_S
 
 
 def tilt(seconds: FloatArray, *, share: float) -> float:

@@ -85,7 +85,11 @@ def test_a_sample_in_which_a_thread_waited_is_disturbed_and_by_kind():
         ("step", [taken(7, 9, kind="step", usage=lost)], 0),
     )
 
-    assert [sample.disturbed(WakeupCosts(), wakeup_s=7e-6) for sample in turn.samples] == [{"step"}, {"inference"}, set()]
+    assert [sample.disturbed(WakeupCosts(), wakeup_s=7e-6) for sample in turn.samples] == [
+        {"step"},
+        {"inference"},
+        set(),
+    ]
 
 
 def test_many_wakeups_are_paid_at_what_they_cost_the_row_once_that_is_known():

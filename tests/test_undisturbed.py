@@ -87,7 +87,10 @@ PARKING = WOKEN | {"has_pool": True}
         pytest.param(looks(delay_s=UNKNOWN), True, Means.SWITCHES, id="no schedstat, quiet"),
         pytest.param(looks(delay_s=UNKNOWN, last_involuntary=1), False, Means.SWITCHES, id="no schedstat, a switch"),
         pytest.param(
-            looks(delay_s=UNKNOWN, last_cpu_s=1e-3), False, Means.SWITCHES, id="no schedstat, little CPU time"
+            looks(delay_s=UNKNOWN, last_cpu_s=1e-3, has_pool=True),
+            False,
+            Means.SWITCHES,
+            id="no schedstat, little CPU time",
         ),
         pytest.param(
             looks(delay_s=UNKNOWN, involuntary=UNKNOWN, cpu_s=UNKNOWN), True, Means.UNKNOWN, id="an older journal"

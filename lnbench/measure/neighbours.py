@@ -14,6 +14,12 @@ from lnbench.measure.environment import usable_logical_cores
 _BUSY_FIELDS = (1, 2, 3, 6, 7)
 """user, nice, system, irq and softirq of a line of /proc/stat; guests are counted in user, steal is not use."""
 
+LEAST_OWN_SEEN = 0.8
+"""Of the time that our own processes worked, what the machine's counters show at least. Where they show less, they do
+not count (some sandboxes), or show another container: nothing is known of others then."""
+
+_TICK_S = 0.02
+
 MOST_THREADS = 20_000
 """Of so many threads the run-queue delay is read, which takes a fifth of a second; PSI covers machines with more."""
 
@@ -77,7 +83,8 @@ class NeighbourMeter:
         others = None
         if None not in (before.busy_s, before.own_s, after.busy_s, after.own_s):
             busy, own = _step(before.busy_s, after.busy_s), _step(before.own_s, after.own_s)
-            others = min(max(busy - own, 0.0) / seconds, float(self.cores))
+            if busy >= LEAST_OWN_SEEN * own - _TICK_S:
+                others = min(max(busy - own, 0.0) / seconds, float(self.cores))
         waiting = None
         if before.delays_ns and after.delays_ns:
             then = before.delays_ns

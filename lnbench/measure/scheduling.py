@@ -28,7 +28,7 @@ _TRIES = 5
 _MOST_STAT_B = 1 << 20
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
-CHEAP_STEAL_S = 20e-6
+CHEAP_STEAL_S = 200e-6
 """/proc/stat grows with cores and interrupts. Where reading it takes longer, steal is left to the periodic look."""
 
 
@@ -94,13 +94,17 @@ class ThreadMeter:
         at, switches = self._now(), _switches()
         window_ns = at - self._at
         delay_ns = slices = longest_ns = 0
+        is_counted = False
         if self.has_delay:
-            for waited_ns, runs in self._deltas():
+            deltas = self._deltas()
+            # A kernel that keeps no such counts writes zeros, though this very thread runs.
+            is_counted = any(cpu_ns or runs for cpu_ns, _, runs in self._counts.values())
+            for waited_ns, runs in deltas:
                 delay_ns += waited_ns
                 slices += runs
                 longest_ns = max(longest_ns, waited_ns)
         found = Usage(
-            delay_s=delay_ns * _NANOSECOND if self.has_delay else None,
+            delay_s=delay_ns * _NANOSECOND if is_counted else None,
             wakeups=slices,
             involuntary=switches[0] - self._switches[0],
             voluntary=switches[1] - self._switches[1],

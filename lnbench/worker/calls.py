@@ -138,19 +138,19 @@ def take_block(
 ) -> Block:
     """Warm up, then take samples one after the other, with looks at the scheduler outside the stamps.
 
-    A look stands before the last of the calls that are not counted, and after each sample, and one call that is not
-    counted follows each look; where a thread lost its core since the look before, as many as warm its caches again.
-    `whole`: the name of the time of a whole call in a sample.
+    Looks stand before the warm-up, before the last of the calls that are not counted, and after each sample. One call
+    that is not counted follows each look; where a thread lost its core since the look before, as many as warm its
+    caches again. `whole`: the name of the time of a whole call in a sample.
     """
+    opening = meter.look()
     uncounted = 0
     if warm_calls > 1 or call_s < UNCOUNTED_S:
         uncounted = warm(call, least_s=UNCOUNTED_S, least_calls=max(warm_calls - 1, 1))
     usage, looked_s = meter.look(), now()
-    waited = usage is not None and usage.reach_s > 0
-    waiting_since_s = looked_s - usage.window_s - usage.reach_s if waited and usage is not None else None
+    waiting_since_s = _waiting_since(opening, usage, looked_s)
     found = []
     for _ in range(samples):
-        if usage is not None and was_preempted(usage.delay_s, involuntary=usage.involuntary):
+        if usage is not None and was_preempted(usage):
             uncounted += warm(call, least_s=UNCOUNTED_S, least_calls=min(warm_calls, MOST_REWARMING))
         else:
             call()
@@ -161,6 +161,17 @@ def take_block(
         usage, before_s, looked_s = meter.look(), looked_s, now()
         found.append(Taken(sample, faults, sample.wall_s.get(whole), usage, (before_s, looked_s), cpu_s))
     return Block(tuple(found), uncounted, waiting_since_s)
+
+
+def _waiting_since(opening: Usage | None, first: Usage | None, looked_s: float) -> float | None:
+    """Since when some thread had been waiting at the look before the warm-up; None where none had."""
+    if opening is None or first is None:
+        return None
+    opened_s = looked_s - first.window_s
+    begun = [opened_s - opening.window_s - opening.reach_s] if opening.reach_s > 0 else []
+    if first.reach_s > 0:
+        begun.append(opened_s - first.reach_s)
+    return min(begun, default=None)
 
 
 def calls_for(call_s: float, sample_s: float, *, crowded: bool = False) -> int:

@@ -14,6 +14,7 @@ from lnbench.worker.pace import Pace
 from lnbench.worker.turn_samples import TurnSamples
 from lnbench.worker.wakeups import WakeupCosts
 from lnbench.worker.warming import (
+    ALIKE,
     BUDGET_SHARE,
     LEAST_ROOM_S,
     LEAST_TRIAL_ROUNDS,
@@ -37,7 +38,7 @@ class Contender:
 
     `call_s`: the shortest mean of its samples, not below `least_s`. `warm_calls`: those that go before a sample.
     `turn_s`: what its last turn took. `spoiled`: its turns in which something was compiled. `threads`: those of this
-    process that worked in its last turn, the calling one first.
+    process that worked in its last turn, the calling one first. `turns`: how many it has taken.
     """
 
     case: LiveCase
@@ -47,21 +48,27 @@ class Contender:
     turn_s: float = 0.0
     spoiled: int = 0
     threads: tuple[int, ...] = ()
+    turns: int = 0
     wakeup_costs: WakeupCosts = field(default_factory=WakeupCosts)
 
-    def take_turn(self, sampler: Sampler, meter: SchedulingMeter, pace: Pace) -> TurnSamples:
-        """The samples of each kind, as many and as long as the pace says."""
+    def take_turn(
+        self, sampler: Sampler, meter: SchedulingMeter, pace: Pace, *, length_s: Mapping[Kind, float]
+    ) -> TurnSamples:
+        """The samples of each kind, as many and as long as the pace says.
+
+        `length_s`: the length of a call by which the calls of a sample are counted, the same for cases of like length.
+        """
         turn = TurnSamples.empty(pace.samples)
         stolen_s, worked = meter.steal_s(), meter.cpu_by_thread_s()
         for kind, call_s in self.call_s.items():
-            calls = calls_for(call_s, pace.sample_s, crowded=pace.is_crowded)
+            calls = calls_for(length_s[kind], pace.sample_s, crowded=pace.is_crowded)
             block = take_samples(
                 self.case.prepared,
                 kind,
                 sampler,
                 meter=meter,
                 calls=calls,
-                samples=pace.samples_of(calls * call_s),
+                samples=pace.samples_of(calls * length_s[kind]),
                 warm_calls=self.warm_calls[kind],
                 call_s=call_s,
             )
@@ -72,7 +79,26 @@ class Contender:
         if stolen_s is not None and after_s is not None:
             turn.steal_s = max(after_s - stolen_s, 0.0)
         self.threads = tuple(working_threads(worked, meter.cpu_by_thread_s()))
+        self.turns += 1
         return turn
+
+
+def shared_lengths(contenders: Mapping[int, Contender]) -> dict[int, dict[Kind, float]]:
+    """For each case and kind the shortest call among the cases whose calls are about as long.
+
+    Samples of a few calls would otherwise hold two calls of one twin and one of the other.
+    """
+    return {
+        number: {
+            kind: min(
+                it.call_s[kind]
+                for it in contenders.values()
+                if kind in it.call_s and it.call_s[kind] * ALIKE >= own_s and it.call_s[kind] <= own_s
+            )
+            for kind, own_s in contender.call_s.items()
+        }
+        for number, contender in contenders.items()
+    }
 
 
 def warmed_up(cases: Cases, phases: tuple[Phase, ...]) -> dict[int, Contender]:

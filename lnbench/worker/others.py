@@ -7,12 +7,12 @@ from time import perf_counter
 from lnbench.measure.neighbours import Counters, NeighbourMeter
 from lnbench.undisturbed import QUIET_CORES
 
-LOOK_EVERY_S = 0.5
-"""CPU time is counted in ticks of 10 ms: over half a second a tick is 0.02 of a core."""
+LOOK_EVERY_S = 1.0
+"""CPU time is counted in ticks of 10 ms, which err by some of them: over a second that is 0.03 of a core."""
 
 
 class Others:
-    """Looks at the kernel's counters of CPU time, at most twice a second; a look takes 0.2 ms."""
+    """Looks at the kernel's counters of CPU time, once a second; a look takes 0.2 ms for a process of few threads."""
 
     def __init__(self, meter: NeighbourMeter | None = None, *, now: Callable[[], float] = perf_counter) -> None:
         self._meter = meter or NeighbourMeter(own=os.getppid())  # the run's own processes: the parent and this one

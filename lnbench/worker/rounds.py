@@ -14,7 +14,7 @@ from lnbench.planned import Stage
 from lnbench.undisturbed import DEFAULT_WAKEUP_S
 from lnbench.worker.calls import LONGEST_SAMPLE_S, Kind, phases_of
 from lnbench.worker.cases import Cases
-from lnbench.worker.contenders import Contender, choose_warm_calls, warmed_up
+from lnbench.worker.contenders import Contender, choose_warm_calls, shared_lengths, warmed_up
 from lnbench.worker.others import Others
 from lnbench.worker.pace import Pace
 from lnbench.worker.probing import ProbeTurns
@@ -49,6 +49,9 @@ PROBE_EVERY_ROUNDS = 4
 OFF_STREAM_TEXT = (
     "its work is on a stream of its own framework, which PyTorch's events do not see: it has times on the host's clock"
 )
+
+UNPLACED_TURNS = 3
+"""Turns of a case before its threads are kept on cores of their own."""
 
 MOST_SPOILED_TURNS = 3
 """Turns in which something was compiled anew, before the case is given up."""
@@ -108,6 +111,7 @@ class Rounds:
         self._pace = Pace(LONGEST_SAMPLE_S)
         self._taken = self._undisturbed = 0
         self._is_quiet = False
+        self._lengths: dict[int, dict[Kind, float]] = {}
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
         self._stopping = StoppingRule({}, references={}, precision=precision)
@@ -115,6 +119,7 @@ class Rounds:
     def run(self, *, setup_s: float, compiling_s: float) -> WorkloadFinished:
         """Warm up, then take turns; gives the event that is due when all else is done with the workload too."""
         begun = perf_counter()
+        self._look_for_others()
         self._choose_calls()
         gc.collect()
         gc.freeze()
@@ -160,6 +165,10 @@ class Rounds:
         self._channel.flush()
         return finished
 
+    def _look_for_others(self) -> None:
+        """Not where the device's clock decides, whatever the host's threads wait for."""
+        self._is_quiet = not self._on_device and self._others.are_away()
+
     def _needs_more_time(self, over_s: float) -> bool:
         """True where a busy machine disturbed a good part of the samples, rows are not known yet, and time is left."""
         is_busy = self._undisturbed < BUSY_BELOW * self._taken
@@ -168,6 +177,7 @@ class Rounds:
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
         before = self._taken, self._undisturbed
+        self._lengths = shared_lengths(self._contenders)
         for number in self._order.next_round(expected | {PROBE_CASE: self._probe.turn_s}):
             self._stopping.forget_rounds(self._watch.before_turn(self._round))
             if number == PROBE_CASE:
@@ -178,7 +188,7 @@ class Rounds:
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
-        self._is_quiet = self._others.are_away()
+        self._look_for_others()
         self._pace.note(taken=self._taken - before[0], kept=self._undisturbed - before[1])
         gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 
@@ -198,12 +208,16 @@ class Rounds:
             self._drop(case.number)
 
     def _take_turn(self, contender: Contender) -> TurnSamples:
-        """Beside others that want the cores, its threads stay on cores of their own meanwhile."""
-        if not self._pace.is_crowded:
-            return contender.take_turn(self._sampler, self._meter, self._pace)
+        """Beside others that want the cores, its threads stay on cores of their own meanwhile.
+
+        Not in its first turns: a pool that starts then would count the cores of one thread.
+        """
+        length_s = self._lengths[contender.case.number]
+        if not self._pace.is_crowded or contender.turns < UNPLACED_TURNS:
+            return contender.take_turn(self._sampler, self._meter, self._pace, length_s=length_s)
         self._placement.spread(contender.threads)
         try:
-            return contender.take_turn(self._sampler, self._meter, self._pace)
+            return contender.take_turn(self._sampler, self._meter, self._pace, length_s=length_s)
         finally:
             self._placement.set_back()
 

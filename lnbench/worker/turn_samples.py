@@ -47,7 +47,10 @@ class Samples:
 
 @dataclass
 class TurnSamples:
-    """What one turn gave, begun at `begun_s`. `reach_s`: how long before it a thread had waited that first ran in it."""
+    """What one turn gave that began at `begun_s`.
+
+    `reach_s`: how long before it a thread had waited that first ran in it.
+    """
 
     samples: list[Samples]
     begun_s: float

@@ -162,10 +162,7 @@ def waited(
     """
     if delay_s is None:
         return involuntary > 0
-    if own_s is None:
-        allowed_s = wakeups * wakeup_s
-    else:
-        allowed_s = float(_delay_allowed_s(np.float64(wakeups), wakeup_s, own_s))
+    allowed_s = wakeups * wakeup_s if own_s is None else float(_delay_allowed_s(np.float64(wakeups), wakeup_s, own_s))
     return delay_s - allowed_s > MOST_DELAY * seconds
 
 

@@ -17,6 +17,9 @@ from lnbench.tables import RESULT_DTYPES
 LONGEST_S = 240
 """No command of the tests takes this long; one that does hangs."""
 
+MEASURED = {"ok", "unstable"}
+"""How a row ends that was measured: on a machine that other work uses, too little of some may be undisturbed."""
+
 _LOOKS = ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE")
 
 

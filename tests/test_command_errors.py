@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from command import journal, results, run_lnbench, write_suite
+from command import MEASURED, journal, results, run_lnbench, write_suite
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -266,8 +266,8 @@ def test_an_interrupted_run_keeps_what_was_measured_and_leaves_no_worker_behind(
     assert "Traceback" not in done.stderr
     assert journal(tmp_path / "run")[-1]["interrupted"]
     # It was sent once every case had taken its turn of the first round.
-    assert set(rows.status) == {"ok"}
-    assert rows.median_s.notna().all()
+    assert set(rows.status) <= MEASURED
+    assert rows[rows.status == "ok"].median_s.notna().all()
     assert "8x16/float32/cpu" in done.stdout
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "worker").read_text()), signal.SIG_DFL)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from command import results, write_suite
+from command import MEASURED, results, write_suite
 
 LIMIT_B = 1400 << 20
 """A worker takes 350 MiB; what hoards goes on until it is killed."""
@@ -82,7 +82,7 @@ def test_a_kill_by_the_kernel_is_an_oom_of_the_case_at_work_and_larger_shapes_of
     status, reason = found["hoards", "32x64"]
     assert status == "skipped"
     assert reason.startswith("hoards ran out of memory at 8x16")
-    assert {found[name, shape][0] for name in ("eager", "fused") for shape in ("8x16", "32x64")} == {"ok"}
+    assert {found[name, shape][0] for name in ("eager", "fused") for shape in ("8x16", "32x64")} <= MEASURED
 
 
 def test_a_workload_that_needs_more_memory_than_there_is_is_skipped_and_the_others_are_measured(tmp_path):
@@ -96,4 +96,4 @@ def test_a_workload_that_needs_more_memory_than_there_is_is_skipped_and_the_othe
     assert done.returncode == 0
     assert set(large.status) == {"skipped"}
     assert large.reason.str.fullmatch(r"needs about 54 GB to be measured and checked, [0-9.]+ GB free").all()
-    assert set(rows[rows.input_shape == "8x16"].status) == {"ok"}
+    assert set(rows[rows.input_shape == "8x16"].status) <= MEASURED

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from command import journal, results, run_lnbench, write_suite
+from command import MEASURED, journal, results, run_lnbench, write_suite
 
 from lnbench.cli.door import run_command_line
 from lnbench.tables import RESULT_DTYPES, SAMPLE_COLUMNS
@@ -90,9 +90,10 @@ def test_the_csv_has_one_row_for_each_case_phase_and_clock_and_each_is_timed(lou
 
     assert len(rows) == 2 * 3 * 4
     assert not rows.duplicated(KEY).any()
-    assert set(rows.status) == {"ok"}
-    assert (rows.median_s > 0).all()
-    assert (rows.samples >= 3).all()
+    assert set(rows.status) <= MEASURED
+    known = rows[rows.status == "ok"]
+    assert (known.median_s > 0).all()
+    assert (known.samples >= 3).all()
     assert set(rows.run_id) == {loud.run.name}
 
 
@@ -125,7 +126,8 @@ def test_tables_go_to_stdout_and_the_plan_progress_and_files_to_stderr(loud):
     assert "8x16/float32/cpu" in stdout
     assert "32x768/float32/cpu" in stdout
     assert "written" not in stdout
-    assert stderr[0].startswith("plan: 6 cases on 2 workloads, 1 process")
+    plan = next(line for line in stderr if not line.startswith(("waiting for", "busy machine")))
+    assert plan.startswith("plan: 6 cases on 2 workloads, 1 process")
     second = r"\[2/2\] 32x768/float32/cpu\S*, process 1 of 1, about .* left(, machine busy.*)?$"
     assert [line for line in stderr if re.match(second, line)]
     assert stderr[-3:] == [

@@ -70,7 +70,6 @@ class CaseTurns:
         self._has_pool = has_pool
         self._series = cache(self._find_series)
         self.undisturbed = cache(self._find_undisturbed)
-        self.median_s = cache(self._find_median_s)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -153,13 +152,6 @@ class CaseTurns:
             for process, found in self._by_process(self._numbers).items()
         ]
         return CaseTurns(self._columns, np.sort(np.concatenate(kept)), self._disturbances, has_pool=self._has_pool)
-
-    def _find_median_s(self, name: str, clock: Clock) -> float | None:
-        """The median of all samples of a name; None without any. Asked for again by every row of a workload."""
-        series = self.series(name, clock=clock)
-        if not series:
-            return None
-        return float(np.median(np.concatenate([np.asarray(turns.seconds) for turns in series.values()])))
 
     def _find_series(self, name: str, clock: Clock, share: float) -> Series:
         column = self._columns.samples[clock].get(name)

@@ -8,6 +8,7 @@ moved make exit 1, a reference that moved makes exit 3, and so does whatever sta
 passes unless fresh processes found it the same or faster.
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,8 +35,6 @@ LIFTABLE = (Verdict.INCONCLUSIVE, Verdict.MISSING, Verdict.NOT_COMPARABLE)
 
 OTHER_MACHINE = frozenset({"machine", "threads", "allocator"})
 """Conditions that change times by themselves: where one of them may differ, times of two runs say nothing."""
-
-_EVERY_LATER = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +178,7 @@ def _stages(check: Check, run: Run) -> tuple[_Stage, _Stage | None]:
     if confirming is None:
         return _Stage(check, run, side), None
     first = confirming.first_process
-    fresh = run.among(range(first, _EVERY_LATER))
+    fresh = run.among(range(first, sys.maxsize))
     return _Stage(check, run.among(range(first)), side), _Stage(check, fresh, side)
 
 

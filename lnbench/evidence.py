@@ -268,10 +268,6 @@ class Evidence:
         """What each process found out about a row, where the turns themselves were not kept."""
         return self._condensed.get((number, phase, clock), {})
 
-    def median_s(self, number: int, name: str, *, clock: Clock) -> float | None:
-        """The median of such samples of a case; None without any."""
-        return self.turns(number).median_s(name, clock)
-
     def probe(self, workload: int, phase: Phase, *, clock: Clock) -> Series:
         """What a copy of x took in the working set of a phase: of x alone for inference, else of x and dy."""
         turns = self._kept(workload, PROBE_CASE)

@@ -154,8 +154,6 @@ class ScriptedMeter:
     unless a test sets them.
     """
 
-    means = "run-queue delay"
-
     def __init__(self, looks: Iterable[Usage] = (), *, cpu_by_thread_s: Mapping[int, float] | None = None) -> None:
         self._looks = iter(looks)
         self._cpu_by_thread_s = cpu_by_thread_s or {}

@@ -35,9 +35,6 @@ CHEAP_STEAL_S = 20e-6
 class SchedulingMeter(Protocol):
     """Reads what happened to the threads of this process since the look before."""
 
-    @property
-    def means(self) -> str: ...
-
     def look(self) -> Usage | None: ...
 
     def cpu_s(self) -> float: ...
@@ -83,11 +80,6 @@ class ThreadMeter:
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
-
-    @property
-    def means(self) -> str:
-        """By which means a sample can be judged here."""
-        return "run-queue delay" if self.has_delay else "switches and CPU time"
 
     def look(self) -> Usage:
         """What happened since the look before; `reach_s`: how long some thread had waited before that look."""
@@ -173,8 +165,6 @@ class ThreadMeter:
 
 class NoMeter:
     """Where the host's threads do not decide a sample, as on a GPU's clock: nothing is looked at."""
-
-    means = ""
 
     def look(self) -> None:
         """Nothing is known."""

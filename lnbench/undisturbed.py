@@ -80,7 +80,7 @@ class Means(StrEnum):
     ALONE = "no other process ran"
 
 
-class Usage(NamedTuple):
+class ThreadUse(NamedTuple):
     """What the scheduler did to the threads of a process between two looks.
 
     `delay_s`: in the run queue, summed over threads; None where the system does not count it. `wakeups`: how often a

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from lnbench.undisturbed import DEFAULT_WAKEUP_S, Usage
+from lnbench.undisturbed import DEFAULT_WAKEUP_S, ThreadUse
 
 _NANOSECOND = 1e-9
 _ROOT = Path("/")
@@ -35,7 +35,7 @@ CHEAP_STEAL_S = 20e-6
 class SchedulingMeter(Protocol):
     """Reads what happened to the threads of this process since the look before."""
 
-    def look(self) -> Usage | None: ...
+    def look(self) -> ThreadUse | None: ...
 
     def cpu_s(self) -> float: ...
 
@@ -81,7 +81,7 @@ class ThreadMeter:
             os.close(self._folder)
             self._folder = -1
 
-    def look(self) -> Usage:
+    def look(self) -> ThreadUse:
         """What happened since the look before; `reach_s`: how long some thread had waited before that look."""
         at, switches = self._now(), _switches()
         window_ns = at - self._at
@@ -91,7 +91,7 @@ class ThreadMeter:
                 delay_ns += waited_ns
                 slices += runs
                 longest_ns = max(longest_ns, waited_ns)
-        found = Usage(
+        found = ThreadUse(
             delay_s=delay_ns * _NANOSECOND if self.has_delay else None,
             wakeups=slices,
             involuntary=switches[0] - self._switches[0],

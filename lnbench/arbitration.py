@@ -227,17 +227,17 @@ def _over_copy(base: Side, head: Side, old: RowSummary | None, new: RowSummary |
 
 
 def _own_time(base: Side, head: Side, old: RowSummary, new: RowSummary) -> Contrast:
-    return _contrast(old, new, base.rates(old), head.rates(new))
+    return _contrast(old, new, base.log_speeds(old), head.log_speeds(new))
 
 
 def _copy_time(base: Side, head: Side, old: RowSummary, new: RowSummary) -> Contrast:
     """The copy's own time follows from the reference's and from how they compare."""
 
-    def rates(side: Side, row: RowSummary) -> dict[int, float]:
-        own = side.rates(row)
+    def log_speeds(side: Side, row: RowSummary) -> dict[int, float]:
+        own = side.log_speeds(row)
         return {process: own[process] - over for process, over in side.against_copy(row).items() if process in own}
 
-    return _contrast(old, new, rates(base, old), rates(head, new))
+    return _contrast(old, new, log_speeds(base, old), log_speeds(head, new))
 
 
 def _contrast(old: RowSummary, new: RowSummary, base: Mapping[int, float], head: Mapping[int, float]) -> Contrast:

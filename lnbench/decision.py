@@ -76,11 +76,17 @@ class _Stage:
                 base, self._head, margin=None, different=different, only_planned=check.narrowed
             )
 
+    @property
+    def base_evidence(self) -> Evidence | None:
+        """What the baseline found out; None without one."""
+        return None if self._base is None else self._base.evidence
+
     @cached_property
     def comparison(self) -> Comparison:
-        """Every row, judged among all; an unstable one is not slower, and is flagged where it reads slower.
+        """Every row, judged among all.
 
-        More work can use up a CPU quota and so make its own row unstable.
+        An unstable row that reads slower is flagged too: more work can use up a CPU quota and make its own row
+        unstable.
         """
         if self._base is None:
             found = compare_within(self._head, self.contrasts)
@@ -115,7 +121,7 @@ class _Stage:
 
 def decide(run: Run) -> Decision:
     """The decision about a check from its journal alone. Raises ValueError for a run that is no check."""
-    check = checked(run)
+    check, evidence = checked(run), Evidence(run)
     screening, fresh = _stages(check, run)
     rows = list(screening.comparison.rows)
     if fresh is not None:
@@ -127,10 +133,10 @@ def decide(run: Run) -> Decision:
         screening.comparison,
         rows=tuple(settled.rows),
         notes=(*settled.notes, *screening.comparison.notes),
-        busy=busy_lines(baseline_run(check), run),
+        busy=busy_lines(screening.base_evidence, evidence),
     )
     moves = [*settled.moves, *_shifts(screening, fresh)]
-    return Decision(comparison, tuple(_findings(run, check, comparison, moves)))
+    return Decision(comparison, tuple(_findings(evidence, check, comparison, moves)))
 
 
 def cases_to_confirm(run: Run) -> frozenset[int]:
@@ -269,11 +275,11 @@ def judge_in_two_stages(
         correction=partial(holm, among=max(compared, len(asked)) if shares_base else None),
         spreads=spreads_of(before, again=asked),
     )
-    found = {row.key: _told(flagged[row.key], row) for row in judged}
+    found = {row.key: _judged_again(flagged[row.key], row) for row in judged}
     return [found.get(row.key, row) for row in screened]
 
 
-def _told(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
+def _judged_again(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
     """The row of the fresh processes, saying what was read at first."""
     is_confirmed = fresh.verdict is Verdict.SLOWER
     read = f"{format_change(first.slowdown or 1.0)} at first"
@@ -287,20 +293,21 @@ def _unconfirmed(row: ComparedRow) -> ComparedRow:
     return replace(row, verdict=Verdict.INCONCLUSIVE, reason=reason, confirmed=False)
 
 
-def _findings(run: Run, check: Check, comparison: Comparison, moves: Sequence[str]) -> list[tuple[ExitCode, str]]:
-    rows, counts = comparison.rows, comparison.counts
+def _findings(
+    evidence: Evidence, check: Check, comparison: Comparison, moves: Sequence[str]
+) -> list[tuple[ExitCode, str]]:
+    rows, counts, cases = comparison.rows, comparison.counts, evidence.run.header.cases
     compared = [row for row in rows if row.verdict.is_compared]
     found: list[tuple[ExitCode, str]] = []
     regressions = [row for row in rows if row.verdict is Verdict.SLOWER]
     if regressions:
         names = ", ".join(sorted({row.title for row in regressions}))
         found.append((ExitCode.REGRESSION, f"regression: {names} is slower in {_of(regressions, rows)}, confirmed"))
-    evidence = Evidence(run)
-    failed = [number for number in range(len(run.header.cases)) if evidence.status(number)[0].is_failure]
+    failed = [case for number, case in enumerate(cases) if evidence.status(number)[0].is_failure]
     if evidence.run_finished is not None and evidence.run_finished.interrupted:
         found.append((ExitCode.INTERRUPTED, "the check was interrupted: what was measured before is shown"))
     if failed:
-        names = ", ".join(sorted({run.header.cases[number].title for number in failed}))
+        names = ", ".join(sorted({case.title for case in failed}))
         found.append((ExitCode.CASE_FAILED, f"{_count(len(failed), 'case')} failed: {names}"))
     if not compared:
         found.append((ExitCode.NOTHING_MEASURED, "nothing was compared"))

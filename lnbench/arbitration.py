@@ -207,8 +207,8 @@ def _everything(group: Group, what: str) -> str:
     read = [f"{_read(group.over_copy)} relative to a plain copy"] if group.over_copy is not None else []
     read += [f"{_read(group.own_time)} by the clock"] if group.own_time is not None else []
     return (
-        f"{what} ({group.place}: {title} changed by {', '.join(read)}): if nothing else was running and this is meant, "
-        "measure a new baseline"
+        f"{what} ({group.place}: {title} changed by {', '.join(read)}): if nothing else was running and the change is "
+        "intended, measure a new baseline"
     )
 
 
@@ -255,9 +255,9 @@ def _why_no_copy(base: Side, head: Side, old: RowSummary, new: RowSummary) -> st
     for name, side, row in (("the baseline", base, old), ("this run", head, new)):
         found = len(side.against_copy(row))
         if not found:
-            return f"{name} has no plain copy beside {row.implementation}"
+            return f"{name} did not measure a plain copy beside {row.implementation}"
         if found < LEAST_PROCESSES:
-            return f"{name} has a plain copy in {found} processes, and it takes {LEAST_PROCESSES}"
+            return f"{name} measured a plain copy in only {found} processes (needs {LEAST_PROCESSES})"
     raise AssertionError("both sides have copies")
 
 

@@ -289,7 +289,7 @@ def _judged_again(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
 
 
 def _unconfirmed(row: ComparedRow) -> ComparedRow:
-    reason = f"looks slower by {row.reason}, but fresh processes have not been asked"
+    reason = f"looks slower ({row.reason}); not measured again in fresh processes"
     return replace(row, verdict=Verdict.INCONCLUSIVE, reason=reason, confirmed=False)
 
 
@@ -326,8 +326,8 @@ def _left_open(rows: Sequence[ComparedRow]) -> list[str]:
         return []
     names = ", ".join(sorted({row.title for row in left}))
     return [
-        f"{_count(len(left), 'row')} that looked slower stayed open in fresh processes: {names}; measure again with "
-        "more processes (--processes)"
+        f"{_count(len(left), 'row')} looked slower and remained undecided in fresh processes: {names}; measure again "
+        "with more processes (--processes)"
     ]
 
 

@@ -1,8 +1,8 @@
-"""Which samples no thread of the process waited for a core in, and how far leaving out the others tilts what is kept.
+"""Which samples are undisturbed, and how far leaving out the others tilts what is kept.
 
-A sample in which a thread was ready to run and had no core does not time the code: a kernel on two threads waits at its
-barrier for the thread that is not running. Such samples are left out of every figure. The criterion is never the time
-itself.
+Undisturbed: no thread of the process waited for a core that another process used. A sample in which a thread was ready
+to run and had no core does not time the code: a kernel on two threads waits at its barrier for the thread that is not
+running. Such samples are left out of every figure. The criterion is never the time itself.
 """
 
 import math

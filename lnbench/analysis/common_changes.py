@@ -64,7 +64,7 @@ def _marked(group: list[Series], track: Track) -> list[tuple[Series, tuple[Chang
                 f"it is the reference that moved, {other_way}"
             )
         elif len(moving) == len(group):
-            remark = f"or {other_way}: no plain copy tells which"
+            remark = f"or {other_way}: no plain copy shows which"
         for series, place in movers:
             found[id(series)][place] = replace(found[id(series)][place], together=together, remark=remark)
     return [(series, tuple(found[id(series)])) for series in group]

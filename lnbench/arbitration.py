@@ -207,8 +207,8 @@ def _everything(group: Group, what: str) -> str:
     read = [f"{_read(group.over_copy)} relative to a plain copy"] if group.over_copy is not None else []
     read += [f"{_read(group.own_time)} by the clock"] if group.own_time is not None else []
     return (
-        f"{what} ({group.place}: {title} changed by {', '.join(read)}): if nothing else was running and this is meant, "
-        "measure a new baseline"
+        f"{what} ({group.place}: {title} changed by {', '.join(read)}): if nothing else was running and the change is "
+        "intended, measure a new baseline"
     )
 
 
@@ -227,17 +227,17 @@ def _over_copy(base: Side, head: Side, old: RowSummary | None, new: RowSummary |
 
 
 def _own_time(base: Side, head: Side, old: RowSummary, new: RowSummary) -> Contrast:
-    return _contrast(old, new, base.rates(old), head.rates(new))
+    return _contrast(old, new, base.log_speeds(old), head.log_speeds(new))
 
 
 def _copy_time(base: Side, head: Side, old: RowSummary, new: RowSummary) -> Contrast:
     """The copy's own time follows from the reference's and from how they compare."""
 
-    def rates(side: Side, row: RowSummary) -> dict[int, float]:
-        own = side.rates(row)
+    def log_speeds(side: Side, row: RowSummary) -> dict[int, float]:
+        own = side.log_speeds(row)
         return {process: own[process] - over for process, over in side.against_copy(row).items() if process in own}
 
-    return _contrast(old, new, rates(base, old), rates(head, new))
+    return _contrast(old, new, log_speeds(base, old), log_speeds(head, new))
 
 
 def _contrast(old: RowSummary, new: RowSummary, base: Mapping[int, float], head: Mapping[int, float]) -> Contrast:
@@ -255,9 +255,9 @@ def _why_no_copy(base: Side, head: Side, old: RowSummary, new: RowSummary) -> st
     for name, side, row in (("the baseline", base, old), ("this run", head, new)):
         found = len(side.against_copy(row))
         if not found:
-            return f"{name} has no plain copy beside {row.implementation}"
+            return f"{name} did not measure a plain copy beside {row.implementation}"
         if found < LEAST_PROCESSES:
-            return f"{name} has a plain copy in {found} processes, and it takes {LEAST_PROCESSES}"
+            return f"{name} measured a plain copy in only {found} processes (needs {LEAST_PROCESSES})"
     raise AssertionError("both sides have copies")
 
 

@@ -33,6 +33,12 @@ STEP = "step"
 """The kind of call that a step's parts are sampled by."""
 
 
+def kinds_of(name: str) -> tuple[str, str]:
+    """The kinds of call that can sample a phase, or the disposal; the first one that a case has does."""
+    # What releasing costs is that of the step in one piece, where there is one.
+    return (Phase.FORWARD_BACKWARD.value if name == "disposal" else name, STEP)
+
+
 @dataclass(frozen=True, slots=True)
 class Disturbances:
     """What disturbed turns beside what was seen during their own samples.
@@ -70,7 +76,6 @@ class CaseTurns:
         self._has_pool = has_pool
         self._series = cache(self._find_series)
         self.undisturbed = cache(self._find_undisturbed)
-        self.median_s = cache(self._find_median_s)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -98,17 +103,16 @@ class CaseTurns:
 
     def calls(self, phase: str) -> Ints:
         """How many calls each turn's sample of a phase is the mean of; a step's parts have its calls."""
-        columns = self._columns.calls
-        found = [columns[name][self._numbers] for name in (phase, "step") if name in columns]
-        own = next((column[column > 0] for column in found if (column > 0).any()), None)
-        return NO_NUMBERS if own is None else own
+        column = self._columns.calls.get(self.kind(phase))
+        if column is None:
+            return NO_NUMBERS
+        found = column[self._numbers]
+        return found[found > 0]
 
     def kind(self, name: str) -> str:
         """The kind of call by which the time of a phase, or the disposal, was sampled."""
-        names = (Phase.FORWARD_BACKWARD.value,) if name == "disposal" else (name,)
         columns = self._columns.calls
-        own = (it for it in names if it in columns and (columns[it][self._numbers] > 0).any())
-        return next(own, STEP)
+        return next((it for it in kinds_of(name) if it in columns and (columns[it][self._numbers] > 0).any()), STEP)
 
     def cpu_s(self, name: str) -> float | None:
         """The median CPU time of a call of the process, over undisturbed samples; None where it was not taken."""
@@ -153,13 +157,6 @@ class CaseTurns:
             for process, found in self._by_process(self._numbers).items()
         ]
         return CaseTurns(self._columns, np.sort(np.concatenate(kept)), self._disturbances, has_pool=self._has_pool)
-
-    def _find_median_s(self, name: str, clock: Clock) -> float | None:
-        """The median of all samples of a name; None without any. Asked for again by every row of a workload."""
-        series = self.series(name, clock=clock)
-        if not series:
-            return None
-        return float(np.median(np.concatenate([np.asarray(turns.seconds) for turns in series.values()])))
 
     def _find_series(self, name: str, clock: Clock, share: float) -> Series:
         column = self._columns.samples[clock].get(name)

@@ -8,12 +8,11 @@ from typing import Any
 
 from lnbench.across import Mean, mean_of
 from lnbench.arbitration import Group, Mover, groups_of
-from lnbench.busyness import busy_line
 from lnbench.compared import ComparedRow, Comparison, GroupMean
 from lnbench.conditions import environment_differences
 from lnbench.contrasts import Contrast, RowKey, Side, Spreads, contrast_runs, contrast_sides, spreads_of
+from lnbench.evidence import Evidence
 from lnbench.multiplicity import Correction, false_discovery
-from lnbench.observed import MachineLook
 from lnbench.record import Run
 from lnbench.shifts import new_rows, reference_moves
 from lnbench.verdict import LEAST_PROCESSES, Finding, Verdict, judge
@@ -43,7 +42,7 @@ def compare_between(base: Side, head: Side, contrasts: Sequence[Contrast]) -> Co
         groups=_groups(contrasts),
         differences=tuple(environment_differences(base.run.header, head.run.header)),
         notes=(*reference_moves(base, head), *new_rows(base, head)),
-        busy=busy_lines(base.run, head.run),
+        busy=busy_lines(base.evidence, head.evidence),
     )
 
 
@@ -62,18 +61,15 @@ def compare_within(side: Side, contrasts: Sequence[Contrast]) -> Comparison:
         groups=_groups(contrasts),
         differences=(),
         notes=(),
-        busy=busy_lines(None, side.run),
+        busy=busy_lines(None, side.evidence),
     )
 
 
-def busy_lines(base: Run | None, head: Run) -> tuple[str, ...]:
+def busy_lines(base: Evidence | None, head: Evidence) -> tuple[str, ...]:
     """A line for each run during which other processes kept its machine busy; `base` None: there is one run."""
-    looks = {
-        name: [event for event in run.log.others if isinstance(event, MachineLook)]
-        for name, run in (("base: ", base), ("head: " if base else "", head))
-        if run is not None
-    }
-    return tuple(f"{name}{line}" for name, found in looks.items() if (line := busy_line(found)))
+    if base is None:
+        return (head.busy_line,) if head.busy_line else ()
+    return tuple(f"{name}: {side.busy_line}" for name, side in (("base", base), ("head", head)) if side.busy_line)
 
 
 def _who_moved(groups: Mapping[RowKey, Group]) -> Iterator[str]:

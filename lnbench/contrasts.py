@@ -62,7 +62,7 @@ class Side:
         """The same against the probe's copy."""
         return self._speedups.against_copy(row.case, row.phase, clock=row.clock)
 
-    def rates(self, row: RowSummary) -> Mapping[int, float]:
+    def log_speeds(self, row: RowSummary) -> Mapping[int, float]:
         """The negative log of a row's median seconds in each process: what the clock alone says."""
         series = self.evidence.row(row.case, row.phase, clock=row.clock).series
         return {process: -float(np.log(np.median(np.asarray(turns.seconds)))) for process, turns in series.items()}

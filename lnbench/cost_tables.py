@@ -195,7 +195,7 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
                 CostColumn("steal", _judged(_number("steal_percent", 2, unit=" %"))),
             ),
             True,
-            "not known: the run was measured before samples were looked at",
+            "not recorded by the version of lnbench that made this run",
             "Undisturbed: no thread of the process waited for a core that another process used. Figures rest on these "
             "alone; samples and rounds count them.",
             untimed=True,

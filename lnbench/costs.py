@@ -159,7 +159,7 @@ def _condition_columns(evidence: Evidence, number: int) -> dict[str, Any]:
     device = evidence.planned_workload(number).workload.device
     modes = {worker.flushes_denormals for worker in evidence.workers if worker.device == device} - {None}
     columns: dict[str, Any] = {"flushes_denormals": any(modes) if modes else None}
-    looks = evidence.conditions[evidence.case(number).workload]
+    looks = evidence.conditions.get(evidence.case(number).workload, ())
     if not looks:
         return columns
     seconds = sum(look.seconds for look in looks)

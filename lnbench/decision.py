@@ -8,6 +8,7 @@ moved make exit 1, a reference that moved makes exit 3, and so does whatever sta
 passes unless fresh processes found it the same or faster.
 """
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,8 +35,6 @@ LIFTABLE = (Verdict.INCONCLUSIVE, Verdict.MISSING, Verdict.NOT_COMPARABLE)
 
 OTHER_MACHINE = frozenset({"machine", "threads", "allocator"})
 """Conditions that change times by themselves: where one of them may differ, times of two runs say nothing."""
-
-_EVERY_LATER = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +76,17 @@ class _Stage:
                 base, self._head, margin=None, different=different, only_planned=check.narrowed
             )
 
+    @property
+    def base_evidence(self) -> Evidence | None:
+        """What the baseline found out; None without one."""
+        return None if self._base is None else self._base.evidence
+
     @cached_property
     def comparison(self) -> Comparison:
-        """Every row, judged among all; an unstable one is not slower, and is flagged where it reads slower.
+        """Every row, judged among all.
 
-        More work can use up a CPU quota and so make its own row unstable.
+        An unstable row that reads slower is flagged too: more work can use up a CPU quota and make its own row
+        unstable.
         """
         if self._base is None:
             found = compare_within(self._head, self.contrasts)
@@ -116,7 +121,7 @@ class _Stage:
 
 def decide(run: Run) -> Decision:
     """The decision about a check from its journal alone. Raises ValueError for a run that is no check."""
-    check = checked(run)
+    check, evidence = checked(run), Evidence(run)
     screening, fresh = _stages(check, run)
     rows = list(screening.comparison.rows)
     if fresh is not None:
@@ -128,10 +133,10 @@ def decide(run: Run) -> Decision:
         screening.comparison,
         rows=tuple(settled.rows),
         notes=(*settled.notes, *screening.comparison.notes),
-        busy=busy_lines(baseline_run(check), run),
+        busy=busy_lines(screening.base_evidence, evidence),
     )
     moves = [*settled.moves, *_shifts(screening, fresh)]
-    return Decision(comparison, tuple(_findings(run, check, comparison, moves)))
+    return Decision(comparison, tuple(_findings(evidence, check, comparison, moves)))
 
 
 def cases_to_confirm(run: Run) -> frozenset[int]:
@@ -179,7 +184,7 @@ def _stages(check: Check, run: Run) -> tuple[_Stage, _Stage | None]:
     if confirming is None:
         return _Stage(check, run, side), None
     first = confirming.first_process
-    fresh = run.among(range(first, _EVERY_LATER))
+    fresh = run.among(range(first, sys.maxsize))
     return _Stage(check, run.among(range(first)), side), _Stage(check, fresh, side)
 
 
@@ -270,11 +275,11 @@ def judge_in_two_stages(
         correction=partial(holm, among=max(compared, len(asked)) if shares_base else None),
         spreads=spreads_of(before, again=asked),
     )
-    found = {row.key: _told(flagged[row.key], row) for row in judged}
+    found = {row.key: _judged_again(flagged[row.key], row) for row in judged}
     return [found.get(row.key, row) for row in screened]
 
 
-def _told(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
+def _judged_again(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
     """The row of the fresh processes, saying what was read at first."""
     is_confirmed = fresh.verdict is Verdict.SLOWER
     read = f"{format_change(first.slowdown or 1.0)} at first"
@@ -284,24 +289,25 @@ def _told(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
 
 
 def _unconfirmed(row: ComparedRow) -> ComparedRow:
-    reason = f"looks slower by {row.reason}, but fresh processes have not been asked"
+    reason = f"looks slower ({row.reason}); not measured again in fresh processes"
     return replace(row, verdict=Verdict.INCONCLUSIVE, reason=reason, confirmed=False)
 
 
-def _findings(run: Run, check: Check, comparison: Comparison, moves: Sequence[str]) -> list[tuple[ExitCode, str]]:
-    rows, counts = comparison.rows, comparison.counts
+def _findings(
+    evidence: Evidence, check: Check, comparison: Comparison, moves: Sequence[str]
+) -> list[tuple[ExitCode, str]]:
+    rows, counts, cases = comparison.rows, comparison.counts, evidence.run.header.cases
     compared = [row for row in rows if row.verdict.is_compared]
     found: list[tuple[ExitCode, str]] = []
     regressions = [row for row in rows if row.verdict is Verdict.SLOWER]
     if regressions:
         names = ", ".join(sorted({row.title for row in regressions}))
         found.append((ExitCode.REGRESSION, f"regression: {names} is slower in {_of(regressions, rows)}, confirmed"))
-    evidence = Evidence(run)
-    failed = [number for number in range(len(run.header.cases)) if evidence.status(number)[0].is_failure]
+    failed = [case for number, case in enumerate(cases) if evidence.status(number)[0].is_failure]
     if evidence.run_finished is not None and evidence.run_finished.interrupted:
         found.append((ExitCode.INTERRUPTED, "the check was interrupted: what was measured before is shown"))
     if failed:
-        names = ", ".join(sorted({run.header.cases[number].title for number in failed}))
+        names = ", ".join(sorted({case.title for case in failed}))
         found.append((ExitCode.CASE_FAILED, f"{_count(len(failed), 'case')} failed: {names}"))
     if not compared:
         found.append((ExitCode.NOTHING_MEASURED, "nothing was compared"))
@@ -320,8 +326,8 @@ def _left_open(rows: Sequence[ComparedRow]) -> list[str]:
         return []
     names = ", ".join(sorted({row.title for row in left}))
     return [
-        f"{_count(len(left), 'row')} that looked slower stayed open in fresh processes: {names}; measure again with "
-        "more processes (--processes)"
+        f"{_count(len(left), 'row')} looked slower and remained undecided in fresh processes: {names}; measure again "
+        "with more processes (--processes)"
     ]
 
 

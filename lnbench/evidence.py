@@ -1,4 +1,4 @@
-"""The events of a run, sorted by the case that they tell about."""
+"""The events of a run, grouped by case and workload."""
 
 import math
 from collections import defaultdict
@@ -186,8 +186,8 @@ class Evidence:
             return planned.status, planned.reason
         ended = self._ended.get(number)
         if ended:
-            worst = next((event for event in ended if not event.status.has_times), ended[0])
-            return worst.status, worst.reason
+            telling = next((event for event in ended if not event.status.has_times), ended[0])
+            return telling.status, telling.reason
         if not self.turns(number) and number not in self._condensed_cases:
             return Status.SKIPPED, INTERRUPTED
         instability = self._spoiling.instability(planned.workload)
@@ -202,9 +202,9 @@ class Evidence:
         if no_step and phase in STEP_PHASES:
             return Row(Status.UNSUPPORTED, no_step, {})
         condensed = self.condensed(number, phase, clock=clock)
-        crowding = self._crowding(number, phase, clock)
-        series = crowding.series or _medians(condensed)
-        unstable = crowding.unstable or next((event.unstable for event in condensed.values() if event.unstable), "")
+        left = self._crowding(number, phase, clock)
+        series = left.series or _medians(condensed)
+        unstable = left.unstable or next((event.unstable for event in condensed.values() if event.unstable), "")
         if unstable:
             return Row(Status.UNSTABLE, unstable, series)
         if not series:
@@ -218,17 +218,20 @@ class Evidence:
         if clock is not Clock.WALL or turns.undisturbed_share(phase) is None:
             return Crowding(series)
         base = number if reference is None else reference
+        workload = self.case(number).workload
+        look = self.busy_look(workload)
+        load = None if look is None else look.load
         return crowding(
             CrowdedRow(turns, phase),
             CrowdedRow(self.turns(base), phase),
             threads=self.planned_workload(number).workload.threads,
-            cores=self.run.header.environment.physical_cores,
-            load=self.load(self.case(number).workload),
+            cores=self.run.header.environment.physical_cores if look is None else look.cores,
+            load=self.load(workload) if load is None else load,
         )
 
     def load(self, workload: int) -> float | None:
         """The median load while a workload was measured; None where it was not read."""
-        loads = [look.readings["load"] for look in self.conditions[workload] if "load" in look.readings]
+        loads = [look.readings["load"] for look in self.conditions.get(workload, ()) if "load" in look.readings]
         return median(loads) if loads else None
 
     def _why_no_sample(self, number: int, phase: Phase, clock: Clock) -> str:
@@ -268,10 +271,6 @@ class Evidence:
         """What each process found out about a row, where the turns themselves were not kept."""
         return self._condensed.get((number, phase, clock), {})
 
-    def median_s(self, number: int, name: str, *, clock: Clock) -> float | None:
-        """The median of such samples of a case; None without any."""
-        return self.turns(number).median_s(name, clock)
-
     def probe(self, workload: int, phase: Phase, *, clock: Clock) -> Series:
         """What a copy of x took in the working set of a phase: of x alone for inference, else of x and dy."""
         turns = self._kept(workload, PROBE_CASE)
@@ -306,7 +305,7 @@ class Evidence:
 
 
 def _alone(looks: Iterable[MachineLook]) -> set[tuple[int, int]]:
-    """Every (process, workload) during which other processes used no core worth the name, in the worst of its looks."""
+    """Every (process, workload) during which other processes used less than 0.05 of a core in each of its looks."""
     most: dict[tuple[int, int], float] = {}
     for look in looks:
         if look.process is not None and look.workload is not None:

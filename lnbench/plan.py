@@ -154,7 +154,7 @@ def make_plan(
         raise UsageError(
             f"--budget-total: {plan.most_timed_s:g} s, but {plan.measured_workloads} workloads with "
             f"{sampling.budget_s:g} s in each of {sampling.processes} processes take {plan.timed_s:g} s",
-            hint="a larger total leaves room for a busy machine; --budget and --processes shorten the run",
+            hint="a larger total allows extra time on a busy machine; --budget and --processes shorten the run",
         )
     return plan
 

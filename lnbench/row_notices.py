@@ -63,10 +63,10 @@ def crowding_notices(share: float | None, *, is_unstable: bool) -> list[Notice]:
     if share is None or share >= CROWDED_SHARE or is_unstable:
         return []
     text = (
-        f"busy machine: threads waited for a core in {format_percent(1 - share)} of the samples; figures rest on the "
-        "others"
+        f"busy machine: threads waited for a core in {format_percent(1 - share)} of the samples; figures use the "
+        "other samples only"
     )
-    return [Notice(code="busy-machine", text=text)]
+    return [Notice(code="disturbed-samples", text=text)]
 
 
 def function_notices(case: PlannedCase, reference: PlannedCase) -> list[Notice]:

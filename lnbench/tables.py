@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from lnbench.case_turns import kinds_of
 from lnbench.events import PROBE_CASE, Turn
 from lnbench.evidence import Evidence
 from lnbench.record import Run
@@ -201,9 +202,7 @@ def _sample_rows(
     clocks: Sequence[tuple[Clock, Mapping[str, float]]] = ((Clock.WALL, turn.wall_s), (Clock.DEVICE, turn.device_s))
     for clock, samples in clocks:
         for phase, sample_s in samples.items():
-            # What releasing costs is that of the step in one piece, where there is one.
-            names = (phase, "forward_backward", "step") if phase == "disposal" else (phase, "step")
-            kind = next((name for name in names if name in turn.calls), "")
+            kind = next((it for it in kinds_of(phase) if it in turn.calls), "")
             shared = (run.header.run_id, *key, turn.process, turn.round, turn.started_s)
             usage = (turn.delay_s, turn.wakeups, turn.involuntary, turn.voluntary, turn.cpu_s)
             seen = (found.get(kind) for found in usage)

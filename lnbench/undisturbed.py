@@ -1,8 +1,8 @@
-"""Which samples no thread of the process waited for a core in, and how far leaving out the others tilts what is kept.
+"""Which samples are undisturbed, and how far leaving out the others tilts what is kept.
 
-A sample in which a thread was ready to run and had no core does not time the code: a kernel on two threads waits at its
-barrier for the thread that is not running. Such samples are left out of every figure. The criterion is never the time
-itself.
+Undisturbed: no thread of the process waited for a core that another process used. A sample in which a thread was ready
+to run and had no core does not time the code: a kernel on two threads waits at its barrier for the thread that is not
+running. Such samples are left out of every figure. The criterion is never the time itself.
 """
 
 import math
@@ -87,7 +87,7 @@ class Means(StrEnum):
     ALONE = "no other process ran"
 
 
-class Usage(NamedTuple):
+class ThreadUse(NamedTuple):
     """What the scheduler did to the threads of a process between two looks.
 
     `delay_s`: in the run queue, summed over threads; None where the system does not count it. `wakeups`: how often a
@@ -166,7 +166,7 @@ def waited(
     return delay_s - allowed_s > MOST_DELAY * seconds
 
 
-def was_preempted(usage: Usage) -> bool:
+def was_preempted(usage: ThreadUse) -> bool:
     """True when some thread lost its core for so long that another process may have used the caches."""
     if usage.delay_s is None:
         return usage.involuntary > 0

@@ -120,7 +120,7 @@ def fastest_legend(table: WorkloadTable) -> str:
     tied = f"fastest {table.function}, or statistically tied with it"
     if table.lead is None:
         return tied
-    return f"{tied}; single process: a lead of up to {format_percent(table.lead)} is a tie, as processes differ"
+    return f"{tied}; single process: leads up to {format_percent(table.lead)} count as ties"
 
 
 def default_clock(planned: PlannedWorkload) -> Clock:
@@ -261,10 +261,8 @@ def stopping(finished: Sequence[WorkloadFinished], header: Header) -> str:
         return "stopped because no case was left to measure"
     budget_s, longest_s = header.sampling.budget_s, max(event.rounds_s for event in finished)
     if longest_s > EXTENDED * budget_s:
-        return (
-            f"stopped after {longest_s:.0f} s, the budget of {budget_s:g} s and extra time on a busy machine, before "
-            f"every speedup was within ±{asked}"
-        )
+        extra = f"{round(longest_s - budget_s, 1):g}"
+        return f"hit the {budget_s:g} s budget and {extra} s of extra time (busy machine) before reaching ±{asked}"
     return f"stopped by the budget of {budget_s:g} s, before every speedup was within ±{asked}"
 
 

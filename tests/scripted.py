@@ -13,7 +13,7 @@ from lnbench.conductor.loaded import Loaded
 from lnbench.conductor.processes import WorkerDiedError
 from lnbench.conductor.runner import Habits
 from lnbench.events import WorkerStarted, WorkloadFinished
-from lnbench.measure.neighbours import Counters, Usage
+from lnbench.measure.neighbours import Counters, MachineUse
 from lnbench.planned import Stage
 from lnbench.standing import Standing
 from lnbench.store.journal import Journal
@@ -140,7 +140,7 @@ def never_starting(setup, order):
     yield WorkerDiedError("the process exited with 1")
 
 
-class ScriptedMeter:
+class ScriptedMachineMeter:
     """Gives one usage after another, then that of an idle machine. `asked`: whether each reading was of all threads."""
 
     def __init__(self, *usages):
@@ -152,7 +152,8 @@ class ScriptedMeter:
         return Counters(float(len(self.asked)), 0.0, 0.0, None, None)
 
     def usage(self, before, after):
-        return self.usages.pop(0) if self.usages else Usage(after.at_s - before.at_s, cores=2, others=0.0, load=0.1)
+        idle = MachineUse(after.at_s - before.at_s, cores=2, others=0.0, load=0.1)
+        return self.usages.pop(0) if self.usages else idle
 
 
 class Theatre:
@@ -167,7 +168,7 @@ class Theatre:
         self.interrupts = Interrupts()
         self.journal = Journal
         self.kills = [0]
-        self.meter, self.waits, seconds = ScriptedMeter(), [], count(0, 1.0)
+        self.meter, self.waits, seconds = ScriptedMachineMeter(), [], count(0, 1.0)
         self.clock = lambda: next(seconds)
         monkeypatch.setattr(runner, "kernel_kills", lambda: self.kills.pop(0) if len(self.kills) > 1 else self.kills[0])
 

@@ -18,7 +18,7 @@ from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.measure.sampler import Sample, step_phases
 from lnbench.measure.watch import Look
 from lnbench.planned import PlannedCase, Status
-from lnbench.undisturbed import Usage
+from lnbench.undisturbed import ThreadUse
 from lnbench.worker.cases import Cases
 from lnbench.worker.judging import Judge
 from lnbench.worker.probing import ProbeTurns
@@ -154,15 +154,13 @@ class ScriptedMeter:
     unless a test sets them.
     """
 
-    means = "run-queue delay"
-
-    def __init__(self, looks: Iterable[Usage] = (), *, cpu_by_thread_s: Mapping[int, float] | None = None) -> None:
+    def __init__(self, looks: Iterable[ThreadUse] = (), *, cpu_by_thread_s: Mapping[int, float] | None = None) -> None:
         self._looks = iter(looks)
         self._cpu_by_thread_s = cpu_by_thread_s or {}
         self.stolen_s: float | None = None
         self.looks = 0
 
-    def look(self) -> Usage:
+    def look(self) -> ThreadUse:
         self.looks += 1
         return next(self._looks, QUIET)
 
@@ -176,7 +174,7 @@ class ScriptedMeter:
         return self._cpu_by_thread_s
 
 
-QUIET = Usage(delay_s=0.0)
+QUIET = ThreadUse(delay_s=0.0)
 """What a look reads where every thread had its core."""
 
 
@@ -210,7 +208,7 @@ def timed(
         seed=5,
         probe=ProbeTurns(OneCopy(lambda: None), counting, meter),
         meter=meter,
-        others=Company(),
+        others=ScriptedOthers(),
         watch=Watch(made, watcher or Unwatched(), workload_number=0, now=count(0, LOOK_EVERY_S).__next__),
         on_device=on_device,
         until_hot=until_hot,
@@ -223,7 +221,7 @@ def timed(
 
 
 @dataclass
-class Company:
+class ScriptedOthers:
     """Other processes, which use the machine or do not."""
 
     away: bool = False

@@ -65,7 +65,7 @@ def test_a_format_of_rows_alone_is_the_same_on_a_busy_machine(name):
     assert RUN_FORMATS[name](ShownRun(busy(quiet))) == RUN_FORMATS[name](ShownRun(quiet))
 
 
-def test_an_image_says_it_below_its_title():
+def test_an_image_names_the_busy_machine_below_its_title():
     def subtitle(run):
         return Drawing(run, view_run(run)).draw("speedup").specification["title"]["subtitle"]
 
@@ -74,7 +74,7 @@ def test_an_image_says_it_below_its_title():
     assert subtitle(quiet_run()) == "forward_backward; wall clock"
 
 
-def test_the_line_is_the_first_thing_below_the_title():
+def test_the_busy_machine_line_comes_first_below_the_title():
     shown = ShownRun(busy(quiet_run()))
 
     assert shown.terminal().startswith("busy machine: ")

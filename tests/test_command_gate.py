@@ -147,7 +147,7 @@ OTHERS = {
         UNFIT,
         "everything but a plain copy got slower",
     ),
-    "all rows slower without a copy": (changed(ROWS, 1.2), {"has_copy": False}, UNFIT, "has no plain copy"),
+    "all rows slower without a copy": (changed(ROWS, 1.2), {"has_copy": False}, UNFIT, "did not measure a plain copy"),
     "one row slower without a copy": (changed(ROWS[:1], 1.2), {"has_copy": False}, REGRESSION, "regression: eager"),
     "the only row slower": (changed(ROWS[:1], 1.2), {"rows": ROWS[:1]}, REGRESSION, "so the rows moved"),
     "the only row slower without a copy": (

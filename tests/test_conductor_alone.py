@@ -316,7 +316,7 @@ def test_since_another_day_has_its_date(holder, file):
 def test_a_text_that_makes_no_sense_is_left_out_of_the_message(holder, file, text):
     note(file, text)
 
-    assert wait_for(holder, file, looks=1) == [f"{WAITING}its process is not known; place 1 in the queue"]
+    assert wait_for(holder, file, looks=1) == [f"{WAITING}process unknown; place 1 in the queue"]
 
 
 def test_a_text_of_another_user_can_not_steer_a_terminal(holder, file):
@@ -365,5 +365,5 @@ def test_where_no_lock_can_be_had_the_run_goes_on_and_that_is_said(tmp_path, kin
     with alone_on_machine("ours", wait=False, say=said.append, file=file):
         pass
 
-    assert said[0].startswith(f"note: no other run on this machine would be noticed: {file}: ")
+    assert said[0].startswith(f"note: measuring without the machine lock ({file}: ")
     assert (tmp_path / "other").read_text() == "kept"

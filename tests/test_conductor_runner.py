@@ -23,7 +23,7 @@ from scripted import (
 from lnbench.conductor.listening import LEAST_START_S
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError
 from lnbench.events import Ended, Noticed, Turn, WorkloadFinished
-from lnbench.measure.neighbours import Usage
+from lnbench.measure.neighbours import MachineUse
 from lnbench.observed import MachineLook
 from lnbench.planned import Notice, Stage, Status
 from lnbench.standing import Standing
@@ -271,7 +271,7 @@ def looks_of(run):
 
 def test_the_journal_holds_a_look_before_the_run_and_the_worst_one_of_each_workload_and_process(tmp_path, monkeypatch):
     theatre = Theatre(tmp_path, monkeypatch)
-    theatre.meter.usages = [Usage(0.5, cores=4, others=others) for others in (3.0, 0.0, 2.5, 0.5, 1.0)]
+    theatre.meter.usages = [MachineUse(0.5, cores=4, others=others) for others in (3.0, 0.0, 2.5, 0.5, 1.0)]
 
     _, run, _, watcher = theatre.measure(plan("shapes: [[8, 64]], threads: [1, 2]", processes=2), honest)
 

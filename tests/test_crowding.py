@@ -13,6 +13,7 @@ from lnbench.comparison import compare_runs
 from lnbench.condense import condense
 from lnbench.cost_tables import cost_table
 from lnbench.event_log import EventLog
+from lnbench.evidence import Evidence
 from lnbench.fastest import Unknown, contests
 from lnbench.observed import Conditions
 from lnbench.planned import Status
@@ -20,7 +21,7 @@ from lnbench.summaries import summarize
 from lnbench.undisturbed import LEAST_PAIRS, Means
 from lnbench.verdict import Verdict
 from lnbench.view import view_run
-from lnbench.workload import Phase
+from lnbench.workload import Clock, Phase
 
 EAGER, FUSED = 0, 1
 PHASE = Phase.INFERENCE
@@ -227,6 +228,23 @@ def test_the_cost_of_a_wake_up_in_a_process_is_what_it_measured():
         rows(fabricate.run(*plan, [cheap.model_copy(update={"wakeup_s": 4e-6}), *events]))["eager"].undisturbed_share
         == 0.0
     )
+
+
+def test_an_unstable_row_and_the_line_about_the_machine_count_the_same_cores_and_load():
+    run = busy_run({EAGER: range(5, 40)})
+    look = fabricate.machine_look(of=0, others=3.5, cores=4, load=5.0)
+    evidence = Evidence(run.model_copy(update={"events": EventLog.of((*run.events, look))}))
+
+    assert "(2 threads, 4 cores, load 5.0)" in evidence.row(EAGER, PHASE, clock=Clock.WALL).reason
+    assert "up to 3.5 of 4 cores in 1 of 1 workload (load up to 5.0)" in evidence.busy_line
+
+
+def test_asking_for_the_load_of_a_workload_whose_conditions_were_not_read_changes_nothing():
+    run = fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], turns({}))
+    asked, plain = Evidence(run), Evidence(run)
+
+    assert asked.load(0) is None
+    assert asked.conditions == plain.conditions
 
 
 QUIET_LOOK = fabricate.machine_look(of=0, others=0.01)

@@ -83,7 +83,7 @@ def test_a_row_that_looked_slower_and_was_not_settled_is_unfit_though_it_is_one_
     decision = decide(versions_check([0.0] * 9 + [SLOWER], fresh, allowed=allowed))
 
     assert decision.exit_code is ExitCode.UNFIT
-    assert decision.headline.startswith("1 row that looked slower stayed open in fresh processes: mine")
+    assert decision.headline.startswith("1 row looked slower and remained undecided in fresh processes: mine")
     assert decision.comparison.rows[9].verdict is Verdict.INCONCLUSIVE
 
 

@@ -280,13 +280,16 @@ def test_doctor_tells_the_machine_its_bandwidth_noise_and_what_works(examined):
     told = json.loads((folder / "machine.json").read_text())
 
     assert done.code == (0 if told["fit"] else 3), done.stderr
-    assert told["noise"]["processes"] > 0
+    if told["noise"] is None:  # other processes took the cores, and doctor takes no extra time for that
+        assert {"noise", "other processes"} <= {finding["subject"] for finding in told["findings"]}
+    else:
+        assert told["noise"]["processes"] > 0
+        assert "noise: score" in done.stdout
     works = {trial["name"]: trial["status"] for trial in told["works"]}
     assert works["torch"] == "works"
     sizes = [found["working_set_b"] for found in told["surveys"][0]["bandwidths"]]
     assert sizes == sorted(sizes)
     assert "copy bandwidth by working set" in done.stdout
-    assert "noise: score" in done.stdout
     last = done.stdout.splitlines()[-1]
     assert "to measure on" in last or last.startswith("busy: use at most")
 

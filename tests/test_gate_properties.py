@@ -54,7 +54,7 @@ def test_a_slower_row_that_reads_at_least_1_never_makes_a_check_pass_that_did_no
 
 @quick
 @given(planted(same_draws=False), st.data(), st.floats(1.0, 3.0, exclude_min=True))
-def test_nor_one_that_fresh_processes_with_other_noise_turned_red(check, data, factor):
+def test_a_slower_row_never_makes_a_red_check_pass_when_fresh_processes_have_other_noise(check, data, factor):
     workload, name = data.draw(st.integers(0, check.workloads - 1)), data.draw(st.sampled_from(check.rows))
     before = check.decide()
     assume(before.exit_code is ExitCode.REGRESSION)

@@ -35,7 +35,7 @@ def test_rows_that_got_slower_are_a_regression_where_the_copy_shows_that_the_ref
 
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("factor", SIZES)
-def test_the_same_holds_for_a_suite_of_one_or_two_rows(rows, factor):
+def test_one_or_two_rows_that_got_slower_are_a_regression_too(rows, factor):
     names = ROWS[:rows]
 
     assert changed(names, factor, workloads=1, rows=names).decide().exit_code is REGRESSION
@@ -80,7 +80,7 @@ def test_without_a_copy_a_whole_group_is_open_and_a_part_of_it_is_a_regression(w
     part = changed(ROWS[:3], factor, workloads=workloads, has_copy=False).decide()
 
     assert whole.exit_code is UNFIT
-    assert "the baseline has no plain copy beside fused" in whole.headline
+    assert "the baseline did not measure a plain copy beside fused" in whole.headline
     assert "--against" in whole.headline
     assert part.exit_code is REGRESSION
     assert len(part.regressions) == 3 * workloads

@@ -137,7 +137,7 @@ def test_without_a_copy_rows_that_all_moved_keep_their_changes_with_a_remark(mov
     found = history(nights(30, moved, copy_s=None))
 
     told = {(change.direction, change.together, change.remark) for series in found.series for change in series.changes}
-    assert told == {("slower", "", "or fused became faster: no plain copy tells which")}
+    assert told == {("slower", "", "or fused became faster: no plain copy shows which")}
 
 
 def test_a_reference_that_moved_under_a_single_row_is_found_by_the_copy():

@@ -3,11 +3,11 @@
 from types import SimpleNamespace
 
 import pytest
-from scripted import ScriptedMeter
+from scripted import ScriptedMachineMeter
 
 from lnbench.conductor.busy_watch import BEFORE_S, LEAST_WINDOW_S, LOOK_EVERY_S, BusyWatch
 from lnbench.measure import neighbours
-from lnbench.measure.neighbours import NeighbourMeter, Usage
+from lnbench.measure.neighbours import MachineUse, NeighbourMeter
 
 OWN, CHILD, GRANDCHILD, OTHER = 100, 101, 102, 900
 
@@ -142,12 +142,12 @@ def test_the_meter_finds_this_process_and_reads_this_machine():
     assert found.others is None or 0 <= found.others <= found.cores
 
 
-BUSY, IDLE = Usage(5.0, cores=2, others=1.5, load=3.5), Usage(5.0, cores=2, others=0.1, load=2.0)
+BUSY, IDLE = MachineUse(5.0, cores=2, others=1.5, load=3.5), MachineUse(5.0, cores=2, others=0.1, load=2.0)
 
 
 def watched(*usages):
     """A watch over a scripted machine, with the clock that it reads, its pauses and the looks that it showed."""
-    found = SimpleNamespace(meter=ScriptedMeter(*usages), now=0.0, waits=[], shown=[])
+    found = SimpleNamespace(meter=ScriptedMachineMeter(*usages), now=0.0, waits=[], shown=[])
     found.watch = BusyWatch(found.shown.append, meter=found.meter, now=lambda: found.now, wait=found.waits.append)
     return found
 

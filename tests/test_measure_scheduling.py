@@ -78,7 +78,7 @@ def test_a_look_gives_what_happened_to_all_threads_since_the_look_before(proc):
     proc.thread(11, cpu_ns=900, delay_ns=MILLISECOND + 2 * MICROSECOND, slices=2)
     first, second = meter.look(), meter.look()
 
-    assert meter.means == "run-queue delay"
+    assert meter.has_delay
     assert (first.delay_s, first.wakeups) == (pytest.approx(42e-6), 3)
     assert (second.delay_s, second.wakeups) == (0.0, 0)
 
@@ -154,13 +154,13 @@ def test_waits_of_two_threads_at_once_reach_back_no_further_than_the_longer_one(
     assert meter.look().reach_s == 0.0
 
 
-def test_without_schedstat_delay_is_unknown_and_the_means_say_so(tmp_path):
+def test_without_schedstat_delay_is_unknown(tmp_path):
     (tmp_path / "proc/self/task/10").mkdir(parents=True)
     meter = ThreadMeter(root=tmp_path)
 
     found = meter.look()
 
-    assert meter.means == "switches and CPU time"
+    assert not meter.has_delay
     assert found.delay_s is None
     assert found.involuntary >= 0
     assert meter.steal_s() is None
@@ -218,7 +218,7 @@ def test_a_closed_meter_holds_no_descriptors(proc):
 def test_where_threads_do_not_decide_nothing_is_looked_at():
     meter = NoMeter()
 
-    assert (meter.look(), meter.steal_s(), meter.cpu_by_thread_s(), meter.means) == (None, None, {}, "")
+    assert (meter.look(), meter.steal_s(), meter.cpu_by_thread_s()) == (None, None, {})
 
 
 def test_a_wake_up_of_this_machine_costs_something_within_its_bounds():

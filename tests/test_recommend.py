@@ -248,8 +248,7 @@ def test_the_legend_of_a_single_process_names_the_lead_that_counts():
     of_one, of_three = map(fastest_legend, tables)
 
     assert of_one == (
-        "fastest layer_norm, or statistically tied with it; single process: a lead of up to 5.8 % is a tie, "
-        "as processes differ"
+        "fastest layer_norm, or statistically tied with it; single process: leads up to 5.8 % count as ties"
     )
     assert of_three == "fastest layer_norm, or statistically tied with it"
 

@@ -6,12 +6,12 @@ from random import Random
 
 import pytest
 from fake_clocks import OneCopy
-from stage import QUIET, Company, ScriptedMeter, ScriptedSampler, Unwatched, cases, workload
+from stage import QUIET, ScriptedMeter, ScriptedOthers, ScriptedSampler, Unwatched, cases, workload
 
 from lnbench.events import PROBE_CASE, Turn
 from lnbench.measure.sampler import Sample
 from lnbench.stats import LEAST_ROUNDS
-from lnbench.undisturbed import Usage
+from lnbench.undisturbed import ThreadUse
 from lnbench.worker import rounds as rounds_module
 from lnbench.worker.pace import SHORTEST_SAMPLE_S
 from lnbench.worker.probing import ProbeTurns
@@ -21,7 +21,7 @@ from lnbench.workload import Phase
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-LOST = Usage(delay_s=3e-3, wakeups=1)
+LOST = ThreadUse(delay_s=3e-3, wakeups=1)
 """A thread waited for another process's time slice."""
 
 SAMPLE_S = 0.01
@@ -94,7 +94,7 @@ def measure(monkeypatch, looks, *, extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPL
         probe=ProbeTurns(OneCopy(lambda: None), sampler, ScriptedMeter()),
         watch=Watch(made, Unwatched(), workload_number=0, now=lambda: sampler.now_s),
         meter=meter,
-        others=Company(away),
+        others=ScriptedOthers(away),
         on_device=False,
         until_hot=False,
     ).run(setup_s=0.0, compiling_s=0.0)

@@ -9,14 +9,17 @@ import torch
 from command import run_lnbench
 from hypothesis import given
 from hypothesis import strategies as st
+from planning import MACHINE
 from scipy import stats as oracle
 from stage import OperationLog, workload
 
 from lnbench.analysis.rates import Rate
 from lnbench.analysis.selftest import TWIN, judge_repetitions
+from lnbench.gate import doctor
 from lnbench.gate.selftest import BLOCK, PLANTED, REFERENCE, SHARES, schedule, suite_text
 from lnbench.implementations.planted import planted
 from lnbench.implementations.registry import BUILT_IN
+from lnbench.plan import Known, make_plan
 from lnbench.suite import read_suite
 
 
@@ -52,6 +55,14 @@ def test_the_suite_s_extra_shares_are_exact():
     repeats = {entry.name: entry.options["repeats"] for entry in suite.implementations}
 
     assert repeats == {REFERENCE: BLOCK, TWIN: BLOCK} | {name: BLOCK + round(100 * it) for name, it in SHARES.items()}
+
+
+@pytest.mark.parametrize("text", [suite_text(), *map(doctor.suite_text, (1.0, 20.0, 77.7, 3600.0))])
+def test_a_busy_machine_makes_the_suites_of_selftest_and_doctor_no_longer(text):
+    known = {"planted": Known("layer_norm", {"repeats": 1})}
+    made = make_plan(read_suite(text, source="made.yaml"), known=known, machine=MACHINE)
+
+    assert made.most_timed_s == made.timed_s > 0
 
 
 def test_planted_work_is_no_implementation_to_choose():

@@ -132,6 +132,15 @@ def test_several_processes_met_the_precision_only_when_each_did():
     )
 
 
+def test_the_caption_names_the_extra_time_that_a_busy_machine_took():
+    longest = finished(stopped_by="budget").model_copy(update={"rounds_s": 12.04})
+    table = only_table(TWO_CASES, [*noisy_turns({0: 1e-4, 1: 2e-4}), longest])
+
+    assert table.caption[1] == (
+        "40 rounds in 1 process; hit the 5 s budget and 7 s of extra time (busy machine) before reaching ±1 %"
+    )
+
+
 def test_a_workload_that_an_interruption_cut_short_says_so():
     table = only_table(TWO_CASES, noisy_turns({0: 1e-4, 1: 2e-4}))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lnbench.measure.sampler import Sample
-from lnbench.undisturbed import Usage
+from lnbench.undisturbed import ThreadUse
 from lnbench.worker.calls import Block, Taken
 from lnbench.worker.turn_samples import TurnSamples
 from lnbench.worker.wakeups import LEAST_SAMPLES, WakeupCosts
@@ -14,7 +14,7 @@ MS = 1e-3
 
 def taken(begins_ms, ends_ms, *, kind="inference", seconds=1e-4, reach_ms=0.0, usage=None, **fields):
     """A sample between looks at these times; with `reach_ms`, its last look found a wait from before its first."""
-    found = Usage(delay_s=0.0, reach_s=reach_ms * MS) if usage is None else usage
+    found = ThreadUse(delay_s=0.0, reach_s=reach_ms * MS) if usage is None else usage
     sample = Sample(wall_s={kind: seconds}, **fields)
     return Taken(sample, 20, seconds, found, (begins_ms * MS, ends_ms * MS), 2e-4)
 
@@ -78,8 +78,8 @@ def test_a_look_that_found_no_wait_from_before_changes_nothing():
 
 
 def test_a_sample_in_which_a_thread_waited_is_disturbed_and_by_kind():
-    lost = Usage(delay_s=3e-3, wakeups=1)
-    woken = Usage(delay_s=9 * 7e-6, wakeups=9)
+    lost = ThreadUse(delay_s=3e-3, wakeups=1)
+    woken = ThreadUse(delay_s=9 * 7e-6, wakeups=9)
     turn = turn_of(
         ("inference", [taken(0, 2), taken(2, 4, usage=lost), taken(4, 6, usage=woken)], 0),
         ("step", [taken(7, 9, kind="step", usage=lost)], 0),
@@ -93,7 +93,7 @@ def test_a_sample_in_which_a_thread_waited_is_disturbed_and_by_kind():
 
 
 def test_many_wakeups_are_paid_at_what_they_cost_the_row_once_that_is_known():
-    lost = Usage(delay_s=4e-3, wakeups=1300)  # 5 us each would be 6.5 ms
+    lost = ThreadUse(delay_s=4e-3, wakeups=1300)  # 5 us each would be 6.5 ms
     turn, costs = turn_of(("inference", [taken(0, 2, usage=lost)], 0)), WakeupCosts()
 
     before = turn.samples[0].disturbed(costs, wakeup_s=5e-6)
@@ -128,7 +128,7 @@ def test_what_reaches_back_before_the_turn_stands_in_its_first_event():
 
 
 def test_an_event_has_what_the_scheduler_did_and_faults_per_call():
-    usage = Usage(delay_s=1e-5, wakeups=2, involuntary=3, voluntary=4)
+    usage = ThreadUse(delay_s=1e-5, wakeups=2, involuntary=3, voluntary=4)
     (event,) = events_of(turn_of(("inference", [taken(0, 2, usage=usage)], 0)))
 
     assert event.delay_s == {"inference": 1e-5}
@@ -138,7 +138,7 @@ def test_an_event_has_what_the_scheduler_did_and_faults_per_call():
 
 
 def test_without_schedstat_an_event_has_switches_and_no_delay():
-    (event,) = events_of(turn_of(("inference", [taken(0, 2, usage=Usage(involuntary=1))], 0)))
+    (event,) = events_of(turn_of(("inference", [taken(0, 2, usage=ThreadUse(involuntary=1))], 0)))
 
     assert (event.delay_s, event.wakeups, event.involuntary) == ({}, {}, {"inference": 1})
 

@@ -12,7 +12,7 @@ from stage import QUIET, ScriptedMeter, ScriptedSampler, cases, timed, workload
 
 from lnbench.events import PROBE_CASE
 from lnbench.planned import Stage, Status
-from lnbench.undisturbed import Usage
+from lnbench.undisturbed import ThreadUse
 from lnbench.worker import contenders
 from lnbench.worker.calls import Kind
 from lnbench.worker.contenders import choose_warm_calls, warmed_up
@@ -168,14 +168,14 @@ def warm_calls_beside(looks, **fields):
 
 def test_calls_in_which_a_thread_waited_for_a_core_do_not_count():
     draw = np.random.default_rng(1)
-    lost = (Usage(delay_s=3e-3, wakeups=1) if draw.random() < 0.3 else QUIET for _ in count())
+    lost = (ThreadUse(delay_s=3e-3, wakeups=1) if draw.random() < 0.3 else QUIET for _ in count())
 
     assert warm_calls_beside(lost) == 6
-    assert warm_calls_beside(repeat(Usage(delay_s=3e-3, wakeups=1))) == 1  # nothing is known
+    assert warm_calls_beside(repeat(ThreadUse(delay_s=3e-3, wakeups=1))) == 1  # nothing is known
 
 
 def test_wake_ups_of_a_parked_pool_count_at_what_they_cost_on_this_machine():
-    woken = Usage(delay_s=2 * 12e-6, wakeups=2)
+    woken = ThreadUse(delay_s=2 * 12e-6, wakeups=2)
 
     assert warm_calls_beside(repeat(woken), wakeup_s=12e-6) == 6
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lnbench.measure.neighbours import Counters, Usage
+from lnbench.measure.neighbours import Counters, MachineUse
 from lnbench.undisturbed import QUIET_CORES
 from lnbench.worker.others import LOOK_EVERY_S, Others
 
@@ -23,7 +23,7 @@ class Meter:
         return Counters(at_s=self.now_s, busy_s=0.0, own_s=0.0, delays_ns=None, pressure_s=None)
 
     def usage(self, before, after):
-        return Usage(seconds=after.at_s - before.at_s, cores=2, others=self.others)
+        return MachineUse(seconds=after.at_s - before.at_s, cores=2, others=self.others)
 
 
 def after(meter, seconds):

@@ -4,6 +4,7 @@ Rows never lose a change to their number. It is the reference's only where the p
 shows that the reference moved the other way; where no copy can tell, the rows keep it with a remark.
 """
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -63,7 +64,7 @@ def _marked(group: list[Series], track: Track) -> list[tuple[Series, tuple[Chang
                 f"it is the reference that moved, {other_way}"
             )
         elif len(moving) == len(group):
-            remark = f"or {other_way}: no plain copy tells which"
+            remark = f"or {other_way}: no plain copy shows which"
         for series, place in movers:
             found[id(series)][place] = replace(found[id(series)][place], together=together, remark=remark)
     return [(series, tuple(found[id(series)])) for series in group]
@@ -73,7 +74,7 @@ def _stretch(series: Series, change: Change) -> tuple[int, int, int, int]:
     """The runs from the change before to this one, and from this one to the next: first and last of each."""
     earlier = [other.after for other in series.changes if other.after < change.after]
     later = [other.before for other in series.changes if other.after > change.after]
-    return max(earlier, default=0), change.before, change.after, min(later, default=1 << 31)
+    return max(earlier, default=0), change.before, change.after, min(later, default=sys.maxsize)
 
 
 def _over_copy(

@@ -220,12 +220,12 @@ def _busy(read: Read, run: Run | None) -> Iterator[Finding]:
     if not free:
         yield Finding(Level.UNFIT, "other processes", seen(look), "no core is free: stop them, or retry later")
         return
-    threads = f"{free} thread{'s' if free != 1 else ''}"
+    are_free = "1 core is" if free == 1 else f"{free} cores are"
     yield Finding(
         Level.WARNING,
         "other processes",
         seen(look),
-        f"there is room for {threads}, not for the default of {look.wanted}: stop them, or use threads: {free}",
+        f"only {are_free} free, and a run uses {look.wanted} threads by default: stop them, or use threads: {free}",
         most_threads=free,
     )
 

@@ -92,13 +92,20 @@ Processes = Annotated[
 Precision = Annotated[
     float | None, typer.Option(metavar="SHARE", help="Stop a workload when speedups are known this well, as in 0.01.")
 ]
-Budget = Annotated[float | None, typer.Option(metavar="SECONDS", help="At most this long per workload and process.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Seconds of timed rounds per workload and process; a busy machine may take more, see --budget-total.",
+    ),
+]
 BudgetTotal = Annotated[
     float | None,
     typer.Option(
         metavar="SECONDS",
         help="At most this long for all timed rounds; on a busy machine they go on past --budget until enough samples "
-        "are undisturbed. Default: three times the planned time.",
+        "are undisturbed. Default: three times the planned time. Of a check it bounds screening: confirming has as "
+        "much again by default, and with a total its --budget and what is left of the extra time.",
     ),
 ]
 DEFAULT_TIMEOUT_S = 300.0
@@ -142,7 +149,7 @@ AllowDifferent = Annotated[
 ]
 
 COLUMN_GROUPS = ("time", "traffic", "memory", "energy", "accuracy", "compile", "conditions", "disturbance")
-"""The groups of columns, by name; known here too, so that a mistyped one is told before anything heavy is loaded."""
+"""The groups of columns, by name; known here too: a mistyped one is reported before anything heavy is loaded."""
 
 Columns = Annotated[
     list[str] | None,

@@ -41,8 +41,8 @@ Examples:
 
   lnbench history reports
 
-Exit codes: 0 fine, 1 confirmed regression (check only), 2 bad input, 3 too much unknown to judge, 4 some case failed, 5
-nothing was measured or compared, 70 a bug in lnbench, 130 interrupted.
+Exit codes: 0 fine, 1 confirmed regression (check only), 2 bad input, 3 too much unknown to judge or the reference
+changed, 4 some case failed, 5 nothing was measured or compared, 70 a bug in lnbench, 130 interrupted.
 """
 
 

@@ -28,7 +28,7 @@ class Shown(Protocol):
 T = TypeVar("T", bound=Shown)
 
 PLOT_NAMES = ("speedup", "time", "bandwidth", "memory", "batch", "samples", "conditions")
-"""The plots, by name; known here too, so that a mistyped one is told before anything heavy is loaded."""
+"""The plots, by name; known here too, so that a mistyped one is reported before anything heavy is loaded."""
 
 
 def report(

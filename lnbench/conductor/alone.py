@@ -89,13 +89,14 @@ def alone_on_machine(
             if not wait and not queue.is_first():
                 raise NothingMeasuredError(
                     f"another lnbench measures on this machine: {_shown(queue.holder(now()))}",
-                    hint="two at a time disturb each other; leave out --no-wait to wait for it",
+                    hint="concurrent runs would disturb each other; leave out --no-wait to wait",
                 )
             _wait(queue, _Progress(say, quiet=quiet, clock=clock), now=now, pause=pause)
             queue.note(what, since=now().timestamp())
         except OSError as error:
             if not quiet:
-                say(f"note: no other run on this machine would be noticed: {file}: {error.strerror or error}")
+                why = error.strerror or error
+                say(f"note: measuring without the machine lock ({file}: {why}); other runs may disturb this one")
         yield
     finally:
         if queue is not None:
@@ -135,7 +136,7 @@ class _Progress:
 
 
 def _shown(holder: Holder | None) -> str:
-    return "its process is not known" if holder is None else str(holder)
+    return "process unknown" if holder is None else str(holder)
 
 
 class _Queue:

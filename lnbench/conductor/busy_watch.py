@@ -5,7 +5,7 @@ from time import perf_counter, sleep
 from typing import Protocol
 
 from lnbench.busyness import worst
-from lnbench.measure.neighbours import Counters, NeighbourMeter, Usage
+from lnbench.measure.neighbours import Counters, MachineUse, NeighbourMeter
 from lnbench.observed import MachineLook
 
 BEFORE_S = 0.5
@@ -21,7 +21,7 @@ class Meter(Protocol):
 
     def counters(self, *, of_all: bool) -> Counters: ...
 
-    def usage(self, before: Counters, after: Counters) -> Usage: ...
+    def usage(self, before: Counters, after: Counters) -> MachineUse: ...
 
 
 class BusyWatch:
@@ -80,7 +80,7 @@ class BusyWatch:
         self._show(look)
 
 
-def _look(usage: Usage, wanted: int, at: tuple[int, int] | None) -> MachineLook:
+def _look(usage: MachineUse, wanted: int, at: tuple[int, int] | None) -> MachineLook:
     process, workload = at or (None, None)
     return MachineLook(
         process=process,

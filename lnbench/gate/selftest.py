@@ -22,6 +22,8 @@ SHARES = {"plus3": 0.03, "plus5": 0.05, "plus10": 0.10}
 BLOCK = 100
 """Calls in a block; a slowed case makes so many percent more."""
 
+SHAPES = ((8, 64), (16, 128), (8, 768), (32, 256), (16, 512), (64, 256))
+
 REFERENCE = "base"
 PLANTED = Path(__file__).resolve().parents[1] / "implementations" / "planted.py"
 
@@ -29,15 +31,16 @@ PLANTED = Path(__file__).resolve().parents[1] / "implementations" / "planted.py"
 def suite_text() -> str:
     """The suite of the selftest: a block of calls against itself, and against blocks of a few calls more."""
     repeats = {REFERENCE: BLOCK, TWIN: BLOCK} | {name: round(BLOCK * (1 + share)) for name, share in SHARES.items()}
+    processes = 2 * STAGE
     entries = ", ".join(f"{{use: planted, as: {name}, options: {{repeats: {it}}}}}" for name, it in repeats.items())
     return f"""name: selftest
 description: How often is this tool right on this machine?
 reference: {REFERENCE}
 implementations: [{entries}]
 workloads:
-  - shapes: [[8, 64], [16, 128], [8, 768], [32, 256], [16, 512], [64, 256]]
+  - shapes: {[list(shape) for shape in SHAPES]}
     phases: [inference]
-sampling: {{processes: {2 * STAGE}, precision: 0.0025, budget_s: 1}}
+sampling: {{processes: {processes}, precision: 0.0025, budget_s: 1, budget_total_s: {processes * len(SHAPES)}}}
 """
 
 

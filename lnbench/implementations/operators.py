@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from lnbench.errors import PluginError
 
-HINT = "a process has one operator of a name: call the function behind it, or name it by version"
+HINT = "PyTorch keeps one operator per name: call the function directly, or put a version into the name"
 
 
 class Replaced(NamedTuple):

@@ -25,7 +25,7 @@ MOST_THREADS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class MachineUse:
     """What happened over a window; None is what the system does not report.
 
     `others`: the average number of cores that processes outside of this one and its children used. `waiting`: the
@@ -77,7 +77,7 @@ class NeighbourMeter:
             pressure_s=self._pressure_s(),
         )
 
-    def usage(self, before: Counters, after: Counters) -> Usage:
+    def usage(self, before: Counters, after: Counters) -> MachineUse:
         """What happened between two moments."""
         seconds = max(after.at_s - before.at_s, 1e-9)
         others = None
@@ -93,7 +93,7 @@ class NeighbourMeter:
         if before.pressure_s is not None and after.pressure_s is not None:
             pressure = min(_step(before.pressure_s, after.pressure_s) / seconds, 1.0)
         load = max(os.getloadavg()[0], 0.0) if hasattr(os, "getloadavg") else None
-        return Usage(seconds, self.cores, others, waiting, pressure, load)
+        return MachineUse(seconds, self.cores, others, waiting, pressure, load)
 
     def _busy_s(self) -> float | None:
         """Seconds that the usable cores worked since the start."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from lnbench.undisturbed import DEFAULT_WAKEUP_S, Usage
+from lnbench.undisturbed import DEFAULT_WAKEUP_S, ThreadUse
 
 _NANOSECOND = 1e-9
 _ROOT = Path("/")
@@ -35,10 +35,7 @@ CHEAP_STEAL_S = 200e-6
 class SchedulingMeter(Protocol):
     """Reads what happened to the threads of this process since the look before."""
 
-    @property
-    def means(self) -> str: ...
-
-    def look(self) -> Usage | None: ...
+    def look(self) -> ThreadUse | None: ...
 
     def cpu_s(self) -> float: ...
 
@@ -84,12 +81,7 @@ class ThreadMeter:
             os.close(self._folder)
             self._folder = -1
 
-    @property
-    def means(self) -> str:
-        """By which means a sample can be judged here."""
-        return "run-queue delay" if self.has_delay else "switches and CPU time"
-
-    def look(self) -> Usage:
+    def look(self) -> ThreadUse:
         """What happened since the look before; `reach_s`: how long some thread had waited before that look."""
         at, switches = self._now(), _switches()
         window_ns = at - self._at
@@ -103,7 +95,7 @@ class ThreadMeter:
                 delay_ns += waited_ns
                 slices += runs
                 longest_ns = max(longest_ns, waited_ns)
-        found = Usage(
+        found = ThreadUse(
             delay_s=delay_ns * _NANOSECOND if is_counted else None,
             wakeups=slices,
             involuntary=switches[0] - self._switches[0],
@@ -177,8 +169,6 @@ class ThreadMeter:
 
 class NoMeter:
     """Where the host's threads do not decide a sample, as on a GPU's clock: nothing is looked at."""
-
-    means = ""
 
     def look(self) -> None:
         """Nothing is known."""

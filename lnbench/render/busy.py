@@ -13,7 +13,7 @@ def terminal_lines(lines: Iterable[str]) -> list[Text]:
     return [*shown, Text()] if shown else []
 
 
-def markdown_lines(lines: Iterable[str]) -> Iterator[str]:
+def busy_quotes(lines: Iterable[str]) -> Iterator[str]:
     """A quotation for each line."""
     for line in lines:
         if line:

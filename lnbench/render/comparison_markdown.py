@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from lnbench.compared import ComparedRow, Comparison
 from lnbench.decision import Decision
 from lnbench.errors import ExitCode
-from lnbench.render.busy import markdown_lines
+from lnbench.render.busy import busy_quotes
 from lnbench.render.comparison_cells import HOW_TO_READ, change_text, interval_text, opened, times_text, verdict_line
 from lnbench.render.outside import markdown
 from lnbench.verdict import Verdict
@@ -16,7 +16,7 @@ _UNDECIDED = "⚠️"
 
 def render_comparison(comparison: Comparison, decision: Decision | None = None, *, level: int = 2) -> str:
     """The whole comparison; `level` is that of its heading."""
-    lines = [f"{'#' * level} {_headline(comparison, decision)}", "", *markdown_lines(comparison.busy)]
+    lines = [f"{'#' * level} {_headline(comparison, decision)}", "", *busy_quotes(comparison.busy)]
     if decision is not None:
         lines += [f"- {markdown(text)}" for _, text in decision.findings if text != decision.headline]
     lines += [f"- base: {markdown(comparison.base)}; head: {markdown(comparison.head)}", ""]

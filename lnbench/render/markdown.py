@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from lnbench.analysis.recommend import Recommendation
 from lnbench.cost_tables import GROUPS, CostTable, cost_table
-from lnbench.render.busy import markdown_lines as busy_lines
+from lnbench.render.busy import busy_quotes
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.facts import machine_facts, measuring_facts
 from lnbench.render.outside import markdown
@@ -39,7 +39,7 @@ def render_report(
     lines = [f"# {markdown(header.suite)}", ""]
     if header.description:
         lines += [markdown(" ".join(header.description.split())), ""]
-    lines += busy_lines([view.busy])
+    lines += busy_quotes([view.busy])
     if not view.completed:
         lines += ["**The run was interrupted:** what was measured before is shown.", ""]
     if recommendations:

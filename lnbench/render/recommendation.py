@@ -9,8 +9,7 @@ from rich.text import Text
 
 from lnbench.analysis.recommend import Certainty, Recommendation
 from lnbench.render.advice import NOTHING, sentences
-from lnbench.render.busy import markdown_lines as busy_lines
-from lnbench.render.busy import terminal_lines
+from lnbench.render.busy import busy_quotes, terminal_lines
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.json import json_text
 from lnbench.render.outside import markdown, plain
@@ -43,7 +42,7 @@ def render_recommendations(found: Sequence[Recommendation], *, busy: str = "") -
 
 def render_markdown(found: Sequence[Recommendation], *, busy: str = "") -> str:
     """The sentences and a table, as a section of a report or alone."""
-    return "\n".join([*busy_lines([busy]), *markdown_lines(found), ""])
+    return "\n".join([*busy_quotes([busy]), *markdown_lines(found), ""])
 
 
 def markdown_lines(found: Sequence[Recommendation]) -> Iterator[str]:

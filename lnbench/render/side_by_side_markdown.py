@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lnbench.differing import grouped
-from lnbench.render.busy import markdown_lines
+from lnbench.render.busy import busy_quotes
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.outside import markdown
 from lnbench.render.side_by_side import NOTHING_SHARED, described, heading
@@ -14,7 +14,7 @@ from lnbench.view import HOW_TO_READ
 def render_side_by_side(found: SideBySide) -> str:
     """What the runs are, a table per workload, what differs, and that it is no verdict."""
     letters = [run.letter for run in found.runs]
-    lines = [f"# {len(found.runs)} runs side by side", "", *markdown_lines(found.busy)]
+    lines = [f"# {len(found.runs)} runs side by side", "", *busy_quotes(found.busy)]
     lines += [
         *(f"- **{run.letter}** {markdown(described(run))}" for run in found.runs),
         "",

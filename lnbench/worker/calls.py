@@ -1,4 +1,4 @@
-"""How often a case is called: one sample of each kind, what goes before it uncounted, and how many calls make it."""
+"""How a case is called in a turn: its samples of each kind, the calls left out before them, and how many make one."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +10,7 @@ from lnbench.implementations.contract import Prepared
 from lnbench.measure.heap import page_faults
 from lnbench.measure.sampler import Sample, Sampler, warm
 from lnbench.measure.scheduling import SchedulingMeter
-from lnbench.undisturbed import Usage, was_preempted
+from lnbench.undisturbed import ThreadUse, was_preempted
 from lnbench.workload import STEP_PHASES, Phase
 
 UNCOUNTED_S = 200e-6
@@ -72,7 +72,7 @@ class Taken:
     sample: Sample
     faults: int
     call_s: float | None
-    usage: Usage | None
+    usage: ThreadUse | None
     looked_s: tuple[float, float]
     cpu_s: float
 
@@ -163,7 +163,7 @@ def take_block(
     return Block(tuple(found), uncounted, waiting_since_s)
 
 
-def _waiting_since(opening: Usage | None, first: Usage | None, looked_s: float) -> float | None:
+def _waiting_since(opening: ThreadUse | None, first: ThreadUse | None, looked_s: float) -> float | None:
     """Since when some thread had been waiting at the look before the warm-up; None where none had."""
     if opening is None or first is None:
         return None

@@ -31,7 +31,7 @@ def render_metrics(decision: Decision) -> str:
     lines += ["# TYPE lnbench_busy_machine gauge"]
     lines += ["# HELP lnbench_busy_machine Runs during which other processes kept their machine busy."]
     lines += [f"lnbench_busy_machine {len(comparison.busy)}"]
-    lines += ["# TYPE lnbench_exit_code gauge", "# HELP lnbench_exit_code What the check told the shell."]
+    lines += ["# TYPE lnbench_exit_code gauge", "# HELP lnbench_exit_code Exit code of the check."]
     lines += [f"lnbench_exit_code {int(decision.exit_code)}", "# EOF"]
     return "".join(f"{line}\n" for line in lines)
 

@@ -46,8 +46,8 @@ PLOTS: Mapping[str, Plot] = MappingProxyType(
     {
         "speedup": Plot(
             "Speedup by workload",
-            "How many times as fast as the reference, from turns in the same rounds, with 95 % intervals. What reaches "
-            "across the dashed line is not told apart from the reference; * is the fastest, or tied with it; "
+            "How many times as fast as the reference, from turns in the same rounds, with 95 % intervals. Intervals "
+            "crossing the dashed line: no significant difference; * is the fastest, or tied with it; "
             "† computes another function.",
             rows.speedup_chart,
             "speedup",

@@ -13,6 +13,7 @@ from lnbench.comparison import compare_runs
 from lnbench.condense import condense
 from lnbench.cost_tables import cost_table
 from lnbench.event_log import EventLog
+from lnbench.evidence import Evidence
 from lnbench.fastest import Unknown, contests
 from lnbench.observed import Conditions
 from lnbench.planned import Status
@@ -20,7 +21,7 @@ from lnbench.summaries import summarize
 from lnbench.undisturbed import LEAST_PAIRS, Means
 from lnbench.verdict import Verdict
 from lnbench.view import view_run
-from lnbench.workload import Phase
+from lnbench.workload import Clock, Phase
 
 EAGER, FUSED = 0, 1
 PHASE = Phase.INFERENCE
@@ -90,6 +91,19 @@ def test_a_row_with_just_enough_undisturbed_rounds_has_a_speedup():
 
     assert found["eager"].status is Status.OK
     assert found["eager"].speedup == pytest.approx(0.5, rel=0.03)
+
+
+def test_an_unstable_row_hands_on_its_undisturbed_turns_of_processes_that_do_not_count_too():
+    events = [
+        made
+        for process, lost in enumerate([0, ROUNDS - 2, ROUNDS - 3])
+        for made in (it.model_copy(update={"process": process}) for it in turns({EAGER: range(lost)}, seed=process))
+    ]
+    run = fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], events)
+    found = Evidence(run).row(EAGER, PHASE, clock=Clock.WALL)
+
+    assert found.status is Status.UNSTABLE
+    assert {process: len(held.rounds) for process, held in found.series.items()} == {0: ROUNDS, 1: 2, 2: 3}
 
 
 def test_rounds_in_which_one_of_both_was_disturbed_do_not_count():

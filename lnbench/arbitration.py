@@ -74,19 +74,19 @@ class Group:
     def mover(self, row: ComparedRow) -> Mover:
         """Who moved, for a row of the group that got slower relative to the reference.
 
-        A reference that moved takes all of its rows along, so another row that stayed the same shows that it did not.
-        Without such a row the copy decides. The rows moved where the reference stayed within the margin of the copy,
-        and where the row got slower than the copy as well. The reference moved where it got faster than the copy and
-        the row did not get slower than the copy. Everything else is open.
+        The copy decides where it can. The rows moved where the reference stayed within the margin of the copy, and
+        where the row got slower than the copy as well. The reference moved where it got faster than the copy and the
+        row did not get slower than the copy. What the copy leaves open, another row that stayed the same settles: a
+        reference that moved takes the rows along that do not share its kernel, as `module` does.
         """
-        if any(other.verdict is Verdict.SAME for other in self.rows if other.key != row.key):
-            return Mover.ROW
-        if self.over_copy is None:
-            return Mover.OPEN
-        reference, own = self.over_copy.interval(), self.rows_over_copy.get(row.key)
-        if is_within(reference, self.margin) or (own is not None and moved(own.interval(), row.margin) > 0):
-            return Mover.ROW
-        return Mover.REFERENCE if moved(reference, self.margin) < 0 else Mover.OPEN
+        if self.over_copy is not None:
+            reference = self.over_copy.interval()
+            if is_within(reference, self.margin) or self._is_slower_than_copy(row):
+                return Mover.ROW
+            if moved(reference, self.margin) < 0:
+                return Mover.REFERENCE
+        is_one_same = any(other.verdict is Verdict.SAME for other in self.rows if other.key != row.key)
+        return Mover.ROW if is_one_same else Mover.OPEN
 
     def explain(self, mover: Mover, rows: Sequence[ComparedRow]) -> str:
         """The sentence about rows of the group that got slower and were ruled alike; what to do where it is no row."""
@@ -99,12 +99,11 @@ class Group:
             why = f"{copy}, and the margin is {format_percent(self.margin)}" if copy else self.no_copy
             return f"{together}, or {title} got faster: {why}; {REMEDY}"
         if self.over_copy is not None and not is_within(self.over_copy.interval(), self.margin):
-            own = (
-                f"{row.title} by {_read(self.rows_over_copy[row.key])}"
-                for row in rows
-                if row.key in self.rows_over_copy
-            )
-            copy = f"{copy}, {', '.join(own)}"
+            if all(map(self._is_slower_than_copy, rows)):
+                own = (f"{row.title} by {_read(self.rows_over_copy[row.key])}" for row in rows)
+                copy = f"{copy}, {', '.join(own)}"
+            else:
+                copy = ""
         return f"{together}; {copy or 'other rows of it stayed the same'}, so the rows moved"
 
     @property
@@ -129,6 +128,10 @@ class Group:
         if self.own_time is None or moved(self.own_time.interval(), MOST_OF_ALL * self.margin) <= 0:
             return False
         return self._by_clock(self.copy_time) > 0
+
+    def _is_slower_than_copy(self, row: ComparedRow) -> bool:
+        own = self.rows_over_copy.get(row.key)
+        return own is not None and moved(own.interval(), row.margin) > 0
 
     def _by_clock(self, change: Mean | None) -> int:
         return 0 if change is None else moved(change.interval(), self.margin)

@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 from lnbench.evidence import Evidence
 from lnbench.record import Header
 
+FIRST_UNDISTURBED = 7
+"""The first version of the journal that tells which samples a busy machine disturbed."""
+
 
 class Difference(NamedTuple):
     """One thing that differs, with what it is on either side."""
@@ -77,6 +80,13 @@ def _allocator(found: Circumstances) -> str:
     return found.row.allocator if is_kept or found.row.device != "cpu" else "system"
 
 
+def _samples(found: Circumstances) -> str:
+    """Which samples the figures rest on: of CPU rows the undisturbed ones, since version 7 of the journal."""
+    if found.row.device != "cpu":
+        return ""
+    return "undisturbed" if found.evidence.run.header.schema_version >= FIRST_UNDISTURBED else "all"
+
+
 def _suite(found: Circumstances) -> str:
     """The suite's name and what it says of the row: the same name with other options is another thing."""
     case = found.evidence.case(found.row.case)
@@ -93,6 +103,7 @@ CONDITIONS: Mapping[str, Callable[[Circumstances], str]] = MappingProxyType(
         "libraries": _libraries,
         "threads": _threads,
         "allocator": _allocator,
+        "samples": _samples,
         "suite": _suite,
     }
 )

@@ -9,13 +9,14 @@ import numpy as np
 
 from lnbench.across import Mean, Spread, mean_of
 from lnbench.conditions import Circumstances, obstacles
+from lnbench.crowding import ALL_LEFT, ProcessesLeft
 from lnbench.evidence import Evidence
 from lnbench.planned import Status
 from lnbench.record import Header, Run
 from lnbench.row_summary import RowSummary
 from lnbench.speedups import Speedups
 from lnbench.summaries import summarize_evidence
-from lnbench.verdict import Finding, Verdict
+from lnbench.verdict import LEAST_PROCESSES, Finding, Verdict
 from lnbench.view import default_clock
 from lnbench.workload import Clock
 
@@ -67,6 +68,10 @@ class Side:
         series = self.evidence.row(row.case, row.phase, clock=row.clock).series
         return {process: -float(np.log(np.median(np.asarray(turns.seconds)))) for process, turns in series.items()}
 
+    def processes_left(self, row: RowSummary) -> ProcessesLeft:
+        """How many processes of a row count after what a busy machine disturbed."""
+        return self.evidence.processes_left(row.case, row.phase, clock=row.clock)
+
     def reference_row(self, row: RowSummary) -> RowSummary | None:
         """The row of the reference that a row is compared with."""
         number = self.evidence.reference(row.case)
@@ -82,7 +87,7 @@ class Contrast:
     """One row to be judged. `head` and `base`: log speedups by process over what they share.
 
     `base` is empty where head was timed against the base itself. `finding` stands where nothing is left to judge; where
-    a side is unstable, what its rounds read is still there.
+    a side is unstable, what its rounds read is still there. `base_left`, `head_left`: how many processes of each count.
     """
 
     key: RowKey
@@ -93,6 +98,38 @@ class Contrast:
     head: Mapping[int, float]
     is_paired: bool = False
     finding: Finding | None = None
+    base_left: ProcessesLeft = ALL_LEFT
+    head_left: ProcessesLeft = ALL_LEFT
+
+    @property
+    def has_few_processes(self) -> bool:
+        """True where a side has too few processes for a verdict, and both have some."""
+        sides = [len(self.head)] if self.is_paired else [len(self.head), len(self.base)]
+        return self.finding is None and 0 < min(sides) < LEAST_PROCESSES
+
+    @property
+    def is_crowded_out(self) -> bool:
+        """True where a busy machine took more of head than of base, so that an open verdict may hide a slowdown.
+
+        A row that got slower has longer samples, of which more are disturbed; and one with more threads than cores
+        disturbs itself. Where both sides are unstable, base can be read and head can't.
+        """
+        if self.finding is not None and self.finding.verdict is not Verdict.INCONCLUSIVE:
+            return False
+        base_share = 0.0 if _is_unstable(self.base_row) else self.base_left.share
+        if self.head_left.share < base_share:
+            return True
+        base_processes = self.base_left.counting if self.is_paired else len(self.base)
+        return _is_unstable(self.head_row) and len(self.head) < 2 <= base_processes
+
+    @property
+    def lost(self) -> str:
+        """What other processes took of head, for a sentence."""
+        counting, measured = self.head_left
+        if measured and self.finding is None:
+            gone = measured - counting
+            return f"{gone} of {measured} processes {'was' if gone == 1 else 'were'} disturbed by other processes"
+        return self.finding.reason if self.finding is not None else "disturbed by other processes"
 
     @property
     def is_unstable(self) -> bool:
@@ -159,8 +196,7 @@ def contrast_runs(
     found = []
     for key, row in base.rows.items():
         partner = partners.get(key)
-        has_times = row.median_s is not None or row.status is Status.UNSTABLE
-        if not has_times or base.is_reference(row) or (only_planned and partner is None):
+        if not _was_measured(row) or base.is_reference(row) or (only_planned and partner is None):
             continue
         found.append(_contrast(base, head, row, partner, margin=margin, different=different))
     return found
@@ -174,7 +210,7 @@ def contrast_sides(run: Side, *, margin: float | None) -> list[Contrast]:
         if reference is None or reference == row.case or not run.evidence.case(row.case).reference:
             continue
         base_row = run.rows.get(key._replace(implementation=run.evidence.reference_name(row.case)))
-        if base_row is None or (base_row.median_s is None and row.median_s is None):
+        if base_row is None or not (_was_measured(base_row) or _was_measured(row)):
             continue
         planned = run.evidence.case(row.case)
         finding = _unfit(base_row, there="the base") or _unfit(row, there="the head")
@@ -188,6 +224,8 @@ def contrast_sides(run: Side, *, margin: float | None) -> list[Contrast]:
                 head=run.locations(row),
                 is_paired=True,
                 finding=finding,
+                base_left=run.processes_left(base_row),
+                head_left=run.processes_left(row),
             )
         )
     return [_settled(contrast) for contrast in found]
@@ -220,7 +258,16 @@ def _contrast(
     if differences:
         return replace(contrast, finding=Finding(Verdict.NOT_COMPARABLE, "; ".join(map(str, differences))))
     finding = _unfit(partner, there="head") or _unfit(row, there="base")
-    return _settled(replace(contrast, base=base.locations(row), head=head.locations(partner), finding=finding))
+    return _settled(
+        replace(
+            contrast,
+            base=base.locations(row),
+            head=head.locations(partner),
+            finding=finding,
+            base_left=base.processes_left(row),
+            head_left=head.processes_left(partner),
+        )
+    )
 
 
 def _settled(contrast: Contrast) -> Contrast:
@@ -231,6 +278,15 @@ def _settled(contrast: Contrast) -> Contrast:
         reason = f"{side} has no turns of the reference, {reference}, in the same rounds"
         return replace(contrast, finding=Finding(Verdict.MISSING, reason))
     return contrast
+
+
+def _is_unstable(row: RowSummary | None) -> bool:
+    return row is not None and row.status is Status.UNSTABLE
+
+
+def _was_measured(row: RowSummary) -> bool:
+    """True for a row with times, and for one of which the machine spoiled them all."""
+    return row.median_s is not None or _is_unstable(row)
 
 
 def _unfit(row: RowSummary, *, there: str) -> Finding | None:

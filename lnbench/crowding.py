@@ -34,12 +34,32 @@ class CrowdedRow(NamedTuple):
         return self.turns.series(self.phase, clock=Clock.WALL)
 
 
+class ProcessesLeft(NamedTuple):
+    """How many of a row's processes count. Both 0: nothing was looked at, and all of them do."""
+
+    counting: int = 0
+    measured: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the processes, those that count."""
+        return self.counting / self.measured if self.measured else 1.0
+
+
+ALL_LEFT = ProcessesLeft()
+
+
 @dataclass(frozen=True, slots=True)
 class Crowding:
-    """What is left of a row. `unstable`: why it has no speedup; empty where it has one."""
+    """What is left of a row. `unstable`: why it has no speedup; empty where it has one.
+
+    `series`: the undisturbed turns of the processes that count. Of an unstable row all undisturbed turns, so that a
+    check still reads whether it got slower.
+    """
 
     series: Series = field(default_factory=lambda: MappingProxyType({}))
     unstable: str = ""
+    left: ProcessesLeft = ALL_LEFT
 
 
 def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, load: float | None) -> Crowding:
@@ -58,10 +78,11 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
         if not both or len(left) >= pairs_needed(len(both)):
             counting.append(process)
     kept = {process: turns for process, turns in own.items() if process in counting}
+    processes = ProcessesLeft(len(counting), len(taken_by))
     busy = _circumstances(threads, cores, load)
     if 2 * len(counting) <= len(taken_by) or min(row.share, base.share) < LEAST_SHARE:
         text = f"{pairs} of {taken} rounds undisturbed ({busy}): {_what_helps(threads, cores)}"
-        return Crowding(kept or own, text)
+        return Crowding(own, text, processes)
     tilts = abs(row.tilt), abs(base.tilt)
     apart = abs(tilts[0] - tilts[1])
     if max(tilts) > MOST_TILT or apart > MOST_TILT_APART:
@@ -70,8 +91,8 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
             f"{format_percent(share)} of {whose} samples were undisturbed ({busy}), which favors short ones by about "
             f"{format_percent(max(tilts))}: {_what_helps(threads, cores)}"
         )
-        return Crowding(kept, text)
-    return Crowding(kept)
+        return Crowding(own, text, processes)
+    return Crowding(kept, left=processes)
 
 
 def _rounds(series: Series, process: int) -> set[int]:

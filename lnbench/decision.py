@@ -83,18 +83,17 @@ class _Stage:
 
     @cached_property
     def comparison(self) -> Comparison:
-        """Every row, judged among all.
+        """Every row, judged among all; one that is unstable or has too few processes is flagged where it reads slower.
 
-        An unstable row that reads slower is flagged too: more work can use up a CPU quota and make its own row
-        unstable.
+        More work can use up a CPU quota and so make its own row unstable, and lose more processes to a busy machine.
         """
         if self._base is None:
             found = compare_within(self._head, self.contrasts)
         else:
             found = compare_between(self._base, self._head, self.contrasts)
-        unstable = {contrast.key for contrast in self.contrasts if contrast.is_unstable}
+        unjudged = {it.key for it in self.contrasts if it.is_unstable or it.has_few_processes}
         rows = (
-            replace(row, verdict=Verdict.SLOWER) if row.key in unstable and _reads_slower(row) else row
+            replace(row, verdict=Verdict.SLOWER) if row.key in unjudged and _reads_slower(row) else row
             for row in found.rows
         )
         return replace(found, rows=tuple(rows))
@@ -113,10 +112,15 @@ class _Stage:
         references = {group.place: group.slower_reference for group in groups if group.slower_reference}
         return slower | references
 
+    @cached_property
+    def crowded_out(self) -> dict[RowKey, str]:
+        """The undecided rows of which a busy machine took more than of the base, with what it took."""
+        return _crowded_out(self.comparison.rows, self.contrasts)
+
     @property
     def flagged(self) -> list[ComparedRow]:
-        """The rows that look slower."""
-        return [row for row in self.comparison.rows if row.verdict is Verdict.SLOWER]
+        """The rows to measure again: those that look slower, and those that a busy machine may have hidden."""
+        return [row for row in self.comparison.rows if row.verdict is Verdict.SLOWER or row.key in self.crowded_out]
 
 
 def decide(run: Run) -> Decision:
@@ -127,7 +131,7 @@ def decide(run: Run) -> Decision:
     if fresh is not None:
         shares_base = check.baseline is not None
         rows = judge_in_two_stages(rows, screening.contrasts, fresh.contrasts, shares_base=shares_base)
-    rows = [_unconfirmed(row) if row.verdict is Verdict.SLOWER and not row.confirmed else row for row in rows]
+    rows = [_unasked(row, screening.crowded_out.get(row.key, "")) for row in rows]
     settled = settle(rows, screening.groups, fresh.groups if fresh is not None else {})
     comparison = replace(
         screening.comparison,
@@ -136,15 +140,18 @@ def decide(run: Run) -> Decision:
         busy=busy_lines(screening.base_evidence, evidence),
     )
     moves = [*settled.moves, *_shifts(screening, fresh)]
-    return Decision(comparison, tuple(_findings(evidence, check, comparison, moves)))
+    still = fresh.crowded_out if fresh is not None else {}
+    hidden = {key: still.get(key, lost) for key, lost in screening.crowded_out.items()}
+    return Decision(comparison, tuple(_findings(evidence, check, comparison, moves, hidden)))
 
 
 def cases_to_confirm(run: Run) -> frozenset[int]:
     """The cases of a screened check to measure again in fresh processes.
 
-    Of two versions: those that looked slower in some row, and what they are compared with. Against a baseline: all
-    cases of the workloads in which a row looked slower, or everything did. Among fewer neighbours than in the baseline
-    a case can be 3 % off (`benchmarks/hot.py`), and rows that stay the same show that the reference did.
+    Of two versions: those that looked slower in some row, or undecided ones of which a busy machine took more than of
+    the old version, and what they are compared with. Against a baseline: all cases of the workloads with such a row, or
+    in which everything looked slower. Among fewer neighbours than in the baseline a case can be 3 % off
+    (`benchmarks/hot.py`), and rows that stay the same show that the reference did.
     """
     check = checked(run)
     screening, _ = _stages(check, run)
@@ -245,13 +252,18 @@ def _reads_slower(row: ComparedRow) -> bool:
 
 
 def _shifts(screening: _Stage, fresh: _Stage | None) -> list[str]:
-    """What got slower beside the rows' ratios, and again in fresh processes where they measured it."""
+    """What got slower beside the rows' ratios, and again in fresh processes where they measured it.
+
+    Where a busy machine left the screening too few processes of a reference, what the fresh ones show counts alone.
+    """
     found = screening.shifts(false_discovery)
-    if fresh is None or not found:
+    if fresh is None or not fresh.groups:
         return list(found.values())
+    known = {group.place for group in screening.groups.values() if group.own_time is not None}
     measured = {group.place for group in fresh.groups.values()}
-    again = fresh.shifts(partial(holm, among=len(screening.groups)))
-    return [again.get(place, text) for place, text in found.items() if place in again or place not in measured]
+    again = fresh.shifts(partial(holm, among=max(len(screening.groups), len(fresh.groups))))
+    told = [again.get(place, text) for place, text in found.items() if place in again or place not in measured]
+    return told + [text for place, text in again.items() if place not in found and place not in known]
 
 
 def _not_the_row(row: ComparedRow, mover: Mover, reference: str) -> ComparedRow:
@@ -262,12 +274,13 @@ def _not_the_row(row: ComparedRow, mover: Mover, reference: str) -> ComparedRow:
 def judge_in_two_stages(
     screened: Sequence[ComparedRow], before: Sequence[Contrast], again: Sequence[Contrast], *, shares_base: bool
 ) -> list[ComparedRow]:
-    """The screened rows, with those that looked slower replaced by what fresh processes say of them.
+    """The screened rows, with those that looked slower, or may have, replaced by what fresh processes say of them.
 
     `before`: the contrasts that were screened. `again`: the same rows in fresh processes. `shares_base`: both stages
     are held against the same few processes of a baseline.
     """
-    flagged = {row.key: row for row in screened if row.verdict is Verdict.SLOWER}
+    crowded = _crowded_out(screened, before)
+    flagged = {row.key: row for row in screened if row.verdict is Verdict.SLOWER or row.key in crowded}
     asked = [contrast for contrast in again if contrast.key in flagged]
     compared = sum(row.verdict.is_compared for row in screened)
     judged = judge_contrasts(
@@ -275,26 +288,40 @@ def judge_in_two_stages(
         correction=partial(holm, among=max(compared, len(asked)) if shares_base else None),
         spreads=spreads_of(before, again=asked),
     )
-    found = {row.key: _judged_again(flagged[row.key], row) for row in judged}
+    still = _crowded_out(judged, asked)
+    found = {row.key: _judged_again(flagged[row.key], row, crowded.get(row.key), still.get(row.key)) for row in judged}
     return [found.get(row.key, row) for row in screened]
 
 
-def _judged_again(first: ComparedRow, fresh: ComparedRow) -> ComparedRow:
-    """The row of the fresh processes, saying what was read at first."""
+def _crowded_out(rows: Sequence[ComparedRow], contrasts: Sequence[Contrast]) -> dict[RowKey, str]:
+    open_ones = {row.key for row in rows if row.verdict is Verdict.INCONCLUSIVE}
+    return {it.key: it.lost for it in contrasts if it.key in open_ones and it.is_crowded_out}
+
+
+def _judged_again(first: ComparedRow, fresh: ComparedRow, lost: str | None, still_lost: str | None) -> ComparedRow:
+    """The row of the fresh processes, saying what was read at first. `lost`: of a row that was not read then."""
     is_confirmed = fresh.verdict is Verdict.SLOWER
-    read = f"{format_change(first.slowdown or 1.0)} at first"
-    outcome = "confirmed by fresh processes" if is_confirmed else "not confirmed by fresh processes"
+    read = f"{lost or format_change(first.slowdown or 1.0)} at first"
+    outcome = f"{'' if is_confirmed else 'not '}{'found slower in' if lost else 'confirmed by'} fresh processes"
     verdict = Verdict.INCONCLUSIVE if fresh.verdict is Verdict.MISSING else fresh.verdict
-    return replace(fresh, verdict=verdict, reason=f"{read}, {outcome}: {fresh.reason}", confirmed=is_confirmed)
+    why = f"{fresh.reason} ({still_lost})" if still_lost and still_lost != fresh.reason else fresh.reason
+    return replace(fresh, verdict=verdict, reason=f"{read}, {outcome}: {why}", confirmed=is_confirmed)
 
 
-def _unconfirmed(row: ComparedRow) -> ComparedRow:
-    reason = f"looks slower ({row.reason}); not measured again in fresh processes"
+def _unasked(row: ComparedRow, lost: str) -> ComparedRow:
+    """The row as undecided where fresh processes should have judged it and did not."""
+    if row.verdict is Verdict.SLOWER and not row.confirmed:
+        why = f"looks slower ({row.reason})"
+    elif lost and row.confirmed is None:
+        why = lost
+    else:
+        return row
+    reason = f"{why}; not measured again in fresh processes"
     return replace(row, verdict=Verdict.INCONCLUSIVE, reason=reason, confirmed=False)
 
 
 def _findings(
-    evidence: Evidence, check: Check, comparison: Comparison, moves: Sequence[str]
+    evidence: Evidence, check: Check, comparison: Comparison, moves: Sequence[str], hidden: Mapping[RowKey, str]
 ) -> list[tuple[ExitCode, str]]:
     rows, counts, cases = comparison.rows, comparison.counts, evidence.run.header.cases
     compared = [row for row in rows if row.verdict.is_compared]
@@ -311,7 +338,7 @@ def _findings(
         found.append((ExitCode.CASE_FAILED, f"{_count(len(failed), 'case')} failed: {names}"))
     if not compared:
         found.append((ExitCode.NOTHING_MEASURED, "nothing was compared"))
-    found += [(ExitCode.UNFIT, text) for text in (*moves, *_left_open(rows))]
+    found += [(ExitCode.UNFIT, text) for text in (*moves, *_left_open(rows, hidden))]
     found += [(ExitCode.UNFIT, text) for text in _unknowns(check, comparison, compared)]
     if not found:
         told = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
@@ -319,16 +346,27 @@ def _findings(
     return found
 
 
-def _left_open(rows: Sequence[ComparedRow]) -> list[str]:
-    """That rows looked slower and fresh processes did not settle it; neither the share nor `--allow` lifts that."""
+def _left_open(rows: Sequence[ComparedRow], hidden: Mapping[RowKey, str]) -> list[str]:
+    """That rows looked slower, or may have, and fresh processes did not settle it.
+
+    Neither the share nor `--allow` lifts that. `hidden`: the rows that a busy machine hid, with what it took of each.
+    """
     left = [row for row in rows if row.confirmed is False and row.verdict is Verdict.INCONCLUSIVE]
-    if not left:
-        return []
-    names = ", ".join(sorted({row.title for row in left}))
-    return [
-        f"{_count(len(left), 'row')} looked slower and remained undecided in fresh processes: {names}; measure again "
-        "with more processes (--processes)"
-    ]
+    slower, unread = [row for row in left if row.key not in hidden], [row for row in left if row.key in hidden]
+    found = []
+    if slower:
+        names = ", ".join(sorted({row.title for row in slower}))
+        found.append(
+            f"{_count(len(slower), 'row')} looked slower and remained undecided in fresh processes: {names}; measure "
+            "again with more processes (--processes)"
+        )
+    if unread:
+        names = ", ".join(sorted({row.title for row in unread}))
+        found.append(
+            f"{_count(len(unread), 'row')} disturbed by other processes remained undecided in fresh processes: {names} "
+            f"({hidden[unread[0].key]}); free a core and measure again"
+        )
+    return found
 
 
 def _unknowns(check: Check, comparison: Comparison, compared: Sequence[ComparedRow]) -> list[str]:

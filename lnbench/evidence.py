@@ -9,7 +9,7 @@ from typing import NamedTuple, assert_never
 
 from lnbench.busyness import busy_line, is_busy, worst
 from lnbench.case_turns import NO_NUMBERS, CaseTurns, Disturbances, Series
-from lnbench.crowding import CrowdedRow, Crowding, crowding
+from lnbench.crowding import CrowdedRow, Crowding, ProcessesLeft, crowding
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
     OFF_STREAM,
@@ -210,6 +210,22 @@ class Evidence:
         if not series:
             return Row(Status.SKIPPED, self._why_no_sample(number, phase, clock), {})
         return Row(status, reason, series)
+
+    def processes_left(self, number: int, phase: Phase, *, clock: Clock) -> ProcessesLeft:
+        """How many processes of a row count after what a busy machine disturbed; none of an unstable row."""
+        crowding = self._crowding(number, phase, clock)
+        if crowding.unstable:
+            return crowding.left._replace(counting=0)
+        kept = self.condensed(number, phase, clock=clock)
+        if not kept:
+            return crowding.left
+        workload = self.case(number).workload
+        measured = {event.process for event in self.finished.get(workload, ())}
+        for (case, _, _), found in self._condensed.items():
+            if self.case(case).workload == workload:
+                measured |= found.keys()
+        is_unstable = any(event.unstable for event in kept.values())
+        return ProcessesLeft(0 if is_unstable else len(kept), len(measured))
 
     def _find_crowding(self, number: int, phase: Phase, clock: Clock) -> Crowding:
         """What a busy machine left of a row; one that is compared counts what it has in common with its reference."""

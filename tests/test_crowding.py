@@ -93,6 +93,19 @@ def test_a_row_with_just_enough_undisturbed_rounds_has_a_speedup():
     assert found["eager"].speedup == pytest.approx(0.5, rel=0.03)
 
 
+def test_an_unstable_row_hands_on_its_undisturbed_turns_of_processes_that_do_not_count_too():
+    events = [
+        made
+        for process, lost in enumerate([0, ROUNDS - 2, ROUNDS - 3])
+        for made in (it.model_copy(update={"process": process}) for it in turns({EAGER: range(lost)}, seed=process))
+    ]
+    run = fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], events)
+    found = Evidence(run).row(EAGER, PHASE, clock=Clock.WALL)
+
+    assert found.status is Status.UNSTABLE
+    assert {process: len(held.rounds) for process, held in found.series.items()} == {0: ROUNDS, 1: 2, 2: 3}
+
+
 def test_rounds_in_which_one_of_both_was_disturbed_do_not_count():
     found = rows(busy_run({EAGER: range(0, 40, 2), FUSED: range(1, 40, 2)}))
 

@@ -55,6 +55,22 @@ def test_a_reference_that_alone_got_slower_or_faster_asks_for_a_new_baseline(row
 
 @pytest.mark.parametrize("factor", SIZES)
 @pytest.mark.parametrize("workloads", HOW_MANY)
+def test_a_reference_that_got_faster_together_with_a_row_of_the_same_kernel_asks_for_a_new_baseline(workloads, factor):
+    decision = changed(["fused", ROWS[0]], 1 / factor, workloads=workloads).decide()
+
+    assert decision.exit_code is UNFIT
+    assert decision.headline.startswith("the reference changed: measure a new baseline")
+    assert not decision.regressions
+
+
+def test_without_a_copy_such_a_row_shows_that_the_others_moved():
+    decision = changed(["fused", ROWS[0]], 1 / 1.2, workloads=1, has_copy=False).decide()
+
+    assert decision.exit_code is REGRESSION
+
+
+@pytest.mark.parametrize("factor", SIZES)
+@pytest.mark.parametrize("workloads", HOW_MANY)
 def test_everything_but_the_copy_slower_is_unfit(workloads, factor):
     decision = changed(["fused", *ROWS], factor, workloads=workloads, luck=0.002).decide()
 

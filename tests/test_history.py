@@ -14,6 +14,7 @@ from lnbench.condense import condense
 from lnbench.events import Confirming
 from lnbench.planned import Status
 from lnbench.record import Check
+from lnbench.render.history_cells import track_title
 from lnbench.selection import parse_only
 
 
@@ -153,6 +154,19 @@ def test_one_row_of_two_beside_the_reference_is_never_blamed_on_the_reference():
     found = history(nights(30, slower_from(17), times=times))
 
     assert {told[-1] for told in changes(found)} == {False}
+
+
+def test_runs_that_tell_disturbed_samples_from_others_begin_a_new_line_that_says_so():
+    older = nights(15, fields={"schema_version": 6})
+    newer = nights(30, slower_from(0))[15:]
+    found = history([*older, *newer])
+
+    (section,) = found.sections
+    assert changes(found) == set()
+    assert {track_title(section, track).rpartition(" on ")[2] for track in section.tracks} == {
+        "all samples",
+        "undisturbed samples",
+    }
 
 
 def test_another_machine_has_lines_of_its_own_and_no_change_comes_from_it():

@@ -17,6 +17,7 @@ _DTYPES: dict[str, Dtype] = {
     "machine": "string",
     "threads": "string",
     "allocator": "string",
+    "samples": "string",
     "reference": "string",
     "run_id": "string",
     "created": "string",

@@ -50,11 +50,15 @@ class RunMark:
 
 
 class Place(NamedTuple):
-    """What has to be the same for ratios to stand in one line. Versions need not: they may be what changed them."""
+    """What has to be the same for ratios to stand in one line. Versions need not: they may be what changed them.
+
+    `samples`: `all`, or `undisturbed` for runs that tell which samples a busy machine disturbed.
+    """
 
     machine: str
     threads: str
     allocator: str
+    samples: str
     reference: str
 
 
@@ -160,10 +164,10 @@ def _readings(evidence: Evidence, speedups: Speedups, number: int, only: Filter)
         evidence.reference_name(number),
     )
     found = Circumstances(evidence, located)
-    machine, threads, allocator, definition = (
-        CONDITIONS[name](found) for name in ("machine", "threads", "allocator", "suite")
+    machine, threads, allocator, samples, definition = (
+        CONDITIONS[name](found) for name in ("machine", "threads", "allocator", "samples", "suite")
     )
-    place = Place(machine, threads, allocator, located.reference)
+    place = Place(machine, threads, allocator, samples, located.reference)
     for phase in planned.phases:
         if not matches(phase, only.get("phase", ("*",))):
             continue

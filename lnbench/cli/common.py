@@ -143,7 +143,10 @@ AllowDifferent = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME,...",
-        help="Compare in spite of another machine, torch, triton, libraries, threads, allocator or suite. May repeat.",
+        help=(
+            "Compare in spite of another machine, torch, triton, libraries, threads, allocator, samples or suite. May "
+            "repeat."
+        ),
         show_default=False,
     ),
 ]

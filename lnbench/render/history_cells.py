@@ -171,8 +171,11 @@ def _uncertainty(section: Section, told: Told) -> str:
 
 def _workload(section: Section, track: Track) -> str:
     name = f"{track.label}: {track.workload}" if track.label else track.workload
-    rivals = [other.place for other in section.tracks if other.workload == track.workload]
-    unlike = [value for value, *others in zip(track.place, *rivals, strict=True) if len(set(others)) > 1 and value]
+    places = [
+        place._replace(samples=f"{place.samples} samples" if place.samples else "")
+        for place in (track.place, *(other.place for other in section.tracks if other.workload == track.workload))
+    ]
+    unlike = [value for value, *others in zip(*places, strict=True) if len(set(others)) > 1 and value]
     return f"{name} on {', '.join(unlike)}" if unlike else name
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from command import run_lnbench
-from fabricate import ENVIRONMENT, case, machine_look, run, turn, workload
+from fabricate import ENVIRONMENT, case, looked_at, machine_look, run, turn, workload
 
 from lnbench.analysis.fitness import NOISY, QUIET, UNFIT, Fitness, Level, Noise, Read, noise_of, weigh
 from lnbench.conductor.plain_text import plain_text
@@ -202,6 +202,19 @@ def test_the_score_is_how_far_identical_work_lies_apart_between_processes():
 
 def test_fewer_than_three_processes_have_no_score():
     assert noise_of(twins(0.01, processes=2), seconds=20.0) is None
+
+
+@pytest.mark.parametrize("pairs", [0, 1])
+def test_identical_work_that_was_hardly_ever_undisturbed_in_the_same_round_has_no_score(pairs):
+    made = twins(0.01)
+    lost = looked_at(delay_s=0.5, wakeups=1)
+
+    def is_undisturbed(it):
+        return it.round % 2 == it.case or (it.process == 0 and it.round < pairs)
+
+    turns = (it.model_copy(update=looked_at() if is_undisturbed(it) else lost) for it in made.events)
+
+    assert noise_of(run(made.header.workloads, made.header.cases, turns), seconds=20.0) is None
 
 
 def test_json_has_no_infinity():

@@ -127,11 +127,12 @@ def noise_of(run: Run, *, seconds: float) -> Noise | None:
     for number, case in enumerate(run.header.cases):
         reference, clock = evidence.reference(number), default_clock(run.header.workloads[case.workload])
         series = evidence.row(number, Phase.INFERENCE, clock=clock).series
-        if reference is None or reference == number or len(series) < min(PROCESSES):
+        speedup_by_process = speedups.locations(number, Phase.INFERENCE, clock=clock)
+        if reference is None or reference == number or len(speedup_by_process) < min(PROCESSES):
             continue
         base = evidence.row(reference, Phase.INFERENCE, clock=clock).series
         rounds += [float(np.std(ratios)) for ratios in paired(series, base).values() if len(ratios) > 1]
-        processes.append(stdev(speedups.locations(number, Phase.INFERENCE, clock=clock).values()))
+        processes.append(stdev(speedup_by_process.values()))
         absolute.append(stdev(math.log(float(np.median(np.asarray(turns.seconds)))) for turns in series.values()))
     if not processes or not rounds:
         return None

@@ -122,8 +122,8 @@ def test_identical_work_that_stays_disturbed_is_unfit_and_the_reason_names_the_b
 
     assert decision.exit_code is UNFIT
     assert decision.headline == (
-        "1 row disturbed by other processes remained undecided in fresh processes: mine (1 of 3 processes was disturbed by "
-        "other processes); free a core and measure again"
+        "1 row disturbed by other processes remained undecided in fresh processes: mine (1 of 3 processes was "
+        "disturbed by other processes); free a core and measure again"
     )
     assert row_of(decision).reason == (
         "1 of 3 processes was disturbed by other processes at first, not found slower in fresh processes: only 2 "

@@ -40,6 +40,17 @@ def test_others_are_away_where_they_use_less_than_a_twentieth_of_a_core(used, aw
     assert after(Meter(used), LOOK_EVERY_S) is away
 
 
+def test_a_window_that_was_begun_forgets_what_was_seen():
+    meter = Meter(0.0)
+    others = Others(meter, now=lambda: meter.now_s)
+    others.begin()
+    meter.now_s = LOOK_EVERY_S
+    seen = others.are_away()
+    others.begin()
+
+    assert (seen, others.are_away()) == (True, False)
+
+
 def test_before_a_whole_window_nothing_is_known():
     assert after(Meter(0.0), 0.9 * LOOK_EVERY_S) is False
 

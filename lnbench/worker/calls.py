@@ -99,6 +99,7 @@ def take_samples(
     samples: int = 1,
     warm_calls: int = 1,
     call_s: float = 0.0,
+    crowded: bool = False,
 ) -> Block:
     """Call a case until it is warm, at least `warm_calls` times, then take so many samples of it; see `take_block`.
 
@@ -118,6 +119,7 @@ def take_samples(
             samples=samples,
             warm_calls=warm_calls,
             call_s=call_s,
+            crowded=crowded,
         )
     if kind is not Kind.STEP or prepared.forward_backward is None:
         return block
@@ -134,15 +136,17 @@ def take_block(
     samples: int,
     warm_calls: int = 1,
     call_s: float = 0.0,
+    crowded: bool = False,
     now: Callable[[], float] = perf_counter,
 ) -> Block:
     """Warm up, then take samples one after the other, with looks at the scheduler outside the stamps.
 
-    Looks stand before the warm-up, before the last of the calls that are not counted, and after each sample. One call
-    that is not counted follows each look; where a thread lost its core since the look before, as many as warm its
-    caches again. `whole`: the name of the time of a whole call in a sample.
+    A look stands before the last of the calls that are not counted, and after each sample. One call that is not counted
+    follows each look. On a crowded machine a look stands before the warm-up, too, and where a thread lost its core
+    since the look before, as many calls follow as warm its caches again. `whole`: the name of the time of a whole call
+    in a sample.
     """
-    opening = meter.look()
+    opening = meter.look() if crowded else None
     uncounted = 0
     if warm_calls > 1 or call_s < UNCOUNTED_S:
         uncounted = warm(call, least_s=UNCOUNTED_S, least_calls=max(warm_calls - 1, 1))
@@ -150,7 +154,7 @@ def take_block(
     waiting_since_s = _waiting_since(opening, usage, looked_s)
     found = []
     for _ in range(samples):
-        if usage is not None and was_preempted(usage):
+        if crowded and usage is not None and was_preempted(usage):
             uncounted += warm(call, least_s=UNCOUNTED_S, least_calls=min(warm_calls, MOST_REWARMING))
         else:
             call()
@@ -165,12 +169,12 @@ def take_block(
 
 def _waiting_since(opening: ThreadUse | None, first: ThreadUse | None, looked_s: float) -> float | None:
     """Since when some thread had been waiting at the look before the warm-up; None where none had."""
-    if opening is None or first is None:
+    if first is None:
         return None
-    opened_s = looked_s - first.window_s
-    begun = [opened_s - opening.window_s - opening.reach_s] if opening.reach_s > 0 else []
-    if first.reach_s > 0:
-        begun.append(opened_s - first.reach_s)
+    before_s = looked_s - first.window_s
+    begun = [before_s - first.reach_s] if first.reach_s > 0 else []
+    if opening is not None and opening.reach_s > 0:
+        begun.append(before_s - opening.window_s - opening.reach_s)
     return min(begun, default=None)
 
 

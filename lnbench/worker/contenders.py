@@ -71,6 +71,7 @@ class Contender:
                 samples=pace.samples_of(calls * length_s[kind]),
                 warm_calls=self.warm_calls[kind],
                 call_s=call_s,
+                crowded=pace.is_crowded,
             )
             turn.add(kind, block, calls=calls)
             shortest = min((taken.call_s for taken in block.taken if taken.call_s is not None), default=call_s)

@@ -20,8 +20,13 @@ class Others:
         self._before: Counters | None = None
         self._used: float | None = None
 
+    def begin(self) -> None:
+        """Forget what was seen, and begin a window."""
+        self._used = None
+        self._before = self._meter.counters(of_all=False)
+
     def are_away(self) -> bool:
-        """True when other processes used no core worth the name over the last window; false while that is not known."""
+        """True when other processes used less than 0.05 of a core in the last window; false while that is unknown."""
         if self._before is None:
             self._before = self._meter.counters(of_all=False)
         elif self._now() - self._before.at_s >= LOOK_EVERY_S:

@@ -43,6 +43,7 @@ class ProbeTurns:
                 meter=self._meter,
                 samples=pace.samples_of(calls * call_s),
                 call_s=call_s,
+                crowded=pace.is_crowded,
             )
             turn.add(name, block, calls=calls)
         self.turn_s = perf_counter() - begun

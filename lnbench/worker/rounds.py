@@ -9,7 +9,7 @@ from typing import Literal
 from lnbench.events import OFF_STREAM, PROBE_CASE, WorkloadFinished
 from lnbench.measure.placement import Placement
 from lnbench.measure.sampler import Sampler
-from lnbench.measure.scheduling import SchedulingMeter
+from lnbench.measure.scheduling import NoMeter, SchedulingMeter
 from lnbench.planned import Stage
 from lnbench.undisturbed import DEFAULT_WAKEUP_S
 from lnbench.worker.calls import LONGEST_SAMPLE_S, Kind, phases_of
@@ -293,7 +293,7 @@ class Rounds:
             self._cases,
             self._contenders,
             lambda: self._order.next_round({}),
-            meter=self._meter,
+            meter=NoMeter() if self._is_quiet else self._meter,  # a look lets threads fall asleep that spin
             sample_s=self._pace.sample_s,
             budget_s=self._budget_s,
             wakeup_s=self._wakeup_s,

@@ -52,6 +52,7 @@ class Session:
         torch.set_num_threads(setup.threads)
         torch.ones(_PARALLEL_ELEMENTS).add_(1)  # makes the pool of threads, which is nobody's
         self._wakeup_s = wakeup_cost_s()
+        self._others = Others()
         self._company = Company()
         self._registry = Registry(self._load_plugins())
         channel.send(
@@ -104,6 +105,7 @@ class Session:
     def measure(self, order: Measure) -> None:
         """Build, judge, time, and judge again the cases of one workload; ends with an announcement of nobody."""
         started = perf_counter()
+        self._others.begin()  # building and verifying last long enough for a first window
         missing = missing_device(self._setup.device)
         if missing:
             self._end_all(order, Status.SKIPPED, missing)
@@ -204,7 +206,7 @@ class Session:
             probe=ProbeTurns(Probe(*cases.arrays.dense()), sampler, meter),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             meter=meter,
-            others=Others(),
+            others=self._others,
             wakeup_s=self._wakeup_s,
             on_device=workload.is_cuda,
             until_hot=workload.cache == Cache.HOT and not workload.is_cuda,

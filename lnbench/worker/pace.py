@@ -10,7 +10,7 @@ EASY_SHARE = 0.95
 """From which share on samples become longer again: of twice the length about its square is undisturbed."""
 
 SHORTEST_SAMPLE_S = 250e-6
-"""Below it the call after a look, which finds caches colder, and the look itself (10 us) begin to count."""
+"""Below it the call after a look, which finds caches colder, and the look itself (30 us in a worker) begin to count."""
 
 MOST_SAMPLES = 8
 """In one turn, of each kind; so many of the shortest take as long as one of the longest."""

@@ -56,7 +56,7 @@ def short_sentence(look: MachineLook) -> str:
 
 def sentence(look: MachineLook) -> str:
     """What was seen before a run, what follows for it, and what helps."""
-    return f"busy machine: {seen(look)}; this run needs {look.wanted}: expect few undisturbed samples; {advice(look)}"
+    return f"busy machine: {seen(look)}; this run needs {look.wanted}: expect fewer undisturbed samples; {advice(look)}"
 
 
 def seen(look: MachineLook) -> str:

@@ -195,7 +195,7 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
                 CostColumn("steal", _judged(_number("steal_percent", 2, unit=" %"))),
             ),
             True,
-            "not recorded by the version of lnbench that made this run",
+            "not recorded: baselines, and journals before version 7, hold none of it",
             "Undisturbed: no thread of the process waited for a core that another process used. Figures rest on these "
             "alone; samples and rounds count them.",
             untimed=True,

@@ -151,9 +151,11 @@ def make_plan(
     compiling = sum(case.status is None and known[case.use].compiles for case in cases)
     plan = Plan(tuple(expansion.workloads), cases, SamplingRecord(**sampling.model_dump()), compiling)
     if plan.most_timed_s < plan.timed_s:
+        name = "sampling.budget_total_s" if budget_total_s is None else "--budget-total"
         raise UsageError(
-            f"--budget-total: {plan.most_timed_s:g} s, but {plan.measured_workloads} workloads with "
-            f"{sampling.budget_s:g} s in each of {sampling.processes} processes take {plan.timed_s:g} s",
+            f"{name}: {plan.most_timed_s:g} s, but "
+            f"{plan.timed_s:g} s are planned: {sampling.budget_s:g} s x {plan.measured_workloads} (workloads) x "
+            f"{sampling.processes} (processes)",
             hint="a larger total allows extra time on a busy machine; --budget and --processes shorten the run",
         )
     return plan

@@ -229,6 +229,9 @@ class ScriptedOthers:
     def are_away(self):
         return self.away
 
+    def want_cores_of(self, threads):
+        return False
+
 
 class Unwatched:
     """A watcher that finds nothing and has nothing to say."""

@@ -71,7 +71,7 @@ def test_the_warning_before_a_run_has_the_figures_and_what_helps():
 
     assert sentence(look) == (
         "busy machine: load 4.1 on 2 cores, of which other processes use 1.9, 2.1 threads wait for a core; this run "
-        "needs 2: expect few undisturbed samples; stop other work, or use threads: 1"
+        "needs 2: expect fewer undisturbed samples; stop other work, or use threads: 1"
     )
     assert short_sentence(look) == "machine busy (load 4.1)"
 

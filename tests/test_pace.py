@@ -2,7 +2,7 @@
 
 import pytest
 
-from lnbench.worker.pace import MOST_SAMPLES, SHORTEST_SAMPLE_S, WINDOW, Pace
+from lnbench.worker.pace import LEAST_WINDOW, LONGEST_WINDOW_S, MOST_SAMPLES, SHORTEST_SAMPLE_S, WINDOW, Pace
 
 FULL_S = 2e-3
 
@@ -83,3 +83,21 @@ def test_a_turn_of_long_calls_takes_fewer_samples(sample_s, samples):
     pace = after(0.5, 0.5)
 
     assert pace.samples_of(sample_s) == samples
+
+
+def test_long_samples_shorten_before_a_whole_window_of_them_is_there():
+    by_time, by_count = Pace(2e-3), Pace(2e-3)
+
+    by_time.note(taken=LEAST_WINDOW, kept=0, seconds=LONGEST_WINDOW_S)
+    by_count.note(taken=LEAST_WINDOW, kept=0, seconds=0.9 * LONGEST_WINDOW_S)
+
+    assert (by_time.is_crowded, by_count.is_crowded) == (True, False)
+
+
+def test_beside_others_that_want_the_cores_samples_are_short_from_the_start():
+    pace = Pace(2e-3)
+
+    pace.begin_crowded()
+
+    assert pace.is_crowded
+    assert (pace.sample_s, pace.samples) == (0.5e-3, 4)

@@ -94,7 +94,7 @@ def test_a_busy_machine_may_take_three_times_the_planned_time_or_the_total_that_
 
 
 def test_a_total_that_is_less_than_what_the_budgets_add_up_to_is_refused():
-    with pytest.raises(UsageError, match="1 s, but 2 workloads with 3 s in each of 2 processes take 12 s"):
+    with pytest.raises(UsageError, match="--budget-total: 1 s, but 12 s are planned: 3 s x 2"):
         plan("shapes: [[8, 64], [4, 64]]", options={"processes": 2, "budget_s": 3.0, "budget_total_s": 1.0})
 
 

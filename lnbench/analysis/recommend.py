@@ -25,7 +25,7 @@ CAVEATS = ("launch-bound", "inaccurate", "coarse-gradient", "graph-break", "page
 
 
 _UNDECIDED = {
-    Unknown.UNSTABLE: "some rows are unstable, so any of them could be the fastest",
+    Unknown.UNSTABLE: "some rows are unstable, so it is not known which is the fastest",
     Unknown.NOT_COMPARED: "some rows took no turn beside the reference",
     Unknown.NO_INTERVAL: "too few rounds for an interval",
     Unknown.TOO_WIDE: "intervals too wide to determine which is fastest",

@@ -62,7 +62,7 @@ def plan_line(plan: Plan, *, energy: bool = False) -> RenderableType:
         f"about {format_duration(plan.estimated_s)}"
     ]
     extra_s = plan.most_timed_s - plan.timed_s
-    if extra_s > 0:
+    if extra_s >= 1:
         lines[0] += f", up to {format_duration(extra_s)} more on a busy machine"
     lines += [f"  {status}: {_count(count, 'case')}: {reason}" for (status, reason), count in plan.set_aside.items()]
     if energy:

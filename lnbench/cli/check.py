@@ -119,7 +119,7 @@ def check(
     from lnbench.conductor.measuring import RunOptions
     from lnbench.conductor.preparation import Request, prepare, prepare_early, prepare_sides
     from lnbench.conductor.shown_run import ShownRun
-    from lnbench.gate.baseline import held_against, writable_baseline, write_baseline
+    from lnbench.gate.baseline import held_against, refuse_other_samples, writable_baseline, write_baseline
     from lnbench.gate.check import run_check
     from lnbench.record import Check
     from lnbench.store.place import refuse_unusable_folder
@@ -148,6 +148,8 @@ def check(
     if update_baseline is not None:
         writable_baseline(update_baseline)
     base = held_against(baseline, REPORTS) if baseline else None
+    if base is not None:
+        refuse_other_samples(base, different)
     if output is not None or not dry_run:
         refuse_unusable_folder(output, reports=REPORTS)
     early = prepare_early(request, against)

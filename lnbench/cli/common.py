@@ -104,8 +104,8 @@ BudgetTotal = Annotated[
     typer.Option(
         metavar="SECONDS",
         help="At most this long for all timed rounds; on a busy machine they go on past --budget until enough samples "
-        "are undisturbed. Default: three times the planned time. Of a check it bounds screening: confirming has as "
-        "much again by default, and with a total its --budget and what is left of the extra time.",
+        "are undisturbed. Default: three times what the budgets add up to. A check that confirms rows may take that "
+        "long again.",
     ),
 ]
 DEFAULT_TIMEOUT_S = 300.0

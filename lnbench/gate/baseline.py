@@ -2,11 +2,13 @@
 
 import gzip
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from lnbench.condense import condense
+from lnbench.conditions import FIRST_UNDISTURBED
 from lnbench.contrasts import Side
-from lnbench.errors import JournalError, OutputError
+from lnbench.errors import JournalError, NothingMeasuredError, OutputError
 from lnbench.events import Confirming
 from lnbench.record import Baseline, Run
 from lnbench.store.folder import find_run, write_bytes_atomically
@@ -28,6 +30,17 @@ def read_baseline(path: Path) -> Baseline:
 def held_against(text: str, reports: Path) -> Baseline:
     """The baseline that RUN names on the command line; see `find_run`."""
     return read_baseline(find_run(text, reports))
+
+
+def refuse_other_samples(base: Baseline, different: Collection[str]) -> None:
+    """Raise NothingMeasuredError where no row of a baseline could be compared: it rests on disturbed samples, too."""
+    if base.header.schema_version >= FIRST_UNDISTURBED or "samples" in different:
+        return
+    if all(not planned.workload.is_cuda for planned in base.header.workloads):
+        raise NothingMeasuredError(
+            "the baseline was measured before lnbench left disturbed samples out, so no row can be compared",
+            hint="measure a new baseline, or add --allow-different samples",
+        )
 
 
 def writable_baseline(path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from time import perf_counter
 
+from lnbench.busyness import SPARE_CORES
 from lnbench.measure.neighbours import Counters, NeighbourMeter
 from lnbench.undisturbed import QUIET_CORES
 
@@ -34,3 +35,7 @@ class Others:
             self._used = self._meter.usage(self._before, after).others
             self._before = after
         return self._used is not None and self._used < QUIET_CORES
+
+    def want_cores_of(self, threads: int) -> bool:
+        """True when others used more in the last window than so many threads of ours leave; false while unknown."""
+        return self._used is not None and self._used + threads > self._meter.cores + SPARE_CORES

@@ -18,6 +18,13 @@ MOST_SAMPLES = 8
 WINDOW = 24
 """Samples that are looked at before the pace changes: the share is then known to about 8 in 100."""
 
+LEAST_WINDOW = 6
+LONGEST_WINDOW_S = 0.2
+"""Fewer are enough to shorten them where they take so long: on a busy machine one sample may take 100 ms."""
+
+CROWDED_SAMPLES = 4
+"""A turn takes from the start where other processes are known to want the cores."""
+
 
 @dataclass(slots=True)
 class Pace:
@@ -34,6 +41,7 @@ class Pace:
     is_crowded: bool = False
     _taken: int = 0
     _kept: int = 0
+    _seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.sample_s = self.sample_s or self.full_s
@@ -42,11 +50,18 @@ class Pace:
         """How many samples of this length a turn takes: about as many as fit, for long calls fewer."""
         return min(max(round(self.full_s / max(seconds, 1e-9)), 1), self.samples)
 
-    def note(self, *, taken: int, kept: int) -> None:
-        """Count the samples of a round, and how many of them were undisturbed; then choose the length of the next."""
+    def begin_crowded(self) -> None:
+        """Start with shorter samples, where other processes are known to want the cores."""
+        self.is_crowded = True
+        self._set(max(self.full_s / CROWDED_SAMPLES, min(SHORTEST_SAMPLE_S, self.full_s)))
+
+    def note(self, *, taken: int, kept: int, seconds: float = 0.0) -> None:
+        """Count the samples of a round that took `seconds`, and the undisturbed ones; then choose the next length."""
         self._taken += taken
         self._kept += kept
-        if self._taken < WINDOW:
+        self._seconds += seconds
+        takes_long = self._taken >= LEAST_WINDOW and self._seconds >= LONGEST_WINDOW_S
+        if self._taken < WINDOW and not (takes_long and self._kept < WANTED_SHARE * self._taken):
             return
         share = self._kept / self._taken
         if share < WANTED_SHARE:
@@ -56,6 +71,7 @@ class Pace:
             self.is_crowded = self.is_crowded and self.sample_s < self.full_s
             self._set(min(2 * self.sample_s, self.full_s))
         self._taken = self._kept = 0
+        self._seconds = 0.0
 
     def _set(self, sample_s: float) -> None:
         self.sample_s = sample_s

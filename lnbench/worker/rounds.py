@@ -176,7 +176,7 @@ class Rounds:
 
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
-        before = self._taken, self._undisturbed
+        before, begun_round = (self._taken, self._undisturbed), perf_counter()
         self._lengths = shared_lengths(self._contenders)
         for number in self._order.next_round(expected | {PROBE_CASE: self._probe.turn_s}):
             self._stopping.forget_rounds(self._watch.before_turn(self._round))
@@ -189,7 +189,9 @@ class Rounds:
                 self._turn(self._contenders[number], started)
         self._round += 1
         self._look_for_others()
-        self._pace.note(taken=self._taken - before[0], kept=self._undisturbed - before[1])
+        self._pace.note(
+            taken=self._taken - before[0], kept=self._undisturbed - before[1], seconds=perf_counter() - begun_round
+        )
         gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 
     def _turn(self, contender: Contender, started: float) -> None:
@@ -272,6 +274,8 @@ class Rounds:
         live = self._contenders = warmed_up(self._cases, self._phases)
         samples = sum(len(contender.call_s) for contender in live.values()) + 1
         self._pace = Pace(min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S))
+        if not self._on_device and self._others.want_cores_of(self._cases.workload.threads):
+            self._pace.begin_crowded()
         for contender in list(live.values())[:1]:
             self._probe.choose_calls(contender.case.prepared.wait)
         references = {case: of for case, of in self._references.items() if case in live and of in live}

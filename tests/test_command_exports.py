@@ -92,7 +92,7 @@ def test_json_holds_the_rows_as_before_and_what_holds_for_the_run(lnbench):
 
     assert [name for name in found if name != "busy_machine"] == ["run", "notices", "rows"]
     assert found["run"]["run_id"] == "20261122-154500-made"
-    assert found["run"]["sampling"] == {"processes": 1, "precision": 0.01, "budget_s": 5}
+    assert found["run"]["sampling"] == {"processes": 1, "precision": 0.01, "budget_s": 5, "budget_total_s": None}
     assert found["run"]["environment"]["versions"]["torch"] == "2.13.0"
     assert found["run"]["devices"]["cuda"] == "NVIDIA Fabricated"
     assert found["run"]["completed"] is True

@@ -18,7 +18,7 @@ JOURNAL = Path(__file__).with_name("run") / "run.jsonl"
 STAGES = {
     "verify": "_judge_fill",
     "warm-up": "call_once",
-    "timing": "take_sample",
+    "timing": "take_samples",
     "memory": "memory_of",
 }
 """A function of the worker that is at work in a stage alone."""

@@ -69,8 +69,7 @@ def killed_and_resumed(folder: Path, moment: Moment) -> Found:
         conductor = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
     workers = _kill(conductor, folder / "run" / "run.jsonl", moment)
     codes = [conductor.wait(timeout=LONGEST_S)]
-    psutil.wait_procs(workers, timeout=LONGEST_S)
-    assert not any(worker.is_running() for worker in workers), "a worker outlived its conductor"
+    assert not psutil.wait_procs(workers, timeout=LONGEST_S)[1], "a worker outlived its conductor"
     on_disk = Counter(_turns(folder))
     if not (folder / "run" / "run.jsonl").exists():  # killed before there was anything to lose
         return _found(folder, on_disk, (run_lnbench(folder, *_arguments()).code,), "")

@@ -195,7 +195,7 @@ def test_a_second_run_waits_for_the_first_or_fails_at_once(tmp_path):
     assert said.endswith("; place 1 in the queue\n")
     assert reading.code == 0
     assert second.returncode == 0
-    assert not any(worker.is_running() for worker in workers)
+    assert not psutil.wait_procs(workers, timeout=30)[1]  # reaped here, where these tests have adopted them
 
 
 def test_a_folder_that_can_not_be_written_is_refused_before_anything_is_measured(tmp_path):

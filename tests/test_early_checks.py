@@ -12,7 +12,7 @@ from lnbench.conductor.preparation import Request, prepare
 from lnbench.errors import NothingMeasuredError
 from lnbench.events import RunFinished, WorkloadFinished
 from lnbench.planned import InstalledSource
-from lnbench.record import Header
+from lnbench.record import Baseline, Header
 from lnbench.store.journal import Journal
 
 PLUGIN = """
@@ -104,7 +104,8 @@ def test_a_mistake_is_reported_without_waiting_and_without_loading_a_plugin(lnbe
     ids=lambda it: " ".join(it),
 )
 def test_what_only_a_loaded_plugin_can_settle_is_left_until_nobody_measures(lnbench, monkeypatch, arguments):
-    monkeypatch.setattr("lnbench.gate.baseline.held_against", lambda *_: object())
+    base = Baseline(digest="0" * 64, header=header(), events=())
+    monkeypatch.setattr("lnbench.gate.baseline.held_against", lambda *_: base)
 
     with pytest.raises(Reached):
         lnbench(*arguments)
@@ -133,10 +134,10 @@ def test_a_reports_folder_that_can_not_be_is_reported_without_waiting_and_a_dry_
     assert lnbench("run", "mine.yaml", "--dry-run")[0] == 0
 
 
-def write_run(folder, *events):
-    """A run of the suite without any turns, in which these events happened."""
+def header():
+    """The header of a run of the suite."""
     made = prepare(Request(suite="mine.yaml"))
-    header = Header(
+    return Header(
         run_id="done",
         created="2026-11-22T12:00:00+00:00",
         lnbench_version=__version__,
@@ -148,7 +149,11 @@ def write_run(folder, *events):
         workloads=made.plan.workloads,
         cases=made.plan.cases,
     )
-    with Journal.create(folder / "done", header) as journal:
+
+
+def write_run(folder, *events):
+    """A run of the suite without any turns, in which these events happened."""
+    with Journal.create(folder / "done", header()) as journal:
         for event in events:
             journal.append(event)
 

@@ -1,10 +1,10 @@
 """Does a busy machine change what lnbench says?
 
 Runs the real command beside 0, 1, 2 and 5 CPU-bound processes, on two threads and on one, and holds every speedup
-against the one of the idle machine. The neighbours are in sessions of their own, so that they are scheduled as
-strangers. `--before CHECKOUT` does the same with another checkout of lnbench, beside 0, 1 and 2.
+against the one of the idle machine. `--before CHECKOUT` does the same with another checkout of lnbench, beside 0, 1
+and 2.
 
-Wanted: where two implementations lie over 10 % apart on the idle machine, their order never differs with intervals that
+Wanted: where two implementations differ by over 10 % on the idle machine, their order never differs with intervals that
 exclude the idle one; 95 % of the rows that have figures are within 10 % of the idle speedup beside 1 and 2 neighbours;
 twins are within 1.5 %; on one thread beside 1 neighbour no row is unstable; on two threads beside 2, half of the rows
 whose calls are under 1 ms have figures.
@@ -18,12 +18,11 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 
 import pandas as pd
+from beside import neighbours
 
 SUITE = """
 name: crowded
@@ -38,26 +37,12 @@ sampling: {{processes: {processes}, precision: 0.01, budget_s: {budget_s}}}
 """
 
 APART = 1.10
-"""Implementations that lie further apart on the idle machine have an order."""
+"""Implementations whose speedups differ by more on the idle machine have an order."""
 
 NEAR = 0.10
 TWINS = 0.015
 SHORT_S = 1e-3
 KEY = ["workload", "implementation", "norm_mode", "phase"]
-
-
-@contextmanager
-def neighbours(count: int) -> Iterator[None]:
-    """So many processes that do nothing but want a core, each in a session of its own."""
-    command = [sys.executable, "-c", "while True: pass"]
-    started = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
-    sleep(1.0 if count else 0.0)
-    try:
-        yield
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
 
 
 def measure(checkout: Path, suite: Path, output: Path) -> float:
@@ -77,7 +62,7 @@ def rows_of(run: Path) -> pd.DataFrame:
 
 
 def flips(idle: pd.DataFrame, busy: pd.DataFrame) -> list[str]:
-    """Pairs whose order differs from the idle one, with intervals that lie wholly apart."""
+    """Pairs whose order differs from the idle one, with intervals that do not overlap."""
     found = []
     for (workload, phase), group in idle.groupby(["workload", "phase"]):
         for (one, first), (other, second) in itertools.permutations(group.iterrows(), 2):

@@ -9,21 +9,17 @@ through each row's log speedup over its undisturbed share. Wanted: no slope, tha
 
 import argparse
 import random
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from time import sleep
 
 import numpy as np
 import pandas as pd
+from beside import neighbours
 from crowded import KEY, measure, rows_of
 from scipy.stats import linregress, t
 
 SUITE = """
 name: duty
-description: The same work beside a neighbour of varying appetite.
+description: The same work beside a neighbour that wants a core for a share of the time.
 reference: fused
 implementations: [fused, eager, batch_norm, {{use: fused, as: twin}}]
 workloads:
@@ -32,28 +28,7 @@ workloads:
     threads: {threads}
 sampling: {{processes: 1, precision: 0.005, budget_s: 4}}
 """
-NEIGHBOUR = """
-import sys, time
-duty, period = float(sys.argv[1]), 0.02
-while True:
-    end = time.perf_counter() + duty * period
-    while time.perf_counter() < end:
-        pass
-    time.sleep((1 - duty) * period)
-"""
 DUTIES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@contextmanager
-def neighbour(duty: float) -> Iterator[None]:
-    """A process in a session of its own that wants a core for this share of the time."""
-    process = subprocess.Popen([sys.executable, "-c", NEIGHBOUR, str(duty)], start_new_session=True)
-    sleep(0.5)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def report(folder: Path) -> None:
@@ -94,7 +69,7 @@ def main() -> None:
         path = given.output / f"run-{number:02}-{duty:g}"
         if path.exists():
             continue
-        with neighbour(duty):
+        with neighbours(1, duty=duty):
             seconds = measure(Path(__file__).resolve().parents[1], suite, path)
         print(f"beside a neighbour at {duty:.0%}: {seconds:.0f} s", flush=True)
     report(given.output)

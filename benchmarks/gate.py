@@ -22,6 +22,7 @@ from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
 
+from beside import neighbours
 from scipy.stats import binomtest
 
 NORMS = """
@@ -83,7 +84,6 @@ workloads:
 sampling: {processes: 3, precision: 0.01, budget_s: 2}
 """
 BASIS = 20
-NEIGHBOUR = "while True: pass"
 PERIOD_S = 8.0
 
 
@@ -158,10 +158,8 @@ def neighbour(wanted: bool) -> Iterator[None]:
 
     def come_and_go() -> None:
         while not over.is_set():
-            process = subprocess.Popen([sys.executable, "-c", NEIGHBOUR])
-            over.wait(PERIOD_S)
-            process.kill()
-            process.wait()
+            with neighbours(1):
+                over.wait(PERIOD_S)
             over.wait(PERIOD_S)
 
     thread = Thread(target=come_and_go, daemon=True)

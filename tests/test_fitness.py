@@ -134,6 +134,13 @@ def test_a_machine_with_room_for_the_work_is_fit(look):
     assert (fitness.is_fit, fitness.most_threads, conclusion) == (True, None, "fit to measure on")
 
 
+@pytest.mark.parametrize(("others", "is_said"), [(1.9, True), (1.0, True), (0.0, False)])
+def test_bandwidths_measured_beside_other_processes_are_said_to_be_too_low(others, is_said):
+    shown = plain_text(render_fitness(examined_as(read=busy(others=others))[0]))
+
+    assert ("too low, since other processes used the cores" in shown) is is_said
+
+
 @pytest.mark.parametrize(("busy_ones", "is_fit"), [(1, True), (2, False)], ids=["a third", "most"])
 def test_a_machine_that_becomes_busy_while_identical_work_is_measured_is_unfit(busy_ones, is_fit):
     looks = [machine_look(of=0, process=it, others=2.0 if it < busy_ones else 0.0) for it in range(3)]

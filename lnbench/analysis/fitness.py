@@ -10,13 +10,14 @@ import numpy as np
 
 from lnbench.analysis.power import power_of
 from lnbench.busyness import free_cores, is_busy, seen, worst
-from lnbench.contrasts import Side, contrast_sides
+from lnbench.contrasts import contrast_sides
 from lnbench.evidence import Evidence
 from lnbench.examined import Survey, Trial
 from lnbench.observed import MachineLook
 from lnbench.planned import Environment
 from lnbench.ratios import paired
 from lnbench.record import Run
+from lnbench.sides import Side
 from lnbench.speedups import Speedups
 from lnbench.units import format_percent, format_seconds
 from lnbench.view import default_clock
@@ -34,6 +35,9 @@ BUSY_SHARE = 0.5
 OVERLOAD = 1.5
 """The load per core from which a machine is unfit, although others may rest at the moment: over the last minute more
 was to be done than its cores can do. A run of lnbench that has just ended leaves up to 1."""
+
+OTHERS = "other processes"
+"""The subject of the finding that other processes use the cores."""
 
 MOSTLY = 0.5
 """The share of the looks at a busy machine from which it counts as busy all the time."""
@@ -112,6 +116,11 @@ class Fitness:
     def most_threads(self) -> int | None:
         """The threads for which other processes leave room, where that is fewer than a run uses by default."""
         return next((finding.most_threads for finding in self.findings if finding.most_threads is not None), None)
+
+    @property
+    def is_busy(self) -> bool:
+        """True where other processes used the cores meanwhile, so that the bandwidths read too low."""
+        return any(finding.subject == OTHERS for finding in self.findings)
 
     @property
     def is_fit(self) -> bool:
@@ -219,12 +228,12 @@ def _busy(read: Read, run: Run | None) -> Iterator[Finding]:
         return
     free = free_cores(look)
     if not free:
-        yield Finding(Level.UNFIT, "other processes", seen(look), "no core is free: stop them, or retry later")
+        yield Finding(Level.UNFIT, OTHERS, seen(look), "no core is free: stop them, or retry later")
         return
     are_free = "1 core is" if free == 1 else f"{free} cores are"
     yield Finding(
         Level.WARNING,
-        "other processes",
+        OTHERS,
         seen(look),
         f"only {are_free} free, and a run uses {look.wanted} threads by default: stop them, or use threads: {free}",
         most_threads=free,

@@ -23,7 +23,7 @@ def render_fitness(fitness: Fitness) -> RenderableType:
     """Machine, bandwidth, noise, what works, and what to do about what does not."""
     parts: list[RenderableType] = [_machine(fitness), Text()]
     for survey in fitness.surveys:
-        parts += [_bandwidth(survey), Text()]
+        parts += [_bandwidth(survey, is_busy=fitness.is_busy), Text()]
     if fitness.noise is not None:
         parts += [*_noise(fitness.noise), Text()]
     parts += [_trials(fitness), Text(), _findings(fitness)]
@@ -80,10 +80,12 @@ def _machine(fitness: Fitness) -> RenderableType:
     return grid
 
 
-def _bandwidth(survey: Survey) -> RenderableType:
+def _bandwidth(survey: Survey, *, is_busy: bool) -> RenderableType:
     threads = f"{survey.threads} thread{'s' if survey.threads != 1 else ''}"
     where = threads if survey.device == "cpu" else survey.device
     title = Text(f"copy bandwidth by working set, {where}", style="bold")
+    if is_busy and survey.device == "cpu":
+        title.append(": too low, since other processes used the cores", style="bold yellow")
     best = max(found.bytes_per_s for found in survey.bandwidths)
     grid = Table.grid(padding=(0, 1))
     grid.add_column(justify="right")

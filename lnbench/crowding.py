@@ -13,7 +13,7 @@ from lnbench.workload import Clock, Phase
 
 
 class CrowdedRow(NamedTuple):
-    """The turns of a case, and the phase that is looked at."""
+    """The turns of a case, and the phase that is judged."""
 
     turns: CaseTurns
     phase: Phase
@@ -65,8 +65,9 @@ class Crowding:
 def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, load: float | None) -> Crowding:
     """Judge a row beside what it is compared with; beside itself where there is nothing.
 
-    A process counts when enough rounds are left in which both were undisturbed. A row is unstable when no more than
-    half of its processes count, or when leaving samples out tilts it, its reference or their ratio by too much.
+    A process counts when enough rounds are left in which both were undisturbed. A row is unstable when at most half of
+    its processes count, when under 10 % of its samples or of the reference's are undisturbed, or when leaving samples
+    out tilts it, its reference or their ratio by too much.
     """
     own, other = row.series(), base.series()
     taken_by, base_taken_by = row.turns.rounds(), base.turns.rounds()
@@ -77,22 +78,28 @@ def crowding(row: CrowdedRow, base: CrowdedRow, *, threads: int, cores: int, loa
         pairs, taken = pairs + len(left), taken + len(both or rounds)
         if not both or len(left) >= pairs_needed(len(both)):
             counting.append(process)
-    kept = {process: turns for process, turns in own.items() if process in counting}
-    processes = ProcessesLeft(len(counting), len(taken_by))
-    busy = _circumstances(threads, cores, load)
-    if 2 * len(counting) <= len(taken_by) or min(row.share, base.share) < LEAST_SHARE:
-        text = f"{pairs} of {taken} rounds undisturbed ({busy}): {_what_helps(threads, cores)}"
-        return Crowding(own, text, processes)
+    left_of_all = ProcessesLeft(len(counting), len(taken_by))
+    if 2 * len(counting) <= len(taken_by):
+        seen, effect = f"{pairs} of {taken} rounds undisturbed", ""
+    else:
+        seen, effect = _too_selective(row, base)
+    if seen:
+        text = f"{seen} ({_circumstances(threads, cores, load)}){effect}: {_what_helps(threads, cores)}"
+        return Crowding(own, text, left_of_all)
+    return Crowding({process: turns for process, turns in own.items() if process in counting}, left=left_of_all)
+
+
+def _too_selective(row: CrowdedRow, base: CrowdedRow) -> tuple[str, str]:
+    """What was seen where too much was left out, and what that does to the figures; empty where it does not matter."""
+    (share, whose) = min((row.share, "its"), (base.share, "the reference's"), key=lambda it: it[0])
+    if share < LEAST_SHARE:
+        return f"only {format_percent(share)} of {whose} samples undisturbed", ""
     tilts = abs(row.tilt), abs(base.tilt)
-    apart = abs(tilts[0] - tilts[1])
-    if max(tilts) > MOST_TILT or apart > MOST_TILT_APART:
-        whose, share = ("its", row.share) if tilts[0] >= tilts[1] else ("the reference's", base.share)
-        text = (
-            f"{format_percent(share)} of {whose} samples were undisturbed ({busy}), which favors short ones by about "
-            f"{format_percent(max(tilts))}: {_what_helps(threads, cores)}"
-        )
-        return Crowding(own, text, processes)
-    return Crowding(kept, left=processes)
+    if max(tilts) <= MOST_TILT and abs(tilts[0] - tilts[1]) <= MOST_TILT_APART:
+        return "", ""
+    share, whose = (row.share, "its") if tilts[0] >= tilts[1] else (base.share, "the reference's")
+    effect = f", which favors short ones by about {format_percent(max(tilts))}"
+    return f"{format_percent(share)} of {whose} samples undisturbed", effect
 
 
 def _rounds(series: Series, process: int) -> set[int]:

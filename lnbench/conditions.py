@@ -10,7 +10,7 @@ from lnbench.evidence import Evidence
 from lnbench.record import Header
 
 FIRST_UNDISTURBED = 7
-"""The first version of the journal that tells which samples a busy machine disturbed."""
+"""The first version of the journal that records which samples a busy machine disturbed."""
 
 
 class Difference(NamedTuple):

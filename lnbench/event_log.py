@@ -66,7 +66,7 @@ class EventLog(Sequence[AnyEvent]):
             return NotImplemented
         return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # compared by value
 
     def chosen(self, processes: Container[int], *, keep: Callable[[AnyEvent], bool]) -> "EventLog":
         """The turns of these processes, and what else is to be kept."""

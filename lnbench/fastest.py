@@ -13,14 +13,13 @@ from lnbench.row_summary import RowSummary
 from lnbench.stats import LEVEL
 from lnbench.workload import Phase
 
-TELLING = 4.0
+WIDEST = 4.0
 """The ratio of an interval's bounds above which it is too wide to determine which is fastest: its ends are as far apart
 as eager and fused kernels are."""
 
 LEAST_LEAD = 0.03
 """The lead that a single process has to show before it counts, where earlier runs show no larger spread: twice what
 speedups vary by between processes in the published runs (standard deviation 1.5 and 1.9 %)."""
-
 
 MOST_LEAD = 1.0
 """The lead that always counts. Processes that differ by more than twice are of a machine that was too busy to measure
@@ -77,7 +76,7 @@ def contests(
     """The contest of each norm mode: speedups of two norm modes are over two references, and so can't be compared.
 
     Rivals are all rows of that phase and function that were measured, unstable ones included. What failed is no rival.
-    `spread`: how far processes of earlier runs on this machine lay apart.
+    `spread`: how much processes of earlier runs on this machine varied.
     """
     found: dict[str, list[RowSummary]] = defaultdict(list)
     for row in rows:
@@ -119,7 +118,7 @@ def decide(rivals: Sequence[RowSummary], *, spread: ProcessSpread | None = None)
 def lead_of_a_process(spread: ProcessSpread | None, *, rivals: int) -> float:
     """The relative lead within one process that is beyond what processes differ by: 0.03 for 3 %.
 
-    Of so many equal rivals no two lie further apart in 95 % of processes: a t quantile with Bonferroni's correction for
+    Of so many equal rivals no two differ by more in 95 % of processes: a t quantile with Bonferroni's correction for
     all pairs, times the standard deviation of the difference of two rows. 3 % at least, and 100 % at most.
     """
     if spread is None or rivals < 2:
@@ -158,4 +157,4 @@ def _is_slower(row: RowSummary, best: RowSummary, lead: float | None) -> bool:
 def _is_narrow(row: RowSummary) -> bool:
     assert row.speedup_low is not None
     assert row.speedup_high is not None
-    return row.speedup_high <= TELLING * row.speedup_low
+    return row.speedup_high <= WIDEST * row.speedup_low

@@ -21,7 +21,7 @@ MAX_INTEGER = 2**63 - 1
 Step = str | int
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
     """The safe loader, in C where PyYAML has it; it also reads 1e-5 as a number, as YAML 1.2 and people do."""
 
 
@@ -56,7 +56,7 @@ class Document:
         node = self.value
         for step in location:
             if _leads_on(node, step):
-                node = node[step]  # type: ignore[index]
+                node = node[step]  # type: ignore[index]  # _leads_on has checked it
                 path = (*path, step)
         return path
 

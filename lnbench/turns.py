@@ -45,7 +45,7 @@ COUNTS = frozenset({"calls", "wakeups", "involuntary", "voluntary"})
 """The parts of a layout whose values are whole numbers."""
 
 USAGE = ("delay_s", "wakeups", "involuntary", "voluntary", "cpu_s")
-"""The parts of a layout that tell what the scheduler did during a sample."""
+"""The parts of a layout that record what the scheduler did during a sample."""
 
 
 class Block(NamedTuple):

@@ -181,15 +181,15 @@ def _workload_table(
 
 
 def _undecided(evidence: Evidence, decided: Mapping[Phase, Iterable[Contest]]) -> Iterator[str]:
-    """Why phases have no mark: of whom too little is known."""
+    """Why phases have no mark: the rows of which too little is known."""
     phases: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for phase, found in decided.items():
         open_ones = [it for it in found if not it.is_single and it.has_speedups]
-        told = tuple(f"{evidence.case(row.case).title} ({why})" for it in open_ones for row, why in it.unknown)
-        if told:
-            phases[told].append(phase.value)
-    for told, names in phases.items():
-        yield f"fastest undecided in {', '.join(names)}: {', '.join(told)}"
+        unknown = tuple(f"{evidence.case(row.case).title} ({why})" for it in open_ones for row, why in it.unknown)
+        if unknown:
+            phases[unknown].append(phase.value)
+    for unknown, names in phases.items():
+        yield f"fastest undecided in {', '.join(names)}: {', '.join(unknown)}"
 
 
 def _but_for_the_heap(planned: PlannedWorkload) -> Workload:

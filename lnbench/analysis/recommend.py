@@ -23,7 +23,6 @@ LESS_MEMORY = 0.95
 CAVEATS = ("launch-bound", "inaccurate", "coarse-gradient", "graph-break", "page-fault-bound")
 """Codes of notices that whoever takes a recommendation has to know of."""
 
-
 _UNDECIDED = {
     Unknown.UNSTABLE: "some rows are unstable, so it is not known which is the fastest",
     Unknown.NOT_COMPARED: "some rows took no turn beside the reference",

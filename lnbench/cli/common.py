@@ -46,7 +46,12 @@ def _show_tracebacks(debug: bool) -> bool:
     return debug
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results only: no progress, no messages.", callback=_hush)]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Results only: no progress, no messages except about a long wait.", callback=_hush
+    ),
+]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show tracebacks, and what workers print.", callback=_show_tracebacks)
 ]

@@ -26,7 +26,7 @@ def doctor(
 ) -> int:
     """Examine this machine: is it fit to measure on, and what would make it fitter?
 
-    Copy bandwidth by working set, the clock, what other processes use, how far identical work lies apart (20 s), what a
+    Copy bandwidth by working set, the clock, what other processes use, how much identical work varies (20 s), what a
     check could resolve, and whether the GPU, NVML, the compiler, Triton and each framework really work, each tried in a
     process of its own. Exit code 3 when the machine is unfit. Formats: terminal, json.
 

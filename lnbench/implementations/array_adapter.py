@@ -138,17 +138,17 @@ class ArrayPrepared:
             return result
 
         def forward() -> Any:
-            saved = run_forward()  # type: ignore[misc]
+            saved = run_forward()  # type: ignore[misc]  # called only where the case has it
             wait()
             return saved
 
         def backward(saved: Any) -> Any:
-            gradients = run_backward(saved)  # type: ignore[misc]
+            gradients = run_backward(saved)  # type: ignore[misc]  # as above
             wait()
             return gradients
 
         def forward_backward() -> Any:
-            results = run_step()  # type: ignore[misc]
+            results = run_step()  # type: ignore[misc]  # as above
             wait()
             return results
 

@@ -64,7 +64,7 @@ def missing_cpp_compiler() -> str:
 def missing_gpu_compiler() -> str:
     """Why generated Triton kernels can't be compiled here; empty when Triton is there."""
     try:
-        import triton  # noqa: F401
+        import triton  # noqa: F401  # to see whether it can be
     except ImportError as error:
         return f"torch.compile on CUDA needs Triton: {error}"
     return ""

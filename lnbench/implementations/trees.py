@@ -143,7 +143,8 @@ class _Finder:
             return None
         namespaces: list[str] = []
         for folder in path or ():
-            spec = FileFinder(folder, *self._loaders).find_spec(name)  # type: ignore[arg-type]
+            finder = FileFinder(folder, *self._loaders)  # type: ignore[arg-type]  # typeshed wants classes
+            spec = finder.find_spec(name)
             if spec is not None and spec.loader is not None:
                 return spec
             namespaces += list(spec.submodule_search_locations or ()) if spec is not None else []

@@ -13,7 +13,7 @@ from lnbench.amounts import LONGEST_S, MOST, MOST_FAULTS
 from lnbench.events import PROBE_CASE, PROBED, SAMPLED, Turn
 from lnbench.planned import PlannedCase
 from lnbench.store.lines import FIRST_EVENT, Line
-from lnbench.turns import COUNTS, REAL, WHOLE, Block, Layout
+from lnbench.turns import COUNTS, REAL, USAGE, WHOLE, Block, Layout
 
 TURN_START = b'{"event":"turn",'
 """How the line of a turn begins."""
@@ -24,7 +24,7 @@ _FIELDS = ("event", *WHOLE, *REAL, *_MAPS)
 _values = itemgetter(*_FIELDS)
 assert set(_FIELDS) == set(Turn.model_fields)
 
-_ADDED = {name: Turn.model_fields[name].get_default(call_default_factory=True) for name in _MAPS[-5:]} | {
+_ADDED = {name: Turn.model_fields[name].get_default(call_default_factory=True) for name in USAGE} | {
     "sample": 0,
     "steal_s": 0.0,
     "reach_s": 0.0,

@@ -25,7 +25,6 @@ WORTHWHILE_S = 20e-3
 """Calls shorter than this are counted at least twice a turn, for one that is not counted goes before them; shorter than
 a quarter of it, at least three times."""
 
-
 MOST_REWARMING = 3
 """Most calls before a sample where a thread has lost its core since the last look: a neighbour's time slice leaves the
 caches to it, but on a busy machine longer rewarming is interrupted in its turn."""

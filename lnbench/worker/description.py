@@ -70,6 +70,7 @@ def describe_registration(number: int, registration: Registration) -> Described:
 
 def _scalars(options: Mapping[str, object]) -> dict[str, bool | int | float | str | None]:
     """Options with their defaults, as far as a suite could write those."""
+    # _could_be_written narrows the values, which its signature can't say.
     return {name: value if _could_be_written(value) else None for name, value in options.items()}  # type: ignore[misc]
 
 

@@ -4,9 +4,8 @@ import os
 from collections.abc import Callable
 from time import perf_counter
 
-from lnbench.busyness import SPARE_CORES
+from lnbench.busyness import QUIET_CORES, SPARE_CORES
 from lnbench.measure.neighbours import Counters, NeighbourMeter
-from lnbench.undisturbed import QUIET_CORES
 
 LOOK_EVERY_S = 1.0
 """CPU time is counted in ticks of 10 ms, which err by some of them: over a second that is 0.03 of a core."""

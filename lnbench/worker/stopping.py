@@ -12,7 +12,7 @@ from lnbench.workload import Phase
 
 @dataclass
 class _Kept:
-    """The undisturbed turns of one case and phase so far, and how many turns it took in all."""
+    """The undisturbed turns of one case and phase so far."""
 
     rounds: list[int] = field(default_factory=list)
     started_s: list[float] = field(default_factory=list)
@@ -23,8 +23,11 @@ class _Kept:
 
     def without(self, spoiled: range) -> "_Kept":
         places = [place for place, number in enumerate(self.rounds) if number not in spoiled]
-        columns = (self.rounds, self.started_s, self.seconds)
-        return _Kept(*([column[place] for place in places] for column in columns))  # type: ignore[arg-type]
+        return _Kept(
+            [self.rounds[place] for place in places],
+            [self.started_s[place] for place in places],
+            [self.seconds[place] for place in places],
+        )
 
 
 class StoppingRule:
@@ -43,8 +46,9 @@ class StoppingRule:
 
     def keep(self, case: int, number: int, *, started_s: float, seconds: Mapping[str, float]) -> None:
         """Take what a turn in a round gave: by phase the mean of its undisturbed samples, where it had any."""
-        for (of, phase), kept in self._kept.items():
-            if of == case and phase in seconds:
+        for phase in Phase:
+            kept = self._kept.get((case, phase))
+            if kept is not None and phase in seconds:
                 kept.rounds.append(number)
                 kept.started_s.append(started_s)
                 kept.seconds.append(seconds[phase])

@@ -28,7 +28,7 @@ MOST_TRIAL_ROUNDS = 12
 """Taken where calls are short. Single calls scatter by 5 to 20 %, and what is not told from noise costs time."""
 
 LEAST_TRIAL_ROUNDS = 3
-"""With fewer there is no median worth the name: then the first call is left out, as ever."""
+"""With fewer a median says too little: then one call is left out."""
 
 MOST_CALLS = 16
 MOST_S = 20e-3

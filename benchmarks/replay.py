@@ -86,7 +86,8 @@ def single_calls(name: str, shape: tuple[int, ...], *, threads: int, seconds: fl
     from lnbench.implementations.preparing import prepare
     from lnbench.implementations.registry import BUILT_IN
     from lnbench.implementations.torch_arrays import TorchArrays
-    from lnbench.measure.scheduling import ThreadMeter, wakeup_cost_s
+    from lnbench.measure.scheduling import ThreadMeter
+    from lnbench.measure.wakeup_cost import wakeup_cost_s
     from lnbench.undisturbed import waited
     from lnbench.workload import Workload
 

@@ -1,7 +1,7 @@
 """Is a machine too busy for the work that is to be measured on it: the rule, and the sentences that say so."""
 
 from collections.abc import Iterable, Sequence
-from math import floor
+from math import floor, inf
 
 from lnbench.observed import MachineLook
 from lnbench.units import format_significant
@@ -13,6 +13,9 @@ used 0.02 of a core at most; one CPU-bound process beside two threads of the wor
 WAITING = 0.2
 """Threads that may wait for a core, on average, where use by others is not known. Wake-ups alone amount to under 0.03
 where cores are free; three CPU-bound threads on two cores to 0.5 and more."""
+
+QUIET_CORES = 0.05
+"""While others use less of a core than this, none of them counts as running. The kernel and services use 0.02."""
 
 SPARE_LOAD = 1.0
 """The same in units of load, where the load is all that the system reports: it lags by a minute and counts work that
@@ -47,6 +50,26 @@ def free_cores(look: MachineLook) -> int:
 def worst(looks: Iterable[MachineLook]) -> MachineLook | None:
     """The look in which others left the work the least; None where there is none."""
     return max(looks, key=lambda it: (is_busy(it), it.others or 0.0, it.waiting or 0.0, it.load or 0.0), default=None)
+
+
+def busy_look(looks: Sequence[MachineLook], workload: int) -> MachineLook | None:
+    """The worst look at a machine that was busy while a workload was measured; None where it was not.
+
+    Where nothing is known of that time, the look before the run stands for it.
+    """
+    during = [look for look in looks if look.workload == workload]
+    look = worst(during or (look for look in looks if look.workload is None))
+    return look if look is not None and is_busy(look) else None
+
+
+def alone(looks: Iterable[MachineLook]) -> set[tuple[int, int]]:
+    """Every (process, workload) in each look of which other processes used less than 0.05 of a core."""
+    most: dict[tuple[int, int], float] = {}
+    for look in looks:
+        if look.process is not None and look.workload is not None:
+            key = look.process, look.workload
+            most[key] = max(most.get(key, 0.0), inf if look.others is None else look.others)
+    return {key for key, others in most.items() if others < QUIET_CORES}
 
 
 def short_sentence(look: MachineLook) -> str:

@@ -1,9 +1,7 @@
 """The turns of one case on one workload, out of the columns of all: series by process, of undisturbed samples alone."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
 from functools import cache
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -11,23 +9,15 @@ from numpy.typing import NDArray
 
 from lnbench.amounts import SHORTEST_S
 from lnbench.pairing import Turns
+from lnbench.turn_disturbances import Disturbances
 from lnbench.turns import Floats, Ints, TurnColumns
-from lnbench.undisturbed import (
-    DEFAULT_WAKEUP_S,
-    LEAST_REACH_S,
-    QUIET_SHARE,
-    Looks,
-    Means,
-    Undisturbed,
-    undisturbed,
-)
+from lnbench.undisturbed import DEFAULT_WAKEUP_S, QUIET_SHARE, Looks, Means, Undisturbed, undisturbed
 from lnbench.workload import Clock, Phase
 
 Series = Mapping[int, Turns]
 """The turns of one case, phase and clock, by process."""
 
 NO_NUMBERS: Final[Ints] = np.empty(0, dtype=np.int64)
-
 
 STEP = "step"
 """The kind of call that a step's parts are sampled by."""
@@ -37,28 +27,6 @@ def kinds_of(name: str) -> tuple[str, str]:
     """The kinds of call that can sample a phase, or the disposal; the first one that a case has does."""
     # What releasing costs is that of the step in one piece, where there is one.
     return (Phase.FORWARD_BACKWARD.value if name == "disposal" else name, STEP)
-
-
-@dataclass(frozen=True, slots=True)
-class Disturbances:
-    """What disturbed turns beside what was seen during their own samples.
-
-    `wakeup_s`: what a wake-up costs, by process. `reached`: for each turn of the run, that a thread was found later to
-    have waited during it. `stolen`: that a hypervisor took cores away. `alone`: the (process, workload) beside which no
-    other process ran.
-    """
-
-    reached: NDArray[np.bool_]
-    stolen: NDArray[np.bool_]
-    wakeup_s: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
-    alone: Set[tuple[int, int]] = frozenset()
-
-    @classmethod
-    def of(
-        cls, turns: TurnColumns, wakeup_s: Mapping[int, float], alone: Set[tuple[int, int]] = frozenset()
-    ) -> "Disturbances":
-        """Those of all turns of a run."""
-        return cls(_reached(turns), turns.steal_s > 0, wakeup_s, alone)
 
 
 class CaseTurns:
@@ -117,10 +85,7 @@ class CaseTurns:
     def cpu_s(self, name: str) -> float | None:
         """The median CPU time of a call of the process, over undisturbed samples; None where it was not taken."""
         kind = self.kind(name)
-        column = self._columns.usage["cpu_s"].get(kind)
-        if column is None:
-            return None
-        found = (column[self._numbers] / self._columns.calls[kind][self._numbers])[self.undisturbed(kind).kept]
+        found = (self._usage(kind, "cpu_s") / self._counted(kind))[self.undisturbed(kind).kept]
         found = found[~np.isnan(found)]
         return float(np.median(found)) if len(found) else None
 
@@ -135,11 +100,9 @@ class CaseTurns:
     def undisturbed_share(self, name: str) -> float | None:
         """The share of samples that were undisturbed; None where nothing was looked at."""
         kind = self.kind(name)
-        found, calls = self.undisturbed(kind), self._columns.calls.get(kind)
-        if not found.means or calls is None:
-            return None
+        found, sampled = self.undisturbed(kind), ~np.isnan(self._counted(kind))
         # A kind of long calls takes fewer samples a turn than the others.
-        return float(found.kept[calls[self._numbers] > 0].mean())
+        return float(found.kept[sampled].mean()) if found.means and sampled.any() else None
 
     def rounds(self) -> dict[int, set[int]]:
         """The rounds in which there were turns, by process."""
@@ -185,32 +148,45 @@ class CaseTurns:
 
     def _find_undisturbed(self, kind: str) -> Undisturbed:
         """Which samples of a kind of call are undisturbed, in the order of the turns, and by which means."""
-        numbers, columns = self._numbers, self._columns
-        nothing = np.full(len(numbers), np.nan)
-        usage = {part: found[kind][numbers] if kind in found else nothing for part, found in columns.usage.items()}
-        if not len(numbers) or all(np.isnan(values).all() for values in usage.values()):
-            return undisturbed(Looks(nothing, nothing, nothing, nothing, nothing, nothing, nothing))
-        wakeups = (self._disturbances.wakeup_s.get(int(it), DEFAULT_WAKEUP_S) for it in columns.process[numbers])
-        calls = columns.calls[kind][numbers].astype(np.float64)
+        numbers, calls = self._numbers, self._counted(kind)
+        wakeups = (self._disturbances.wakeup_s.get(int(it), DEFAULT_WAKEUP_S) for it in self._columns.process[numbers])
         found = undisturbed(
             Looks(
                 wall_s=self._whole_s(kind) * calls,
                 calls=calls,
-                delay_s=usage["delay_s"],
-                wakeups=usage["wakeups"],
-                involuntary=usage["involuntary"],
-                cpu_s=usage["cpu_s"],
+                delay_s=self._usage(kind, "delay_s"),
+                wakeups=self._usage(kind, "wakeups"),
+                involuntary=self._usage(kind, "involuntary"),
+                cpu_s=self._usage(kind, "cpu_s"),
                 wakeup_s=np.fromiter(wakeups, np.float64, len(numbers)),
                 has_pool=self._has_pool,
             )
         )
+        if not found.means:
+            return found
         kept, means = found.kept & ~self._disturbances.reached[numbers], found.means
         alone = self._alone()
-        sampled = alone & (calls > 0)
+        sampled = alone & ~np.isnan(calls)
         # Its threads waited for each other, which is its own time.
         if sampled.any() and kept[sampled].mean() < QUIET_SHARE:
             kept, means = kept | alone, Means.ALONE if alone.all() else means
         return Undisturbed(kept & ~self._disturbances.stolen[numbers], means)
+
+    def _counted(self, kind: str) -> Floats:
+        """The calls of each turn's sample of a kind; NaN where it has none."""
+        column = self._columns.calls.get(kind)
+        if column is None:
+            return np.full(len(self._numbers), np.nan)
+        found = column[self._numbers]
+        return np.where(found > 0, found, np.nan)
+
+    def _usage(self, kind: str, part: str) -> Floats:
+        """What the scheduler did during each turn's sample of a kind; NaN where it has none or was not looked at."""
+        column = self._columns.usage[part].get(kind)
+        calls = self._counted(kind)
+        return (
+            np.full(len(calls), np.nan) if column is None else np.where(np.isnan(calls), np.nan, column[self._numbers])
+        )
 
     def _alone(self) -> NDArray[np.bool_]:
         """Which turns are of processes beside which no other ran."""
@@ -233,21 +209,3 @@ class CaseTurns:
         order = np.argsort(process, kind="stable")
         starts = np.flatnonzero(np.diff(process[order])) + 1
         return {int(process[found[0]]): numbers[found] for found in np.split(order, starts)}
-
-
-def _reached(turns: TurnColumns) -> NDArray[np.bool_]:
-    """For each turn, that a thread which first ran in a later one had been waiting since then."""
-    found = np.zeros(len(turns), dtype=bool)
-    reaching = np.flatnonzero(turns.reach_s > LEAST_REACH_S)
-    for process, workload in {(turns.process[it], turns.workload[it]) for it in reaching.tolist()}:
-        alike = np.flatnonzero((turns.process == process) & (turns.workload == workload))
-        starts, place = np.unique(turns.started_s[alike], return_inverse=True)
-        late = alike[turns.reach_s[alike] > LEAST_REACH_S]
-        last = np.searchsorted(starts, turns.started_s[late])
-        # A turn ends where the next one begins.
-        first = np.searchsorted(starts[1:], turns.started_s[late] - turns.reach_s[late], side="right")
-        changes = np.zeros(len(starts) + 1, dtype=np.int64)
-        np.add.at(changes, np.minimum(first, last), 1)
-        np.add.at(changes, last, -1)
-        found[alike] = (np.cumsum(changes) > 0)[place]
-    return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lnbench.conditions import Difference
-from lnbench.contrasts import RowKey
+from lnbench.sides import RowKey
 from lnbench.verdict import Verdict
 
 

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from lnbench.across import Mean, mean_of
-from lnbench.arbitration import Group, Mover, groups_of
+from lnbench.arbitration import Group, Mover
 from lnbench.compared import ComparedRow, Comparison, GroupMean
 from lnbench.conditions import environment_differences
-from lnbench.contrasts import Contrast, RowKey, Side, Spreads, contrast_runs, contrast_sides, spreads_of
+from lnbench.contrasts import Contrast, Spreads, contrast_runs, contrast_sides, spreads_of
 from lnbench.evidence import Evidence
 from lnbench.multiplicity import Correction, false_discovery
 from lnbench.record import Run
+from lnbench.reference_groups import groups_of
 from lnbench.shifts import new_rows, reference_moves
+from lnbench.sides import RowKey, Side
 from lnbench.verdict import LEAST_PROCESSES, Finding, Verdict, judge
 
 

@@ -1,14 +1,13 @@
 """The events of a run, grouped by case and workload."""
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from statistics import median
 from typing import NamedTuple, assert_never
 
-from lnbench.busyness import busy_line, is_busy, worst
-from lnbench.case_turns import NO_NUMBERS, CaseTurns, Disturbances, Series
+from lnbench.busyness import alone, busy_line, busy_look
+from lnbench.case_turns import NO_NUMBERS, CaseTurns, Series
 from lnbench.crowding import CrowdedRow, Crowding, ProcessesLeft, crowding
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
@@ -31,7 +30,8 @@ from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, M
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
-from lnbench.undisturbed import POOLS, QUIET_CORES
+from lnbench.turn_disturbances import Disturbances
+from lnbench.undisturbed import POOLS
 from lnbench.workload import STEP_PHASES, Clock, Phase
 
 INTERRUPTED = "the run ended before this case was measured"
@@ -68,6 +68,7 @@ class Evidence:
         self.confirming: Confirming | None = None
         self._condensed: dict[tuple[int, Phase, Clock], dict[int, Condensed]] = defaultdict(dict)
         self._condensed_cases: set[int] = set()
+        self._processes: dict[int, set[int]] = defaultdict(set)
         self._ended: dict[int, list[Ended]] = defaultdict(list)
         self._cases: dict[int, list[int]] = defaultdict(list)
         self._named: dict[tuple[int, str], list[int]] = defaultdict(list)
@@ -82,7 +83,7 @@ class Evidence:
                 for event in log.others
                 if isinstance(event, WorkerStarted) and event.wakeup_s is not None
             },
-            alone=_alone(event for event in log.others if isinstance(event, MachineLook)),
+            alone=alone(event for event in log.others if isinstance(event, MachineLook)),
         )
         self._turns = {
             (workload, case): CaseTurns(
@@ -108,6 +109,7 @@ class Evidence:
                     self.verified[event.case].append(event)
                 case WorkloadFinished():
                     self.finished[event.workload].append(event)
+                    self._processes[event.workload].add(event.process)
                 case Ended():
                     self._ended[event.case].append(event)
                 case Noticed():
@@ -129,6 +131,7 @@ class Evidence:
                 case Condensed():
                     self._condensed[event.case, event.phase, event.clock][event.process] = event
                     self._condensed_cases.add(event.case)
+                    self._processes[self.case(event.case).workload].add(event.process)
                 case Confirming():
                     self.confirming = event
                 case Resumed():
@@ -219,11 +222,7 @@ class Evidence:
         kept = self.condensed(number, phase, clock=clock)
         if not kept:
             return crowding.left
-        workload = self.case(number).workload
-        measured = {event.process for event in self.finished.get(workload, ())}
-        for (case, _, _), found in self._condensed.items():
-            if self.case(case).workload == workload:
-                measured |= found.keys()
+        measured = self._processes.get(self.case(number).workload, ())
         is_unstable = any(event.unstable for event in kept.values())
         return ProcessesLeft(0 if is_unstable else len(kept), len(measured))
 
@@ -303,13 +302,8 @@ class Evidence:
         return busy_line(self.machine_looks)
 
     def busy_look(self, workload: int) -> MachineLook | None:
-        """The worst look at a machine that was busy while a workload was measured; None where it was not.
-
-        Where nothing is known of that time, the one before the run stands for it.
-        """
-        during = [look for look in self.machine_looks if look.workload == workload]
-        look = worst(during or (look for look in self.machine_looks if look.workload is None))
-        return look if look is not None and is_busy(look) else None
+        """The worst look at a machine that was busy while a workload was measured; None where it was not."""
+        return busy_look(self.machine_looks, workload)
 
     def case_notices(self, number: int) -> list[Notice]:
         """What was noticed about a case; each once."""
@@ -318,16 +312,6 @@ class Evidence:
     def workload_notices(self, workload: int | None) -> list[Notice]:
         """What was noticed about a workload as a whole, or about the run (None); each once."""
         return _unique(self._notices.get((workload, None), ()))
-
-
-def _alone(looks: Iterable[MachineLook]) -> set[tuple[int, int]]:
-    """Every (process, workload) during which other processes used less than 0.05 of a core in each of its looks."""
-    most: dict[tuple[int, int], float] = {}
-    for look in looks:
-        if look.process is not None and look.workload is not None:
-            key = look.process, look.workload
-            most[key] = max(most.get(key, 0.0), math.inf if look.others is None else look.others)
-    return {key for key, others in most.items() if others < QUIET_CORES}
 
 
 def _unique(notices: Iterable[Notice]) -> list[Notice]:

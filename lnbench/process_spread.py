@@ -1,4 +1,4 @@
-"""How far processes of a machine class lie apart, from runs of several processes: what a single process can't show."""
+"""How much processes of a machine class differ, from runs of several processes: what a single process can't show."""
 
 import math
 from collections import Counter, defaultdict
@@ -21,8 +21,8 @@ the published runs 95 and 87 % of the rows are that precise, in one on a busy ma
 def is_of_machine_class(header: Header, environment: Environment) -> bool:
     """True for a run of several processes on such a machine: the same processor and as many cores.
 
-    Versions do not count. How far processes lie apart comes from the layout of memory and the placement of threads, and
-    a spread from before an update is closer to the truth than none.
+    Versions do not count. Differences between processes come from the layout of memory and the placement of threads,
+    and a spread from before an update is closer to the truth than none.
     """
     theirs = header.environment
     same = ("machine", "cpu", "physical_cores")
@@ -35,7 +35,7 @@ def process_spread(runs: Iterable[Run]) -> tuple[ProcessSpread, ...]:
     Of rows that could be the fastest: of the reference's function, verified, stable, on the clock that tables show, and
     precise within each process, since others show the noise of their rounds. An implementation that was compared with
     its own older version is left out: the two are much more alike than rivals are.
-    Within a run it is the mean of variances and not their median: rows differ in how far their processes lie apart, and
+    Within a run it is the mean of variances and not their median: rows differ in how much their processes vary, and
     a lead has to be beyond that of the wide ones too. Of several runs the median counts, because one that was made on a
     busy machine would outweigh all others. Rows of a workload share the reference's times, so a workload counts once
     for the degrees of freedom; a median is worth half of them.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lnbench.across import mean_of
-from lnbench.contrasts import Side, is_same_run
+from lnbench.sides import Side, is_same_run
 from lnbench.units import format_change, format_change_interval
 from lnbench.verdict import LEAST_PROCESSES, moved
 

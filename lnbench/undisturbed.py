@@ -22,11 +22,12 @@ takes milliseconds, an interrupt microseconds."""
 DEFAULT_WAKEUP_S = 7e-6
 """Run-queue delay of a wake-up on a quiet machine, where the run did not measure it."""
 
-MOST_OWN_WAKEUPS = 3.0
-"""A row's own delay per wake-up is believed up to this multiple of the machine's."""
-
 OWN_SPREAD = 1.5
-"""Times the delay per wake-up of its least tenth of samples, most samples of a row stay below on a quiet machine."""
+"""A row's own cost of a wake-up, over the delay per wake-up of its least tenth of samples: on a quiet machine most of
+its samples stay below it."""
+
+MOST_OWN_WAKEUPS = 3.0
+"""A row's own cost of a wake-up is believed up to this multiple of the machine's."""
 
 FEW_WAKEUPS = 4
 """So many wake-ups of a sample are paid at the machine's cost. More of them cost less each, since an idle core mostly
@@ -66,15 +67,11 @@ LEAST_PAIRS = LEAST_FOR_MEDIAN
 """Fewer pairs of undisturbed turns in a process have no interval: it does not count where it lost its pairs to a busy
 machine."""
 
-_TAILS = (0.025, 0.975)
-
-
-QUIET_CORES = 0.05
-"""Of a core that other processes may use throughout a workload where threads that wait wait for each other. The kernel
-and services use 0.02."""
-
 QUIET_SHARE = 0.9
-"""The least share of undisturbed samples where no other process runs, unless a row's threads wait for each other."""
+"""Where no other process runs and fewer of a row's samples than this look undisturbed, its threads wait for each other,
+and all of its samples count."""
+
+_TAILS = (0.025, 0.975)
 
 
 class Means(StrEnum):
@@ -156,9 +153,10 @@ def waited(
 ) -> bool:
     """True when threads waited for a core during one sample of so many seconds, beyond what their wake-ups cost.
 
-    The rule of `undisturbed`, for samples that are judged one by one while a row is measured. `own_s`: what a wake-up
-    has cost the row's least tenth of samples so far; None: not known, so all are paid at the machine's cost.
-    `delay_s` None: not counted here, so an involuntary switch decides.
+    For samples that are judged one by one while a row is measured. `undisturbed` has the same limits and looks at CPU
+    time as well, for which it takes the whole row. `own_s`: what a wake-up has cost the row's least tenth of samples so
+    far; None: not known, so all are paid at the machine's cost. `delay_s` None: not counted here, so an involuntary
+    switch decides.
     """
     if delay_s is None:
         return involuntary > 0
@@ -196,7 +194,7 @@ def pairs_needed(turns: int) -> int:
 
 def _own_wakeups_s(looks: Looks) -> FloatArray:
     """Delay that the wake-ups of each sample explain: at the row's own cost, a few of them at the machine's."""
-    woken = looks.wakeups > 0
+    woken = (looks.wakeups > 0) & ~np.isnan(looks.delay_s)
     least_s = float(np.quantile(looks.delay_s[woken] / looks.wakeups[woken], 0.1)) if woken.any() else 0.0
     return np.asarray(_delay_allowed_s(looks.wakeups, looks.wakeup_s, least_s), dtype=np.float64)
 
@@ -208,13 +206,14 @@ def _delay_allowed_s(wakeups: Any, wakeup_s: Any, own_s: float) -> Any:
 
 
 def _is_parking(looks: Looks) -> bool:
-    with np.errstate(invalid="ignore"):
-        return bool(np.nanmedian(looks.wakeups / looks.calls) >= PARKING)
+    wakeups_a_call = looks.wakeups / looks.calls
+    known = wakeups_a_call[~np.isnan(wakeups_a_call)]
+    return len(known) > 0 and bool(np.median(known) >= PARKING)
 
 
 def _uses_its_cores(looks: Looks) -> NDArray[np.bool_]:
     """Where CPU time over wall time is near the row's upper decile; true where it is not known."""
-    cores = looks.cpu_s / looks.wall_s
+    cores = looks.cpu_s / np.where(looks.wall_s > 0, looks.wall_s, np.nan)
     known = cores[~np.isnan(cores)]
     if not len(known):
         return np.ones(len(cores), dtype=bool)

@@ -19,7 +19,7 @@ from lnbench.units import format_percent
 WORDS = {1: "slower", -1: "faster"}
 
 LEAST_PROCESSES = 3
-"""Fewer processes a side know too little of how far processes lie apart."""
+"""With fewer processes a side too little is known of how much processes vary."""
 
 
 class Verdict(StrEnum):

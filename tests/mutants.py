@@ -91,6 +91,26 @@ def replacement(draw: Any, value: Any) -> Any:
     return deepcopy(draw(hostile_values))
 
 
+def mutate_everywhere(draw: Any, lines: Sequence[bytes], number: int) -> list[bytes]:
+    """The same part of every line with the event of line `number` replaced or taken out, as if none had had it."""
+    events = [json.loads(line) for line in lines]
+    chosen = events[number]
+    *steps, last = draw(st.sampled_from([path for path in places(chosen) if path] or [("event",)]))
+    removed, value = draw(st.booleans()), draw(hostile_values)
+    for event in events:
+        if event.get("event") != chosen.get("event"):
+            continue
+        node = event
+        with contextlib.suppress(KeyError, IndexError, TypeError):
+            for step in steps:
+                node = node[step]
+            if removed:
+                del node[last]
+            else:
+                node[last] = deepcopy(value)
+    return [json.dumps(event).encode() for event in events]
+
+
 def mutate_bytes(draw: Any, data: bytes) -> bytes:
     """Bytes cut, doubled, overwritten or filled."""
     start = draw(st.integers(0, len(data)))
@@ -121,10 +141,13 @@ def journals(draw: Any, samples: Sequence[list[bytes]] = tuple(read_samples())) 
     lines = list(draw(st.sampled_from(samples)))
     for _ in range(draw(st.integers(0, 3))):
         number = draw(st.integers(0, len(lines) - 1))
-        kind = draw(st.sampled_from([*["value"] * 8, "bytes", "remove", "double", "move"]))
+        kind = draw(st.sampled_from([*["value"] * 8, "everywhere", "everywhere", "bytes", "remove", "double", "move"]))
         if kind == "value":
             with contextlib.suppress(ValueError, RecursionError):
                 lines[number] = json.dumps(mutate_value(draw, json.loads(lines[number]))).encode()
+        elif kind == "everywhere":
+            with contextlib.suppress(ValueError, RecursionError, AttributeError):  # of lines that are damaged already
+                lines = mutate_everywhere(draw, lines, number)
         elif kind == "bytes":
             lines[number] = mutate_bytes(draw, lines[number])
         elif kind == "remove" and len(lines) > 1:

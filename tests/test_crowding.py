@@ -8,7 +8,6 @@ from fabricate import case, looked_at, turn, workload
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnbench.case_turns import Disturbances
 from lnbench.comparison import compare_runs
 from lnbench.condense import condense
 from lnbench.cost_tables import cost_table
@@ -18,6 +17,7 @@ from lnbench.fastest import Unknown, contests
 from lnbench.observed import Conditions
 from lnbench.planned import Status
 from lnbench.summaries import summarize
+from lnbench.turn_disturbances import Disturbances
 from lnbench.undisturbed import LEAST_PAIRS, Means
 from lnbench.verdict import Verdict
 from lnbench.view import view_run
@@ -125,10 +125,27 @@ def test_a_row_whose_long_samples_were_lost_is_unstable():
     found = rows(busy_run({EAGER: range(0, 200, 2)}, rounds=200, spread=0.25))
 
     assert found["eager"].status is Status.UNSTABLE
-    assert found["eager"].reason.startswith(
-        "50 % of its samples were undisturbed (2 threads, 2 cores, load 4.1), which"
-    )
+    assert found["eager"].reason.startswith("50 % of its samples undisturbed (2 threads, 2 cores, load 4.1), which")
     assert "favors short ones by about" in found["eager"].reason
+
+
+@pytest.mark.parametrize(("disturbed", "whose"), [(EAGER, "its"), (FUSED, "the reference's")])
+def test_a_row_with_under_a_tenth_of_its_samples_is_unstable_though_every_round_has_an_undisturbed_one(
+    disturbed, whose
+):
+    events = [
+        turn(number, 1e-4, round=round_, started_s=round_ + 0.1 * number, sample=sample, **usage)
+        for round_ in range(20)
+        for number in (EAGER, FUSED)
+        for sample in range(16)
+        for usage in [LOST if number == disturbed and sample else QUIET]
+    ]
+    found = rows(fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], events))
+
+    assert found["eager"].status is Status.UNSTABLE
+    assert found["eager"].reason == (
+        f"only 6.2 % of {whose} samples undisturbed (2 threads, 2 cores): free a core, or use threads: 1"
+    )
 
 
 def test_on_one_thread_there_is_one_thing_that_helps():
@@ -301,6 +318,21 @@ def test_the_few_samples_that_the_kernel_disturbs_on_a_quiet_machine_are_left_ou
     found = rows(fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], events))
 
     assert (found["eager"].undisturbed_share, found["eager"].judged_by) == (0.95, Means.DELAY)
+
+
+@pytest.mark.parametrize("calls", [{"inference": 0}, {}, {"inference": 0, "step": 0}])
+@pytest.mark.parametrize("kind", ["inference", "step", "else"])
+def test_what_the_scheduler_did_during_samples_without_calls_counts_as_not_looked_at(calls, kind):
+    usage = looked_at(delay_s=LOST_S, wakeups=1, kinds=(kind,))
+    events = [
+        turn(number, 1e-4, round=r, started_s=r + 0.1 * number, **usage).model_copy(update={"calls": calls})
+        for r in range(20)
+        for number in (EAGER, FUSED)
+    ]
+    found = rows(fabricate.run([workload(phases=(PHASE,))], [case("eager"), case("fused")], events))
+
+    assert (found["eager"].undisturbed_share, found["eager"].judged_by, found["eager"].cpu_s) == (None, "", None)
+    assert found["eager"].median_s == pytest.approx(1e-4)
 
 
 def test_of_an_older_journal_it_is_not_known_and_its_rows_read_as_before():

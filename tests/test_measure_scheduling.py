@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lnbench.measure import scheduling
-from lnbench.measure.scheduling import LEAST_WAKEUP_S, MOST_WAKEUP_S, NoMeter, ThreadMeter, wakeup_cost_s
+from lnbench.measure.scheduling import NoMeter, ThreadMeter
+from lnbench.measure.wakeup_cost import LEAST_WAKEUP_S, MOST_WAKEUP_S, wakeup_cost_s
 from lnbench.undisturbed import DEFAULT_WAKEUP_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has schedstat")

@@ -8,8 +8,9 @@ from scipy import stats as oracle
 
 from lnbench.across import Spread, mean_of
 from lnbench.analysis.power import Power, power_of
-from lnbench.contrasts import Contrast, RowKey
+from lnbench.contrasts import Contrast
 from lnbench.multiplicity import FALSE_DISCOVERIES, FAMILY_ERROR
+from lnbench.sides import RowKey
 from lnbench.verdict import Finding, Verdict
 
 ROWS = 12

@@ -16,9 +16,10 @@ from rich.console import Console
 from lnbench.comparison import compare_runs
 from lnbench.conductor.formats import CHECK_FORMATS, COMPARISON_FORMATS
 from lnbench.conductor.shown_run import ShownRun
-from lnbench.decision import baseline_run, decide
+from lnbench.decision import decide
 from lnbench.planned import Status
 from lnbench.render.comparison import render_comparison
+from lnbench.stages import baseline_run
 
 HOSTILE = "<script>|`a`|::error::\x1b[31m,%=1+1"
 

@@ -13,7 +13,6 @@ from lnbench.measure.sampler import Sample
 from lnbench.stats import LEAST_ROUNDS
 from lnbench.undisturbed import ThreadUse
 from lnbench.worker import rounds as rounds_module
-from lnbench.worker.pace import SHORTEST_SAMPLE_S
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.rounds import Rounds
 from lnbench.worker.watching import Watch
@@ -206,7 +205,3 @@ def test_threads_are_placed_on_cores_of_their_own_on_a_busy_machine_only(monkeyp
     assert bool(done) is is_placed
     assert done[::2] == ["spread"] * (len(done) // 2)
     assert done[1::2] == ["set back"] * (len(done) // 2)
-
-
-def test_the_shortest_samples_are_long_beside_a_look():
-    assert SHORTEST_SAMPLE_S >= 20 * 10e-6  # a look takes about 10 us

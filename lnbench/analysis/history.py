@@ -9,8 +9,8 @@ from lnbench.analysis.change_points import LEAST_VALUES, Step, find_steps, measu
 from lnbench.analysis.common_changes import attribute_common_changes
 from lnbench.analysis.run_points import Place, Reading, RunPoints
 from lnbench.analysis.timeline import Change, History, Point, Section, Series, Track
-from lnbench.contrasts import RowKey
 from lnbench.multiplicity import false_discovery
+from lnbench.sides import RowKey
 
 TWO_SIDED = 1.96
 """Half an interval's width in standard errors, near enough: errors only weigh points against each other."""

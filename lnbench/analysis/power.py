@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from scipy.special import stdtr, stdtrit
 
 from lnbench.across import PooledVariance, Spread, moderated
-from lnbench.contrasts import Contrast, RowKey
+from lnbench.contrasts import Contrast
 from lnbench.multiplicity import FALSE_DISCOVERIES, FAMILY_ERROR
+from lnbench.sides import RowKey
 from lnbench.stats import LEVEL, finite_values
 
 WANTED_CHANCE = 0.8

@@ -7,12 +7,12 @@ from statistics import fmean
 from typing import NamedTuple
 
 from lnbench.conditions import CONDITIONS, Circumstances, header_settings
-from lnbench.contrasts import RowKey
 from lnbench.events import Confirming
 from lnbench.evidence import Evidence
 from lnbench.planned import BASE_SUFFIX, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
 from lnbench.selection import Filter, matches, matches_workload
+from lnbench.sides import RowKey
 from lnbench.speedups import Speedups
 from lnbench.stats import Interval
 from lnbench.summaries import device_name, torch_version

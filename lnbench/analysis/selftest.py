@@ -9,12 +9,14 @@ from statistics import median
 
 from lnbench.analysis.power import power_of
 from lnbench.analysis.rates import Rate
-from lnbench.arbitration import groups_of
 from lnbench.compared import ComparedRow
 from lnbench.comparison import judge_contrasts
-from lnbench.contrasts import Contrast, Side, contrast_runs, contrast_sides, spreads_of
-from lnbench.decision import judge_in_two_stages, settle
+from lnbench.contrasts import Contrast, contrast_runs, contrast_sides, spreads_of
 from lnbench.record import Run
+from lnbench.reference_groups import groups_of
+from lnbench.settling import settle
+from lnbench.sides import Side
+from lnbench.stages import judge_in_two_stages
 from lnbench.verdict import LEAST_PROCESSES, Verdict
 
 STAGE = LEAST_PROCESSES

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from lnbench.analysis.run_points import Place, RunMark
 from lnbench.conditions import Difference, setting_differences
-from lnbench.contrasts import RowKey
 from lnbench.planned import Status
+from lnbench.sides import RowKey
 from lnbench.stats import Interval
 from lnbench.verdict import WORDS
 

@@ -209,7 +209,7 @@ def _dry_run(prepared: "Prepared", check: "Check", options: "RunOptions") -> int
 
 def _verdicts(allow: list[str] | None, *, strict: bool) -> tuple[str, ...]:
     """The verdicts that `--allow` names, as they are spelt in results."""
-    from lnbench.decision import LIFTABLE
+    from lnbench.exit_reasons import LIFTABLE
 
     known = {verdict.value.replace(" ", "-"): verdict.value for verdict in LIFTABLE}
     for name in split_commas(allow):

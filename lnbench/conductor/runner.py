@@ -9,15 +9,16 @@ from lnbench.conductor.busy_watch import BusyWatch
 from lnbench.conductor.interrupts import Interrupts, StoppedError
 from lnbench.conductor.listening import Listener, Observer
 from lnbench.conductor.loaded import Loaded
+from lnbench.conductor.orders import Group, Orders
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError, WorkerProcess
 from lnbench.events import AnyEvent, Confirming, Ended, Noticed, RunFinished
 from lnbench.measure.host_memory import kernel_kills
-from lnbench.plan import Plan, rotation_buffers
+from lnbench.plan import Plan
 from lnbench.planned import Environment, Notice, Stage, Status
 from lnbench.standing import Standing
 from lnbench.store.beside import read_turns
 from lnbench.store.journal import Journal
-from lnbench.worker.protocol import ImportFailed, Measure, Setup
+from lnbench.worker.protocol import ImportFailed
 
 DEFAULT_TIMEOUT_S = 300.0
 """How long one stage of one case may take; a cold compilation takes up to a minute."""
@@ -34,15 +35,6 @@ class Habits:
     verbose: bool = False
     energy: bool = False
     compile_cache: str = ""
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Workloads that one worker process can measure: same device, allocator and threads."""
-
-    device: str
-    allocator: str
-    threads: int
 
 
 class Runner:
@@ -69,12 +61,11 @@ class Runner:
         self._plan = plan
         self._journal = journal
         self._observer = observer
-        self._environment = environment
         self._plugins = dict(enumerate(plugins.sources))
         self._owners = plugins.owners
-        self._seed = seed
         self._standing = standing
         self._habits = habits
+        self._orders = Orders(plan, standing, environment=environment, seed=seed, energy=habits.energy)
         self._busy_watch = busy_watch
         self._listener = Listener(observer, interrupts, timeout_s=habits.timeout_s, meanwhile=busy_watch.glance)
         self._worker: WorkerProcess | None = None
@@ -86,7 +77,7 @@ class Runner:
     def look_before(self) -> None:
         """Record how busy the machine is before this run adds to it."""
         left = {number for _, number in self._standing.left(range(self._plan.sampling.processes))}
-        self._note(self._busy_watch.before(max((self._cores_wanted(number) for number in left), default=1)))
+        self._note(self._busy_watch.before(max((self._orders.cores_wanted(number) for number in left), default=1)))
 
     def measure(self) -> bool:
         """Measure what is left; True when it came to its end, False when the user asked it to stop."""
@@ -119,22 +110,20 @@ class Runner:
             return False
         return True
 
-    def _groups(self) -> Iterator[tuple[_Group, list[int]]]:
+    def _groups(self) -> Iterator[tuple[Group, list[int]]]:
         """The workloads with a case to measure, by the worker that can measure them, in the order of the plan."""
-        groups: dict[_Group, list[int]] = {}
+        groups: dict[Group, list[int]] = {}
         for _, number in self._standing.left([self._process]):
-            workload = self._plan.workloads[number].workload
-            key = _Group(workload.device, workload.allocator, workload.threads)
-            groups.setdefault(key, []).append(number)
+            groups.setdefault(self._orders.group_of(number), []).append(number)
         yield from groups.items()
 
-    def _measure_group(self, group: _Group, workloads: list[int]) -> None:
+    def _measure_group(self, group: Group, workloads: list[int]) -> None:
         """Measure a group's workloads in one worker, or in as many as it takes when some die."""
         try:
             for number in workloads:
                 self._observer.workload_began(self._process, number)
                 self._leave_out_what_outgrew_memory(number)
-                self._busy_watch.begin(self._process, number, wanted=self._cores_wanted(number))
+                self._busy_watch.begin(self._process, number, wanted=self._orders.cores_wanted(number))
                 try:
                     self._measure_workload(group, number)
                 except StoppedError:
@@ -149,17 +138,22 @@ class Runner:
         finally:
             self._part_with_worker()
 
-    def _measure_workload(self, group: _Group, number: int) -> None:
+    def _measure_workload(self, group: Group, number: int) -> None:
         bare_deaths = departures = 0
         while self._remaining(number):
             kills = kernel_kills()
             try:
                 if self._worker is None:
-                    self._worker = self._start(group)
+                    self._worker = WorkerProcess(
+                        self._orders.setup(self._process, group, self._plugins),
+                        turns=self._journal.turns_fd,
+                        verbose=self._habits.verbose,
+                        compile_cache=self._habits.compile_cache,
+                    )
                     self._listener.until_idle(self._worker, self._take)
                     if not self._remaining(number):  # all were a plug-in's that can't be imported
                         return
-                self._worker.send(self._order(number))
+                self._worker.send(self._orders.measure(self._process, number, self._processes))
                 self._listener.until_idle(self._worker, self._take)
                 self._journal.forget_turns_beside()
                 return
@@ -184,59 +178,11 @@ class Runner:
                 self._note(turn)
         self._journal.forget_turns_beside()
 
-    def _start(self, group: _Group) -> WorkerProcess:
-        setup = Setup(
-            process=self._process,
-            worker=self._standing.workers,
-            device=group.device,
-            threads=group.threads,
-            allocator=group.allocator,
-            plugins=self._plugins,
-        )
-        return WorkerProcess(
-            setup,
-            turns=self._journal.turns_fd,
-            verbose=self._habits.verbose,
-            compile_cache=self._habits.compile_cache,
-        )
-
-    def _order(self, number: int) -> Measure:
-        planned, sampling = self._plan.workloads[number], self._plan.sampling
-        begun = self._standing.begun(self._process, number)
-        return Measure(
-            index=number,
-            workload=planned,
-            cases={case: self._plan.cases[case] for case in self._remaining(number)},
-            precision=sampling.precision,
-            budget_s=max(sampling.budget_s - begun.spent_s, sampling.budget_s / 4),
-            extra_s=self._extra_s(),
-            first_round=begun.rounds,
-            seed=self._seed,
-            energy=self._habits.energy and self._process == 0,
-            pairs=rotation_buffers(planned.workload, self._environment.caches, self._environment.memory_b),
-        )
-
-    def _extra_s(self) -> float:
-        """What a workload may spend beyond its budget: an even share of what is left for all that are to be measured.
-
-        What one does not need is left to those after it. Confirming has as much again, unless a total was asked for.
-        """
-        left = len(list(self._standing.left(self._processes)))
-        extra_s = self._plan.most_timed_s - self._plan.timed_s
-        if self._processes.start and self._plan.sampling.budget_total_s is None:
-            extra_s *= 2
-        return max(extra_s - self._standing.extra_s, 0.0) / max(left, 1)
-
     def _note_look(self) -> None:
         """Record the worst look at the machine while the workload was measured."""
         look = self._busy_watch.end()
         if look is not None:
             self._note(look)
-
-    def _cores_wanted(self, number: int) -> int:
-        """The cores that a workload uses: a GPU's work is launched from one."""
-        workload = self._plan.workloads[number].workload
-        return 1 if workload.is_cuda else max(workload.threads, 1)
 
     def _remaining(self, workload: int) -> list[int]:
         return self._standing.remaining(self._process, workload)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lnbench.condense import condense
 from lnbench.conditions import FIRST_UNDISTURBED
-from lnbench.contrasts import Side
 from lnbench.errors import JournalError, NothingMeasuredError, OutputError
 from lnbench.events import Confirming
 from lnbench.record import Baseline, Run
+from lnbench.sides import Side
 from lnbench.store.folder import find_run, write_bytes_atomically
 from lnbench.store.journal import journal_lines
 from lnbench.store.reading import journal_file, read_run

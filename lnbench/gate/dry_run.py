@@ -9,10 +9,11 @@ from lnbench.analysis.power import Power, power_of
 from lnbench.conductor.listening import Observer
 from lnbench.conductor.measuring import RunOptions, measure
 from lnbench.conductor.preparation import Prepared
-from lnbench.contrasts import Contrast, RowKey, Side, contrast_sides, row_key
-from lnbench.decision import baseline_run
+from lnbench.contrasts import Contrast, contrast_sides
 from lnbench.plan import Plan
 from lnbench.record import Check
+from lnbench.sides import RowKey, Side, row_key
+from lnbench.stages import baseline_run
 from lnbench.verdict import LEAST_PROCESSES
 
 PILOT_SHARE = 0.25

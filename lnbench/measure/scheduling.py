@@ -6,30 +6,16 @@ and how often the thread was put on a core. Waiting is booked only when the thre
 
 import os
 import resource
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from lnbench.undisturbed import DEFAULT_WAKEUP_S, ThreadUse
+from lnbench.measure.steal import StealMeter
+from lnbench.undisturbed import ThreadUse
 
 _NANOSECOND = 1e-9
 _ROOT = Path("/")
-
-LEAST_WAKEUP_S = 5e-6
-"""An idle core often takes a woken thread with no delay at all, but not every time: one in ten took 5 us."""
-
-MOST_WAKEUP_S = 20e-6
-"""A wake-up that takes longer than this waited for somebody else's time slice."""
-
-_BLOCKS, _WAKEUPS = 5, 40
-_TRIES = 5
-_MOST_STAT_B = 1 << 20
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-CHEAP_STEAL_S = 200e-6
-"""/proc/stat grows with cores and interrupts. Where reading it takes longer, steal is left to the periodic look."""
 
 
 class SchedulingMeter(Protocol):
@@ -65,7 +51,7 @@ class ThreadMeter:
             self.has_delay = bool(self._descriptors)
         except OSError:
             pass
-        self._stat = _Steal(root) if self.has_delay else None
+        self._stat = StealMeter(root) if self.has_delay else None
         self._at = now()
         self._switches = _switches()
 
@@ -138,7 +124,7 @@ class ThreadMeter:
         for number in numbers:
             before = self._counts[number]
             try:
-                counts = self._counts[number] = _counts(self._descriptors[number])
+                counts = self._counts[number] = counts_of(self._descriptors[number])
             except OSError:
                 ended.append(number)
             else:
@@ -159,7 +145,7 @@ class ThreadMeter:
             except FileNotFoundError:
                 continue
             try:
-                counts = _counts(descriptor)
+                counts = counts_of(descriptor)
             except (OSError, ValueError, IndexError):
                 os.close(descriptor)
                 continue
@@ -186,100 +172,8 @@ class NoMeter:
         return {}
 
 
-class _Steal:
-    """The steal column of /proc/stat, kept open, for the cores that this process may use."""
-
-    def __init__(self, root: Path) -> None:
-        self._descriptor = -1
-        self._cores = {b"cpu%d" % core for core in os.sched_getaffinity(0)}
-        self._lines = 1 + (os.cpu_count() or 1)  # after those of the cores come interrupts, in lines that grow long
-        try:
-            self._descriptor = os.open(root / "proc/stat", os.O_RDONLY | os.O_CLOEXEC)
-            if root == _ROOT and min(map(self._seconds_to_read, range(_TRIES))) > CHEAP_STEAL_S:
-                self._close()
-        except (OSError, ValueError, IndexError):
-            self._close()
-
-    def __del__(self) -> None:
-        self._close()
-
-    def seconds(self) -> float | None:
-        """Seconds so far; None where they can't be read."""
-        if self._descriptor < 0:
-            return None
-        try:
-            return self._read()
-        except (OSError, ValueError, IndexError):
-            return None
-
-    def _seconds_to_read(self, _: int) -> float:
-        began = time.perf_counter()
-        self._read()
-        return time.perf_counter() - began
-
-    def _read(self) -> float:
-        lines = (line.split() for line in os.pread(self._descriptor, _MOST_STAT_B, 0).split(b"\n", 1 + self._lines))
-        ticks = sum(int(fields[8]) for fields in lines if fields and fields[0] in self._cores)
-        return ticks / _TICKS_PER_S
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-def wakeup_cost_s(*, root: Path = _ROOT) -> float:
-    """The run-queue delay of a wake-up on this machine when it is quiet: what a parked pool of threads pays per call.
-
-    Two threads wake each other over pipes. Of blocks of 40 wake-ups the 90th percentile is taken, and of the blocks the
-    least, because neighbours only ever add; bounded to 5 to 20 us. DEFAULT_WAKEUP_S where nothing counts delay.
-    """
-    tasks = root / "proc/self/task"
-    waking, woken = os.pipe()
-    answering, answered = os.pipe()
-    number: list[int] = []
-
-    def answer() -> None:
-        number.append(threading.get_native_id())
-        os.write(answered, b"!")
-        while os.read(waking, 1) == b"?":
-            os.write(answered, b"!")
-
-    thread = threading.Thread(target=answer, daemon=True)
-    thread.start()
-    os.read(answering, 1)
-    descriptor = -1
-    try:
-        descriptor = os.open(tasks / str(number[0]) / "schedstat", os.O_RDONLY | os.O_CLOEXEC)
-        return _least_block(descriptor, lambda: (os.write(woken, b"?"), os.read(answering, 1)))
-    except (OSError, ValueError, IndexError):
-        return DEFAULT_WAKEUP_S
-    finally:
-        os.write(woken, b".")
-        thread.join()
-        for opened in (waking, woken, answering, answered, descriptor):
-            if opened >= 0:
-                os.close(opened)
-
-
-def _least_block(descriptor: int, wake: Callable[[], object]) -> float:
-    blocks = []
-    for _ in range(_BLOCKS):
-        found = []
-        for _ in range(_WAKEUPS):
-            before = _counts(descriptor)
-            wake()
-            after = _counts(descriptor)
-            if after[2] > before[2]:
-                found.append((after[1] - before[1]) / (after[2] - before[2]))
-        if found:
-            blocks.append(sorted(found)[int(0.9 * (len(found) - 1))])
-    if not blocks:
-        return DEFAULT_WAKEUP_S
-    return min(max(min(blocks) * _NANOSECOND, LEAST_WAKEUP_S), MOST_WAKEUP_S)
-
-
-def _counts(descriptor: int) -> tuple[int, int, int]:
+def counts_of(descriptor: int) -> tuple[int, int, int]:
+    """CPU time and time in the run queue of a thread in ns, and its slices, from its open schedstat."""
     cpu_ns, delay_ns, slices = os.pread(descriptor, 96, 0).split()
     return int(cpu_ns), int(delay_ns), int(slices)
 

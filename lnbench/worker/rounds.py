@@ -1,7 +1,6 @@
 """The timed rounds of one workload: every live case takes its turn, until the speedups are known well enough."""
 
 import gc
-from collections import defaultdict
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Literal
@@ -19,8 +18,9 @@ from lnbench.worker.others import Others
 from lnbench.worker.pace import Pace
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import Progress, WorkerChannel
+from lnbench.worker.sample_check import SampleCheck
 from lnbench.worker.stopping import StoppingRule
-from lnbench.worker.turn_samples import Samples, TurnSamples
+from lnbench.worker.turn_samples import TurnSamples
 from lnbench.worker.turns import TurnOrder
 from lnbench.worker.watching import Watch
 from lnbench.workload import Phase
@@ -30,9 +30,6 @@ WANTED_ROUNDS = 40
 
 LEAST_ROUNDS = 3
 """Measured even where the budget does not suffice, because fewer have no interval at all."""
-
-BUSY_BELOW = 0.9
-"""The share of undisturbed samples below which the rounds go on past the budget. On a quiet machine 97 of 100 are."""
 
 LEAST_BUDGET_S = 1e-3
 """Left for the rounds where the trials took more time than they should have."""
@@ -109,8 +106,7 @@ class Rounds:
         self._placement = Placement()
         self._contenders: dict[int, Contender] = {}
         self._pace = Pace(LONGEST_SAMPLE_S)
-        self._taken = self._undisturbed = 0
-        self._is_quiet = False
+        self._check = SampleCheck(others, on_device=on_device, wakeup_s=wakeup_s)
         self._lengths: dict[int, dict[Kind, float]] = {}
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
@@ -119,7 +115,7 @@ class Rounds:
     def run(self, *, setup_s: float, compiling_s: float) -> WorkloadFinished:
         """Warm up, then take turns; gives the event that is due when all else is done with the workload too."""
         begun = perf_counter()
-        self._look_for_others()
+        self._check.look()
         self._choose_calls()
         gc.collect()
         gc.freeze()
@@ -165,18 +161,13 @@ class Rounds:
         self._channel.flush()
         return finished
 
-    def _look_for_others(self) -> None:
-        """Not where the device's clock decides, whatever the host's threads wait for."""
-        self._is_quiet = not self._on_device and self._others.are_away()
-
     def _needs_more_time(self, over_s: float) -> bool:
         """True where a busy machine disturbed a good part of the samples, rows are not known yet, and time is left."""
-        is_busy = self._undisturbed < BUSY_BELOW * self._taken
-        return over_s < self._extra_s and is_busy and not self._stopping.is_settled()
+        return over_s < self._extra_s and self._check.is_busy and not self._stopping.is_settled()
 
     def _one_round(self, started: float) -> None:
         expected = {number: contender.turn_s for number, contender in self._contenders.items()}
-        before, begun_round = (self._taken, self._undisturbed), perf_counter()
+        before, begun_round = (self._check.taken, self._check.undisturbed), perf_counter()
         self._lengths = shared_lengths(self._contenders)
         for number in self._order.next_round(expected | {PROBE_CASE: self._probe.turn_s}):
             self._stopping.forget_rounds(self._watch.before_turn(self._round))
@@ -188,9 +179,11 @@ class Rounds:
             elif number in self._contenders:
                 self._turn(self._contenders[number], started)
         self._round += 1
-        self._look_for_others()
+        self._check.look()
         self._pace.note(
-            taken=self._taken - before[0], kept=self._undisturbed - before[1], seconds=perf_counter() - begun_round
+            taken=self._check.taken - before[0],
+            kept=self._check.undisturbed - before[1],
+            seconds=perf_counter() - begun_round,
         )
         gc.collect()  # cheap, for what is frozen is not walked; an implementation may leave cycles that hold memory
 
@@ -226,24 +219,8 @@ class Rounds:
     def _keep(self, contender: Contender, taken: TurnSamples, *, started_s: float) -> None:
         number = contender.case.number
         self._report(number, taken, started_s=started_s)
-        found: dict[str, list[float]] = defaultdict(list)
-        for sample in taken.samples:
-            disturbed = self._disturbed(contender, sample, stolen=taken.steal_s > 0)
-            self._taken += len(sample.calls)
-            self._undisturbed += len(sample.calls) - len(disturbed)
-            for phase, seconds in (sample.device_s if self._on_device else sample.wall_s).items():
-                if (phase if phase in sample.calls else Kind.STEP) not in disturbed:
-                    found[phase].append(seconds)
-        means = {phase: sum(seconds) / len(seconds) for phase, seconds in found.items()}
+        means = self._check.means(taken, contender.wakeup_costs)
         self._stopping.keep(number, self._round, started_s=started_s, seconds=means)
-
-    def _disturbed(self, contender: Contender, sample: Samples, *, stolen: bool) -> set[str]:
-        """The kinds of call of a sample that do not count; where no other process runs, threads wait for their own."""
-        for kind, delay_s in sample.delay_s.items():
-            contender.wakeup_costs.note(kind, delay_s=delay_s, wakeups=sample.wakeups[kind])
-        if stolen:
-            return set(sample.calls)
-        return set() if self._is_quiet else sample.disturbed(contender.wakeup_costs, wakeup_s=self._wakeup_s)
 
     def _report(self, number: int, taken: TurnSamples, *, started_s: float) -> None:
         for event in taken.events(
@@ -297,7 +274,7 @@ class Rounds:
             self._cases,
             self._contenders,
             lambda: self._order.next_round({}),
-            meter=NoMeter() if self._is_quiet else self._meter,  # a look lets threads fall asleep that spin
+            meter=NoMeter() if self._check.is_quiet else self._meter,  # a look lets threads fall asleep that spin
             sample_s=self._pace.sample_s,
             budget_s=self._budget_s,
             wakeup_s=self._wakeup_s,

@@ -20,7 +20,8 @@ from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
-from lnbench.measure.scheduling import NoMeter, ThreadMeter, wakeup_cost_s
+from lnbench.measure.scheduling import NoMeter, ThreadMeter
+from lnbench.measure.wakeup_cost import wakeup_cost_s
 from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
 from lnbench.worker.cases import SHORT_PATIENCE_S, Cases, SpoiledProcessError, describe

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from lnbench.busyness import QUIET_CORES
 from lnbench.measure.neighbours import Counters, MachineUse
-from lnbench.undisturbed import QUIET_CORES
 from lnbench.worker.others import LOOK_EVERY_S, Others
 
 

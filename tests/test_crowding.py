@@ -321,7 +321,7 @@ def test_the_few_samples_that_the_kernel_disturbs_on_a_quiet_machine_are_left_ou
 
 
 @pytest.mark.parametrize("calls", [{"inference": 0}, {}, {"inference": 0, "step": 0}])
-@pytest.mark.parametrize("kind", ["inference", "step", "else"])
+@pytest.mark.parametrize("kind", ["inference", "step", "forward_backward"])
 def test_what_the_scheduler_did_during_samples_without_calls_counts_as_not_looked_at(calls, kind):
     usage = looked_at(delay_s=LOST_S, wakeups=1, kinds=(kind,))
     events = [

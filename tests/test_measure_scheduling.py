@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lnbench.measure import scheduling
+from lnbench.measure import scheduling, steal
 from lnbench.measure.scheduling import NoMeter, ThreadMeter
 from lnbench.measure.wakeup_cost import LEAST_WAKEUP_S, MOST_WAKEUP_S, wakeup_cost_s
 from lnbench.undisturbed import DEFAULT_WAKEUP_S
@@ -186,9 +186,9 @@ def test_cpu_time_is_told_by_thread_as_the_last_look_found_it(proc):
 
 
 def test_steal_is_that_of_the_cores_that_this_process_may_use(proc, monkeypatch):
-    monkeypatch.setattr(scheduling.os, "sched_getaffinity", lambda _: {1, 3})
-    monkeypatch.setattr(scheduling.os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(scheduling, "_TICKS_PER_S", 100)
+    monkeypatch.setattr(steal.os, "sched_getaffinity", lambda _: {1, 3})
+    monkeypatch.setattr(steal.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(steal, "_TICKS_PER_S", 100)
     proc.steal({0: 500, 1: 10, 2: 500, 3: 5})
     meter = ThreadMeter(root=proc.root)
 

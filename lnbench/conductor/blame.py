@@ -12,6 +12,12 @@ KILLED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, 
 _FRAME = re.compile(r'File "[^"\n]*_adapter\.py", line \d+ in (inference|forward|backward)$', re.MULTILINE)
 """A call of a case, by the names that the adapters of implementations give to theirs."""
 
+_RAISED = re.compile(r'^  File "[^\n]*\n(?:[ \t][^\n]*\n)*(\S[^\n]*)', re.MULTILINE)
+"""The end of a traceback, whose beginning may be cut off: its last frame, then the error."""
+
+MOST_OF_ERROR = 300
+"""Characters of an error that stand in a reason, as of those that workers report themselves."""
+
 
 def is_from_outside(death: WorkerDiedError | WorkerHungError, *, out_of_memory: bool) -> bool:
     """True for an end that the case at work had probably no part in."""
@@ -25,10 +31,24 @@ def status_of(death: WorkerDiedError | WorkerHungError, *, out_of_memory: bool) 
     return Status.OOM if out_of_memory and death.signal == signal.SIGKILL else Status.CRASH
 
 
-def reason_of(death: WorkerDiedError | WorkerHungError, *, stage: Stage, stacks: str, out_of_memory: bool) -> str:
-    """`SIGSEGV in backward, at timing`: how it ended, in which call as far as the stacks of its threads tell, where."""
-    found = _FRAME.search(stacks)
+def reason_of(
+    death: WorkerDiedError | WorkerHungError, *, stage: Stage | None, stacks: str, printed: str, out_of_memory: bool
+) -> str:
+    """`SIGSEGV in backward, at timing`: how it ended, in which call as far as the stacks of its threads tell, where.
+
+    `stage`: what the case at work was doing; None where none was. `printed`: the end of what the worker printed; where
+    it ended itself with a traceback, the error is part of the reason.
+    """
+    found = _FRAME.search(stacks) if stage else None
     where = f" in {found[1]}," if found else ""
-    if status_of(death, out_of_memory=out_of_memory) is Status.OOM:
-        return f"the system ran out of memory and killed the process{where} at {stage}"
-    return f"{death}{where} at {stage}"
+    when = f"at {stage}" if stage else "before any case was at work"
+    if stage and status_of(death, out_of_memory=out_of_memory) is Status.OOM:
+        return f"the system ran out of memory and killed the process{where} {when}"
+    error = last_error(printed) if isinstance(death, WorkerDiedError) and death.signal is None else ""
+    return f"{death}{where} {when}{': ' if error else ''}{error}"
+
+
+def last_error(printed: str) -> str:
+    """The error that ends the last traceback in what a worker printed, in one line; "" where there is none."""
+    found = _RAISED.findall(printed)
+    return found[-1].strip()[:MOST_OF_ERROR] if found else ""

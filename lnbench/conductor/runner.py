@@ -204,7 +204,8 @@ class Runner:
         at_work = self._listener.at_work
         stacks = self._worker.stacks()
         self._worker.kill()
-        detail = "\n".join(filter(None, (self._worker.printed_tail(), stacks)))
+        printed = self._worker.printed_tail()
+        detail = "\n".join(filter(None, (printed, stacks)))
         self._part_with_worker()
         if at_work.plugin is not None:
             guilty = self._cases_of_plugin(at_work.plugin)
@@ -217,9 +218,8 @@ class Runner:
             text = f"a worker was ended by {death} from outside at {at_work.stage}; a fresh one went on"
             self._note(Noticed(notice=Notice(code="worker-ended", text=text), workload=workload, case=at_work.case))
             return
-        reason = reason_of(death, stage=at_work.stage, stacks=stacks, out_of_memory=out_of_memory)
-        if not at_work.is_anybody:
-            reason = f"{death} before any case was at work"
+        stage = at_work.stage if at_work.is_anybody else None
+        reason = reason_of(death, stage=stage, stacks=stacks, printed=printed, out_of_memory=out_of_memory)
         if at_work.plugin is not None:
             self._plugins.pop(at_work.plugin, None)
         status = status_of(death, out_of_memory=out_of_memory)

@@ -50,7 +50,7 @@ class TorchEventClock:
 
         self._cuda = torch.cuda
         self._device = torch.device(device)
-        torch.cuda.set_device(self._device)  # events and spins go to the current device's stream
+        use_device(device)  # events and spins go to the current device's stream
         properties = torch.cuda.get_device_properties(self._device)
         l2_b = int(properties.L2_cache_size)
         self._scratch = torch.empty(2 * l2_b, dtype=torch.uint8, device=self._device)
@@ -244,6 +244,16 @@ def missing_device(device: str) -> str:
     index = torch.device(device).index or 0
     count = torch.cuda.device_count()
     return "" if index < count else f"{device} is absent: torch sees {count} CUDA device{'s' if count > 1 else ''}"
+
+
+def use_device(device: str) -> None:
+    """Make a CUDA device the current one; "cuda" is the first.
+
+    `torch.cuda.set_device` takes no name without an index.
+    """
+    import torch
+
+    torch.cuda.set_device(torch.device(device).index or 0)
 
 
 def device_name(device: str) -> str:

@@ -14,7 +14,7 @@ from lnbench.implementations.plugins import refuse_shared_modules
 from lnbench.implementations.registry import Registry
 from lnbench.implementations.sources import load_source
 from lnbench.implementations.torch_adapter import flushes_denormals, is_out_of_memory
-from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device
+from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device, use_device
 from lnbench.measure.environment import RECORDED_PACKAGES, cpu_name, installed_versions
 from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
@@ -49,7 +49,7 @@ class Session:
         self._setup = setup
         self._judged: Judged = {}
         if setup.device.startswith("cuda") and not missing_device(setup.device):
-            torch.cuda.set_device(setup.device)  # what a builder allocates without naming a device belongs there too
+            use_device(setup.device)  # what a builder allocates without naming a device belongs there too
         torch.set_num_threads(setup.threads)
         torch.ones(_PARALLEL_ELEMENTS).add_(1)  # makes the pool of threads, which is nobody's
         self._wakeup_s = wakeup_cost_s()

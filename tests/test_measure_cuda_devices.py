@@ -1,0 +1,51 @@
+"""CUDA devices by their names, with PyTorch's own checks of them, on a pretended driver."""
+
+import pytest
+import torch
+from fake_clocks import Stream
+from pretended_cuda import pretend_cuda
+from stage import Heard
+
+from lnbench.events import WorkerStarted
+from lnbench.measure.cuda import CudaSampler, TorchEventClock, use_device
+from lnbench.worker.protocol import Setup
+from lnbench.worker.session import Session
+
+
+def test_torch_takes_no_device_without_an_index_for_the_current_one(monkeypatch):
+    pretend_cuda(monkeypatch)
+
+    with pytest.raises(ValueError, match="specified index"):
+        torch.cuda.set_device("cuda")
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
+def test_a_device_is_made_the_current_one_by_its_index_or_else_the_first(monkeypatch, device, index):
+    pretended = pretend_cuda(monkeypatch, devices=2)
+
+    use_device(device)
+
+    assert pretended.current == index
+
+
+@pytest.mark.parametrize(("device", "index"), [("cuda", 0), ("cuda:1", 1)])
+def test_a_worker_starts_on_the_device_that_suites_name(monkeypatch, one_thread, device, index):
+    pretended = pretend_cuda(monkeypatch, devices=2)
+    heard = Heard()
+
+    Session(heard, Setup(process=0, worker=0, device=device, threads=1, allocator="system"), started=0.0)
+
+    (started,) = heard.of(WorkerStarted)
+    assert (started.device, started.device_name) == (device, "a pretended GPU")
+    assert pretended.current == index
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_the_event_clock_measures_on_the_device_that_suites_name(monkeypatch, device):
+    stream = Stream(launch_s=1e-6, event_s=2e-6)
+    pretended = pretend_cuda(monkeypatch, stream)
+
+    sampler = CudaSampler(TorchEventClock(device), now=stream.host)
+
+    assert pretended.current == 0
+    assert sampler.empty_pair_s == pytest.approx(2e-6)

@@ -132,7 +132,7 @@ def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Ju
     relative, share = {}, {}
     for name, tensor in outputs.items():
         right = expected[given[name]]
-        error = (tensor.to(torch.float64) - right.value).abs()
+        error = (tensor.to(right.value.device, torch.float64) - right.value).abs()
         largest = float(error.max())
         relative[name] = largest / right.scale if right.scale else (0.0 if largest == 0 else float("inf"))
         ratio = error / right.tolerance

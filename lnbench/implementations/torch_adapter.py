@@ -234,8 +234,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in text_of(error) for words in _OUT_OF_MEMORY)
-
-
-def poisons_device(error: BaseException) -> bool:
-    """True when a CUDA error has ended this process's use of the device (a kernel that read outside its memory)."""
-    return isinstance(error, RuntimeError) and "CUDA error" in text_of(error) and not is_out_of_memory(error)

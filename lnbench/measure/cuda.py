@@ -256,6 +256,23 @@ def use_device(device: str) -> None:
     torch.cuda.set_device(torch.device(device).index or 0)
 
 
+def lost_device(device: str) -> str:
+    """What a CUDA device answers when nothing runs on it any more in this process; empty while it works.
+
+    So it is after a kernel that wrote outside its memory. What says so first has words of its own (Triton, XLA, cuDNN,
+    PyTorch), and nobody says it before the device is waited for: so it is. The CPU is always there.
+    """
+    if not device.startswith("cuda"):
+        return ""
+    import torch
+
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        return str(error).partition("\n")[0] or type(error).__name__
+    return ""
+
+
 def device_name(device: str) -> str:
     """A CUDA device's name; empty for others or when it is absent."""
     if missing_device(device) or not device.startswith("cuda"):

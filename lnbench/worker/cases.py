@@ -14,9 +14,10 @@ from lnbench.implementations.contract import Prepared, WrongResultError
 from lnbench.implementations.operators import replaced_operators
 from lnbench.implementations.preparing import prepare
 from lnbench.implementations.registry import Registry
-from lnbench.implementations.torch_adapter import is_out_of_memory, poisons_device
+from lnbench.implementations.torch_adapter import is_out_of_memory
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import begin_compiling_afresh, counted_compiling
+from lnbench.measure.cuda import lost_device
 from lnbench.measure.stillness import PATIENCE_S
 from lnbench.planned import Notice, PlannedCase, Stage, Status
 from lnbench.worker.company import Company, Left
@@ -145,7 +146,10 @@ class Cases:
 
     @contextmanager
     def attempt(self, number: int, stage: Stage) -> Iterator[None]:
-        """Announce what a case is about to do; if that fails, the case ends with a status and a reason."""
+        """Announce what a case is about to do; if that fails, the case ends with a status and a reason.
+
+        Raises SpoiledProcessError where nothing can be measured any more in this process after it.
+        """
         self._channel.announce(number, stage)
         try:
             try:
@@ -175,8 +179,15 @@ class Cases:
             self.end(number, status, stage, reason)
             if self._guard.is_beyond_repair:
                 raise SpoiledProcessError(describe(error)) from error
-            if self.workload.is_cuda and poisons_device(error):
-                raise SpoiledProcessError(describe(error)) from error
+        self._leave_lost_device(number, stage)
+
+    def _leave_lost_device(self, number: int, stage: Stage) -> None:
+        """Raise where the case has left a device on which nothing runs any more; nobody after it is blamed for that."""
+        lost = lost_device(self.workload.device)
+        if lost:
+            if number not in self.ended:
+                self.end(number, Status.ERROR, stage, f"the device was lost after its calls: {lost}")
+            raise SpoiledProcessError(lost)
 
     def mixed_up(self, number: int) -> PluginError | None:
         """What is wrong with a case whose operator another plug-in has registered too; None where nothing is."""

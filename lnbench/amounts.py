@@ -8,8 +8,13 @@ MOST_ELEMENTS = 2**40
 """More elements than any device holds (1 TiB in the smallest dtype and up)."""
 
 SHORTEST_S = 1e-15
-"""Clocks step by nanoseconds and samples average thousands of calls: what is shorter is no time. With LONGEST_S it also
-keeps every ratio of two times, and so every exponential of a log ratio, far inside a float."""
+"""With LONGEST_S it keeps every ratio of two times, and so every exponential of a log ratio, far inside a float."""
+
+NO_TIME_S = 1e-12
+"""Stands in place of a time that a clock could not see, so that it has a logarithm; all journals hold it so."""
+
+LEAST_SEEN_S = 1e-11
+"""Samples from this on are times: clocks step by nanoseconds, and no call of anything is shorter."""
 
 LONGEST_S = 1e9
 """Thirty years."""

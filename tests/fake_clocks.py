@@ -123,7 +123,10 @@ class Stream:
 
 @dataclass
 class StreamWork:
-    """Work that a call only enqueues, in one launch a part; with `waits` it then waits for the device."""
+    """Work that a call only enqueues, in so many launches a part; with `waits` it then waits for the device.
+
+    Seconds are those of one launch.
+    """
 
     stream: Stream
     inference_s: float = 0.0
@@ -132,6 +135,7 @@ class StreamWork:
     one_piece_s: float = 0.0
     waits: bool = False
     on_torch_stream: bool = True
+    launches: int = 1
     calls: int = 0
 
     __hash__ = object.__hash__
@@ -160,7 +164,8 @@ class StreamWork:
 
     def _call(self, seconds: float) -> None:
         self.calls += 1
-        self.stream.enqueue(seconds)
+        for _ in range(self.launches):
+            self.stream.enqueue(seconds)
         if self.waits:
             self.stream.wait()
 

@@ -23,6 +23,8 @@ class PretendedCuda:
         self.current: int | None = None
         self.waits = 0
         self.lost: Exception | None = None
+        self.torch_stream = "the default stream"
+        self.cycles_per_s = CYCLES_PER_S
 
     def synchronize(self, device=None):
         self.waits += 1
@@ -30,12 +32,15 @@ class PretendedCuda:
             raise self.lost
         self.stream.wait()
 
+    def set_stream(self, stream):
+        self.torch_stream = stream
+
     def set_index(self, index):
         self.current = index
 
     def sleep(self, cycles):
         assert type(cycles) is int
-        self.stream.spin(cycles / CYCLES_PER_S)
+        self.stream.spin(cycles / self.cycles_per_s)
 
     def event(self, *, enable_timing):
         assert enable_timing
@@ -70,6 +75,9 @@ def pretend_cuda(monkeypatch, stream: Stream | None = None, *, devices=1) -> Pre
         "get_device_properties": lambda device=None: properties,
         "get_device_name": lambda device=None: properties.name,
         "synchronize": made.synchronize,
+        "current_stream": lambda device=None: made.torch_stream,
+        "default_stream": lambda device=None: "the default stream",
+        "set_stream": made.set_stream,
         "Event": made.event,
         "_sleep": made.sleep,
     }.items():

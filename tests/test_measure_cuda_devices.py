@@ -49,3 +49,21 @@ def test_the_event_clock_measures_on_the_device_that_suites_name(monkeypatch, de
 
     assert pretended.current == 0
     assert sampler.empty_pair_s == pytest.approx(2e-6)
+
+
+def test_the_spin_is_calibrated_when_the_card_has_left_its_idle_clock(monkeypatch):
+    pretended = pretend_cuda(monkeypatch)
+    rising = iter([0.3e9, 0.3e9, 0.9e9, 1.5e9, 1.98e9])
+    sleep = pretended.sleep
+
+    def spin(cycles):
+        pretended.cycles_per_s = next(rising, pretended.cycles_per_s)
+        sleep(cycles)
+
+    monkeypatch.setattr(torch.cuda, "_sleep", spin)
+    clock = TorchEventClock("cuda")
+    pretended.stream.spins.clear()
+
+    clock.spin(4e-3)
+
+    assert pretended.stream.spins == pytest.approx([4e-3], rel=0.01)

@@ -227,8 +227,9 @@ def test_mistake_08_a_sample_that_the_host_did_not_stay_ahead_of_is_dropped_and_
     # 24 steps of two launches and three events, and 40 inferences of one and two, take the host 6 ms.
     samples = [take(sampler, work).device_s for _ in range(4)]
 
-    assert stream.spins == [2e-3, 4e-3, 8e-3, 8e-3]
-    assert [bool(sample) for sample in samples] == [False, False, True, True]
+    assert stream.spins[0] == 2e-3
+    assert min(stream.spins[1:]) > 6e-3
+    assert [bool(sample) for sample in samples] == [False, True, True, True]
     assert samples[-1][phase] == pytest.approx(2e-6)
 
 

@@ -6,16 +6,17 @@ that fresh graph, stamp. What releasing costs is `disposal`, apart.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from itertools import cycle, repeat
 from random import Random
 from time import perf_counter_ns
 from typing import Any, Protocol
 
+from lnbench.amounts import NO_TIME_S
+
 NANOSECOND = 1e-9
 _CALIBRATION_PAIRS = 2001
 DISPOSAL = "disposal"
-LEAST_S = 1e-12
-"""A time below the tick of every clock, in place of zero, which has no logarithm."""
 
 
 class Work(Protocol):
@@ -45,12 +46,30 @@ class Work(Protocol):
     def wait(self) -> None: ...
 
 
+class Missed(StrEnum):
+    """Why a sample has no time on the device's clock: what was seen of the queue that it was put in.
+
+    LATE: the device had reached it before all of it was enqueued. WAITS: so it was with each longer spin, for a call
+    waits for the device. BLOCKED: even launches with nothing between them do.
+    """
+
+    LATE = "late"
+    WAITS = "waits"
+    BLOCKED = "blocked"
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Seconds per call by phase, on the host's clock and on the device's; empty where not measured or spoiled."""
+    """Seconds per call by phase, on the host's clock and on the device's; empty where not measured or spoiled.
+
+    NO_TIME_S stands where a clock could not see so short a time. `device_calls`: the calls whose mean `device_s` is,
+    where the queue of a device holds fewer or more than were asked for. `missed`: why there are no `device_s`.
+    """
 
     wall_s: Mapping[str, float] = field(default_factory=dict)
     device_s: Mapping[str, float] = field(default_factory=dict)
+    device_calls: int = 0
+    missed: Missed | None = None
 
 
 class Copies(Protocol):
@@ -128,7 +147,7 @@ class HostSampler:
             backward_ns += end - between
         del y, gradients
         parts = [
-            max((total / calls - self.empty_pair_ns) * NANOSECOND, LEAST_S)
+            seen_s((total / calls - self.empty_pair_ns) * NANOSECOND)
             for total in (forward_ns, backward_ns, disposal_ns)
         ]
         return Sample(wall_s=step_phases(parts[0], parts[1]) | {DISPOSAL: parts[2]})
@@ -151,7 +170,7 @@ class HostSampler:
             step_ns += end - start
         del gradients
         names = zip(("forward_backward", DISPOSAL), (step_ns, disposal_ns), strict=True)
-        return Sample(wall_s={name: max((ns / calls - self.empty_pair_ns) * NANOSECOND, LEAST_S) for name, ns in names})
+        return Sample(wall_s={name: seen_s((ns / calls - self.empty_pair_ns) * NANOSECOND) for name, ns in names})
 
     def sample_copy(self, copies: Copies, name: str, calls: int) -> Sample:
         """The mean of `calls` of one of the probe's copies, in the same state of the caches as the cases."""
@@ -169,14 +188,19 @@ class HostSampler:
             start = now()
             call()
             total += now() - start - self.empty_pair_ns
-        return max(total * NANOSECOND / calls, LEAST_S)
+        return seen_s(total * NANOSECOND / calls)
 
     def _block(self, call: Callable[[], Any], calls: int) -> float:
         now = self._now
         start = now()
         for _ in repeat(None, calls):
             call()
-        return max((now() - start - self.empty_pair_ns) * NANOSECOND / calls, LEAST_S)
+        return seen_s((now() - start - self.empty_pair_ns) * NANOSECOND / calls)
+
+
+def seen_s(seconds: float, *, step_s: float = NANOSECOND) -> float:
+    """A time that is not below its clock's step, else NO_TIME_S in its place."""
+    return seconds if seconds >= step_s else NO_TIME_S
 
 
 def step_phases(forward_s: float, backward_s: float) -> dict[str, float]:

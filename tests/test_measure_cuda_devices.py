@@ -3,8 +3,8 @@
 import pytest
 import torch
 from fake_clocks import Stream
-from pretended_cuda import pretend_cuda
-from stage import Heard
+from pretended_cuda import L2_B, pretend_cuda
+from stage import Heard, OperationLog
 
 from lnbench.events import WorkerStarted
 from lnbench.measure.cuda import CudaSampler, TorchEventClock, use_device
@@ -49,6 +49,29 @@ def test_the_event_clock_measures_on_the_device_that_suites_name(monkeypatch, de
 
     assert pretended.current == 0
     assert sampler.empty_pair_s == pytest.approx(2e-6)
+
+
+def test_displacing_reads_as_much_as_it_wrote_so_that_no_modified_line_is_left_in_the_cache(monkeypatch):
+    pretend_cuda(monkeypatch)
+    clock = TorchEventClock("cuda")
+
+    with OperationLog([]) as log:
+        clock.displace()
+
+    (wrote, (written, *_), _), (read, (source, *_), _) = log.seen
+    assert (wrote, read) == ("zero_", "sum")
+    assert min(written.nbytes, source.nbytes) >= 2 * L2_B
+    assert written.data_ptr() != source.data_ptr()
+
+
+def test_the_kernels_that_displace_are_loaded_before_anything_is_timed(monkeypatch):
+    pretended = pretend_cuda(monkeypatch)
+    done, spins = [], pretended.stream.spins
+    monkeypatch.setattr(TorchEventClock, "displace", lambda clock: done.append(len(spins)))
+
+    TorchEventClock("cuda")
+
+    assert done == [0]
 
 
 def test_the_spin_is_calibrated_when_the_card_has_left_its_idle_clock(monkeypatch):

@@ -24,12 +24,14 @@ class TorchEventClock:
     def __init__(self, device: str) -> None:
         import torch
 
-        self._cuda = torch.cuda
+        self._cuda, self._sum_of = torch.cuda, torch.sum
         self._device = torch.device(device)
         use_device(device)  # events and spins go to the current device's stream
         properties = torch.cuda.get_device_properties(self._device)
-        l2_b = int(properties.L2_cache_size)
-        self._scratch = torch.empty(2 * l2_b, dtype=torch.uint8, device=self._device)
+        elements = 2 * int(properties.L2_cache_size) // torch.float32.itemsize
+        self._written, self._read = (torch.zeros(elements, dtype=torch.float32, device=self._device) for _ in range(2))
+        self._sum = torch.zeros((), dtype=torch.float32, device=self._device)
+        self.displace()  # its kernels are loaded now, and not while a spin holds the device
         self._cycles_per_s = self._calibrate()
 
     def record(self) -> Any:
@@ -48,7 +50,12 @@ class TorchEventClock:
         self._cuda._sleep(int(seconds * self._cycles_per_s))
 
     def displace(self) -> None:
-        self._scratch.zero_()
+        """Write twice the L2 cache, then read as much elsewhere.
+
+        After the write alone the cache is full of lines that a call has to write back before it gets their places.
+        """
+        self._written.zero_()
+        self._sum_of(self._read, dim=0, out=self._sum)
 
     def wait(self) -> None:
         self._cuda.synchronize(self._device)

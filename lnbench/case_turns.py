@@ -69,9 +69,10 @@ class CaseTurns:
         found = column[self._numbers]
         return found[~np.isnan(found)]
 
-    def calls(self, phase: str) -> Ints:
+    def calls(self, phase: str, *, clock: Clock) -> Ints:
         """How many calls each turn's sample of a phase is the mean of; a step's parts have its calls."""
-        column = self._columns.calls.get(self.kind(phase))
+        kind, of_device = self.kind(phase), self._columns.device_calls
+        column = of_device[kind] if clock is Clock.DEVICE and kind in of_device else self._columns.calls.get(kind)
         if column is None:
             return NO_NUMBERS
         found = column[self._numbers]

@@ -102,6 +102,8 @@ class Turn(Frozen):
     A turn that takes several samples of each kind has an event for each, with the same `started_s`, numbered by
     `sample`. `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and
     "step", and by "forward_backward" where the whole step is a piece of its own beside its parts.
+    `device_calls`: those whose mean `device_s` is, by the same; a device's queue holds another number of them. Empty in
+    journals before version 8, whose `calls` it had at most.
     `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same.
 
     What the scheduler did to the threads of the process, by the same kinds of call, from the look before a sample to
@@ -129,6 +131,7 @@ class Turn(Frozen):
     involuntary: Mapping[Sampled, Count] = Field(default_factory=dict)
     voluntary: Mapping[Sampled, Count] = Field(default_factory=dict)
     cpu_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
+    device_calls: Mapping[Sampled, Count] = Field(default_factory=dict)
     steal_s: Seconds = 0.0
     reach_s: Seconds = 0.0
 

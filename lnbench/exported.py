@@ -88,7 +88,7 @@ def export_run(run: Run, only: Filter = NO_FILTER) -> Export:
 
 def _exported(evidence: Evidence, summary: RowSummary) -> ExportedRow:
     number, phase, clock = summary.case, summary.phase, summary.clock
-    calls = evidence.turns(number).calls(phase.value)
+    calls = evidence.turns(number).calls(phase.value, clock=clock)
     series = evidence.row(number, phase, clock=clock).series
     kept = evidence.turns(number).kept_seconds(phase, clock=clock)
     reference = evidence.reference(number)

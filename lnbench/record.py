@@ -10,16 +10,17 @@ from lnbench.event_log import EventLog
 from lnbench.events import AnyEvent, Confirming, Event, Noticed, Resumed, RunFinished, Turn
 from lnbench.planned import Environment, Frozen, PlannedCase, PlannedWorkload, ProcessSpread, SamplingRecord
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Raised whenever an event changes; readers refuse what they do not know."""
 
-READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7)
+READABLE_VERSIONS = (1, 2, 3, 4, 5, 6, 7, 8)
 """2 added what a check needs: margins, a case's own reference, the baseline, condensed samples. 3 added what cases cost
 beside time, and parted page faults by kind of call. 4 added resumed runs and the stage of imports, and lets a workload
 be finished only when nothing of it is left to do. 5 added axes (gradients, autocast, layouts), parts of a step that a
 case does not have, and cases whose package could not be loaded. 6 added the commit of the code that was measured. 7
 added what the scheduler did during each sample, several samples a turn, the total budget, looks at how busy the machine
-was, and how far processes of earlier runs lay apart. All have defaults; older ones are read as far as they went."""
+was, and how far processes of earlier runs lay apart. 8 added how many calls a device's time is the mean of. All have
+defaults; older ones are read as far as they went."""
 
 
 SHORT_ID = 10

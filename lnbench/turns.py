@@ -39,9 +39,10 @@ class Layout(NamedTuple):
     involuntary: tuple[str, ...] = ()
     voluntary: tuple[str, ...] = ()
     cpu_s: tuple[str, ...] = ()
+    device_calls: tuple[str, ...] = ()
 
 
-COUNTS = frozenset({"calls", "wakeups", "involuntary", "voluntary"})
+COUNTS = frozenset({"calls", "wakeups", "involuntary", "voluntary", "device_calls"})
 """The parts of a layout whose values are whole numbers."""
 
 USAGE = ("delay_s", "wakeups", "involuntary", "voluntary", "cpu_s")
@@ -63,6 +64,7 @@ class Block(NamedTuple):
     involuntary: Ints
     voluntary: Ints
     cpu_s: Floats
+    device_calls: Ints
 
 
 def block_of(turns: Sequence[tuple[int, Turn]]) -> Block:
@@ -115,8 +117,8 @@ class TurnBlocks:
 class TurnColumns:
     """The turns of a run in the order in which they were taken; one value a turn in every column.
 
-    `places`: their numbers among all events. In `calls` -1, and in samples, `faults` and `usage` NaN, where a turn has
-    none. A turn of several samples stands here once for each of them.
+    `places`: their numbers among all events. Where a turn has none, in `calls` and `device_calls` -1, and in samples,
+    `faults` and `usage` NaN. A turn of several samples stands here once for each of them.
     """
 
     def __init__(self, blocks: Mapping[Layout, Block]) -> None:
@@ -130,6 +132,7 @@ class TurnColumns:
             _joined(block.real[:, column] for block in blocks.values())[order] for column in range(len(REAL))
         )
         self.calls: Mapping[str, Ints] = dict(_columns(blocks, "calls", order, missing=_NO_CALLS))
+        self.device_calls: Mapping[str, Ints] = dict(_columns(blocks, "device_calls", order, missing=_NO_CALLS))
         self.samples: Mapping[Clock, Mapping[str, Floats]] = {
             Clock.WALL: dict(_columns(blocks, "wall_s", order)),
             Clock.DEVICE: dict(_columns(blocks, "device_s", order)),
@@ -153,6 +156,7 @@ class TurnColumns:
         for name in (*WHOLE, *REAL):
             setattr(found, name, getattr(self, name)[numbers])
         found.calls = {name: column[numbers] for name, column in self.calls.items()}
+        found.device_calls = {name: column[numbers] for name, column in self.device_calls.items()}
         found.faults = {name: column[numbers] for name, column in self.faults.items()}
         found.samples = {
             clock: {name: column[numbers] for name, column in samples.items()}
@@ -178,7 +182,8 @@ class TurnColumns:
             started_s=float(self.started_s[number]),
             steal_s=float(self.steal_s[number]),
             reach_s=float(self.reach_s[number]),
-            calls={name: int(column[number]) for name, column in self.calls.items() if column[number] != _NO_CALLS},
+            calls=_counted(self.calls, number),
+            device_calls=_counted(self.device_calls, number),
             uncounted=int(self.uncounted[number]),
             wall_s=_present(self.samples[Clock.WALL], number),
             device_s=_present(self.samples[Clock.DEVICE], number),
@@ -214,6 +219,10 @@ def _columns(
             for names, rows in found
         )
         yield name, _joined(columns)[order]
+
+
+def _counted(columns: Mapping[str, Ints], number: int) -> dict[str, int]:
+    return {name: int(column[number]) for name, column in columns.items() if column[number] != _NO_CALLS}
 
 
 def _present(columns: Mapping[str, Floats], number: int) -> dict[str, float]:

@@ -193,6 +193,7 @@ def _turns(
         involuntary=hits.sum(axis=-1).reshape(-1, 1),
         voluntary=zeros.reshape(-1, 1),
         cpu_s=cpu_s.reshape(-1, 1),
+        device_calls=np.empty((rounds * samples, 0), dtype=np.int64),
     )
     return block, is_kept
 

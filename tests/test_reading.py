@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnbench.errors import JournalError
-from lnbench.events import EVENT, PROBE_CASE, PROBED, SAMPLED, Turn
+from lnbench.events import EVENT, PROBE_CASE, PROBED, SAMPLED
 from lnbench.store import lines
 from lnbench.store.reading import read_run
 from lnbench.store.turn_lines import PlainTurns
@@ -214,10 +214,14 @@ added = st.fixed_dictionaries(
         **{name: maps(mostly(st.floats(0, 1), odd_numbers)) for name in ("delay_s", "cpu_s")},
         **{name: maps(mostly(plain_numbers, odd_numbers)) for name in ("wakeups", "involuntary", "voluntary")},
         **{name: mostly(st.floats(0, 1), odd_numbers) for name in ("steal_s", "reach_s")},
-    }
+    },
+    optional={"device_calls": maps(mostly(plain_numbers, odd_numbers))},
 )
-ADDED = tuple(Turn.model_fields)[-8:]
+ADDED = ("sample", "delay_s", "wakeups", "involuntary", "voluntary", "cpu_s", "steal_s", "reach_s")
 """The fields of a turn that version 7 brought."""
+
+ADDED_LATER = ("device_calls",)
+"""And version 8."""
 
 
 @given(any_turns | st.builds(lambda turn, more: turn | more, any_turns, added))
@@ -240,12 +244,21 @@ def test_turns_as_they_are_written_need_no_second_reading(turn):
     assert not odd
 
 
-usages = st.builds(fabricate.looked_at, delay_s=st.floats(0, 1), wakeups=st.integers(0, 99), sample=st.integers(0, 9))
+usages = st.builds(
+    fabricate.looked_at,
+    delay_s=st.floats(0, 1),
+    wakeups=st.integers(0, 99),
+    sample=st.integers(0, 9),
+    device_calls=st.dictionaries(st.sampled_from(["inference", "step"]), st.integers(0, 999)),
+)
 
 
-@given(st.builds(lambda usage: fabricate.turn(0, 1e-3, **usage), usages), st.booleans())
-def test_turns_of_this_version_and_of_the_one_before_read_as_the_model_reads_them(turn, is_older):
-    line = turn.model_dump_json(exclude=set(ADDED) if is_older else set()).encode()
+@given(
+    st.builds(lambda usage: fabricate.turn(0, 1e-3, **usage), usages),
+    st.sampled_from([(), ADDED_LATER, ADDED + ADDED_LATER]),
+)
+def test_turns_of_this_version_and_of_those_before_read_as_the_model_reads_them(turn, lacking):
+    line = turn.model_dump_json(exclude=set(lacking)).encode()
 
     blocks, odd = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads)).read([(2, line)])
 

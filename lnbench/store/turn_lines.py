@@ -24,12 +24,11 @@ _FIELDS = ("event", *WHOLE, *REAL, *_MAPS)
 _values = itemgetter(*_FIELDS)
 assert set(_FIELDS) == set(Turn.model_fields)
 
-_ADDED = {name: Turn.model_fields[name].get_default(call_default_factory=True) for name in USAGE} | {
-    "sample": 0,
-    "steal_s": 0.0,
-    "reach_s": 0.0,
-}
-"""What version 7 added to the line of a turn."""
+_ADDED = tuple(
+    {name: Turn.model_fields[name].get_default(call_default_factory=True) for name in names}
+    for names in (("device_calls",), ("device_calls", *USAGE, "sample", "steal_s", "reach_s"))
+)
+"""What the line of a turn lacks in version 7, and before it."""
 
 
 class PlainTurns:
@@ -54,8 +53,10 @@ class PlainTurns:
             if line.startswith(TURN_START):
                 try:
                     turn = from_json(line)
-                    if len(turn) == len(_FIELDS) - len(_ADDED):
-                        turn = _ADDED | turn
+                    for added in _ADDED:
+                        if len(turn) == len(_FIELDS) - len(added):
+                            turn = added | turn
+                            break
                     values = _values(turn)
                     maps = values[-len(_MAPS) :]
                     key = tuple(map(tuple, maps))

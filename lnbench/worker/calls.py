@@ -122,8 +122,7 @@ def take_samples(
         )
     if kind is not Kind.STEP or prepared.forward_backward is None:
         return block
-    parts = (replace(it, sample=Sample(_parts(it.sample.wall_s), _parts(it.sample.device_s))) for it in block.taken)
-    return replace(block, taken=tuple(parts))
+    return replace(block, taken=tuple(replace(it, sample=_without_whole(it.sample)) for it in block.taken))
 
 
 def take_block(
@@ -241,5 +240,10 @@ def one_call(prepared: Prepared, kind: Kind) -> Callable[[], object]:
     return lambda: prepared.backward(prepared.forward())
 
 
-def _parts(seconds: Mapping[str, float]) -> Mapping[str, float]:
-    return {name: value for name, value in seconds.items() if name != Phase.FORWARD_BACKWARD}
+def _without_whole(sample: Sample) -> Sample:
+    """The parts of a step alone."""
+
+    def parts(seconds: Mapping[str, float]) -> Mapping[str, float]:
+        return {name: value for name, value in seconds.items() if name != Phase.FORWARD_BACKWARD}
+
+    return replace(sample, wall_s=parts(sample.wall_s), device_s=parts(sample.device_s))

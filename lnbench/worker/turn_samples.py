@@ -26,6 +26,7 @@ class Samples:
     involuntary: dict[str, int] = field(default_factory=dict)
     voluntary: dict[str, int] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
+    device_calls: dict[str, int] = field(default_factory=dict)
     whole_s: dict[str, float] = field(default_factory=dict)
     looked_s: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -72,6 +73,8 @@ class TurnSamples:
             into.calls[kind] = calls
             into.wall_s |= taken.sample.wall_s
             into.device_s |= taken.sample.device_s
+            if taken.sample.device_s:
+                into.device_calls[kind] = taken.sample.device_calls
             into.faults[kind] = taken.faults / calls
             if taken.usage is not None:
                 if taken.usage.delay_s is not None:
@@ -115,6 +118,7 @@ class TurnSamples:
                 involuntary=taken.involuntary,
                 voluntary=taken.voluntary,
                 cpu_s=taken.cpu_s,
+                device_calls=taken.device_calls,
                 steal_s=self.steal_s,
                 reach_s=0.0 if place else self.reach_s,
             )

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from lnbench.amounts import SHORTEST_S
+from lnbench.amounts import LEAST_SEEN_S, SHORTEST_S
 from lnbench.pairing import Turns
 from lnbench.turn_disturbances import Disturbances
 from lnbench.turns import Floats, Ints, TurnColumns
@@ -43,6 +43,7 @@ class CaseTurns:
         self._disturbances = disturbances
         self._has_pool = has_pool
         self._series = cache(self._find_series)
+        self._unseen_share = cache(self._find_unseen_share)
         self.undisturbed = cache(self._find_undisturbed)
 
     def __len__(self) -> int:
@@ -56,8 +57,8 @@ class CaseTurns:
     def series(self, name: str, *, clock: Clock, share: float = 1.0) -> Series:
         """One value a turn: the mean of its undisturbed samples, times `share`.
 
-        Samples that are no time (a clock's correction can reach zero) count as not taken. On a device's clock every
-        sample counts, whatever the host's threads waited for.
+        Samples that are no time (a clock's correction can reach zero) count as not taken; see `unseen_share`. On a
+        device's clock every sample counts, whatever the host's threads waited for.
         """
         return self._series(name, clock, share)
 
@@ -96,7 +97,11 @@ class CaseTurns:
         if column is None:
             return np.empty(0)
         found = column[self._numbers]
-        return found[self._counts(name, clock) & (found >= SHORTEST_S)]
+        return found[self._counts(name, clock) & (found >= _shortest_s(name))]
+
+    def unseen_share(self, name: str, *, clock: Clock) -> float:
+        """The share of samples in whose place the clock saw no time; 0 where there are none."""
+        return self._unseen_share(name, clock)
 
     def undisturbed_share(self, name: str) -> float | None:
         """The share of samples that were undisturbed; None where nothing was looked at."""
@@ -127,11 +132,19 @@ class CaseTurns:
         if column is None:
             return {}
         # The comparison is false where there is no sample.
-        numbers = self._numbers[(column[self._numbers] >= SHORTEST_S) & self._counts(name, clock)]
+        numbers = self._numbers[(column[self._numbers] >= _shortest_s(name)) & self._counts(name, clock)]
         return {
             process: self._one_a_turn(found, share * column[found])
             for process, found in self._by_process(numbers).items()
         }
+
+    def _find_unseen_share(self, name: str, clock: Clock) -> float:
+        column = self._columns.samples[clock].get(name)
+        if column is None:
+            return 0.0
+        found = column[self._numbers]
+        found = found[self._counts(name, clock) & ~np.isnan(found)]
+        return float((found < LEAST_SEEN_S).mean()) if len(found) else 0.0
 
     def _one_a_turn(self, numbers: Ints, seconds: Floats) -> Turns:
         """The mean of each turn's samples."""
@@ -210,3 +223,8 @@ class CaseTurns:
         order = np.argsort(process, kind="stable")
         starts = np.flatnonzero(np.diff(process[order])) + 1
         return {int(process[found[0]]): numbers[found] for found in np.split(order, starts)}
+
+
+def _shortest_s(name: str) -> float:
+    """The shortest sample that is a time. Releasing results may cost nothing."""
+    return SHORTEST_S if name == "disposal" else LEAST_SEEN_S

@@ -25,6 +25,12 @@ PROBE_CASE = -1
 OFF_STREAM = "off-stream"
 """The code of the notice that a GPU's clock can't see a case's work; the text says why."""
 
+WAITS, LATE, BLOCKED = "waits-for-device", "late-launches", "launch-blocking"
+"""Codes of notices that calls can't be queued ahead of the device, so that its clock would time their launches."""
+
+NO_DEVICE_TIME = (OFF_STREAM, WAITS, LATE, BLOCKED)
+"""Whose text is the reason of rows without times on the device's clock."""
+
 
 class WorkerStarted(Frozen):
     """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started.

@@ -6,12 +6,13 @@ from functools import cache, cached_property
 from statistics import median
 from typing import NamedTuple, assert_never
 
+from lnbench.amounts import LEAST_SEEN_S
 from lnbench.busyness import alone, busy_line, busy_look
 from lnbench.case_turns import NO_NUMBERS, CaseTurns, Series
 from lnbench.crowding import CrowdedRow, Crowding, ProcessesLeft, crowding
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
-    OFF_STREAM,
+    NO_DEVICE_TIME,
     PROBE_CASE,
     Built,
     Condensed,
@@ -36,6 +37,13 @@ from lnbench.workload import STEP_PHASES, Clock, Phase
 
 INTERRUPTED = "the run ended before this case was measured"
 """The reason of a case that was planned and has no times, though nothing was said against it."""
+
+
+BELOW_CLOCK = "too short for this clock: its resolution is longer than a call; larger shapes have times"
+"""The reason of a row whose samples hold no time."""
+
+MOST_UNSEEN = 0.05
+"""Of a row's samples. Leaving so many out at the short end moves the median by a fortieth of them."""
 
 
 class Row(NamedTuple):
@@ -205,6 +213,8 @@ class Evidence:
         if no_step and phase in STEP_PHASES:
             return Row(Status.UNSUPPORTED, no_step, {})
         condensed = self.condensed(number, phase, clock=clock)
+        if self._is_below_clock(number, phase, clock):
+            return Row(Status.SKIPPED, BELOW_CLOCK, {})
         left = self._crowding(number, phase, clock)
         series = left.series or _medians(condensed)
         unstable = left.unstable or next((event.unstable for event in condensed.values() if event.unstable), "")
@@ -249,14 +259,21 @@ class Evidence:
         loads = [look.readings["load"] for look in self.conditions.get(workload, ()) if "load" in look.readings]
         return median(loads) if loads else None
 
+    def _is_below_clock(self, number: int, phase: Phase, clock: Clock) -> bool:
+        """True where too many samples were too short for their clock: what is left would be the longest of them."""
+        kept = self.condensed(number, phase, clock=clock).values()
+        if any(event.median_s is not None and event.median_s < LEAST_SEEN_S for event in kept):
+            return True
+        return self.turns(number).unseen_share(phase, clock=clock) > MOST_UNSEEN
+
     def _why_no_sample(self, number: int, phase: Phase, clock: Clock) -> str:
         is_cuda = self.planned_workload(number).workload.is_cuda
         if is_cuda and clock is Clock.WALL and phase in {Phase.FORWARD, Phase.BACKWARD}:
             return "the host's clock can't part forward from backward without waiting inside the step"
         if clock is Clock.DEVICE:
-            unseen = next((notice.text for notice in self.case_notices(number) if notice.code == OFF_STREAM), "")
+            unseen = [notice.text for notice in self.case_notices(number) if notice.code in NO_DEVICE_TIME]
             if unseen:
-                return unseen
+                return "; ".join(unseen)
         return f"no sample of {phase} on the {clock} clock"
 
     def reference(self, number: int) -> int | None:

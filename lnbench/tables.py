@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from lnbench.amounts import LEAST_SEEN_S
 from lnbench.case_turns import kinds_of
 from lnbench.events import PROBE_CASE, Turn
 from lnbench.evidence import Evidence
@@ -201,6 +202,7 @@ def _sample_rows(
     key = run.key(run.header.cases[turn.case])
     clocks: Sequence[tuple[Clock, Mapping[str, float]]] = ((Clock.WALL, turn.wall_s), (Clock.DEVICE, turn.device_s))
     for clock, samples in clocks:
+        calls = turn.device_calls or turn.calls if clock is Clock.DEVICE else turn.calls
         for phase, sample_s in samples.items():
             kind = next((it for it in kinds_of(phase) if it in turn.calls), "")
             shared = (run.header.run_id, *key, turn.process, turn.round, turn.started_s)
@@ -210,8 +212,8 @@ def _sample_rows(
                 *shared,
                 phase,
                 clock.value,
-                turn.calls.get(kind),
-                sample_s,
+                calls.get(kind),
+                sample_s if sample_s >= LEAST_SEEN_S else None,
                 turn.sample,
                 kept.get((number, kind)) if clock is Clock.WALL else None,
                 *seen,

@@ -34,17 +34,17 @@ def test_the_parts_are_called_only_where_a_phase_needs_them(phases, of_parts, in
     made.build_all()
     case = made.live[0].prepared
 
-    plain = list(kinds_for(phases, case))
+    plain = list(kinds_for(phases, case, on_cuda=False))
     case.forward_backward = lambda: None
-    assert (plain, list(kinds_for(phases, case))) == (of_parts, in_one_piece)
+    assert (plain, list(kinds_for(phases, case, on_cuda=False))) == (of_parts, in_one_piece)
 
 
 def test_a_case_without_gradients_has_inferences_alone():
     made, _ = cases({"it": "numpy"}, workload(8, 16))
     made.build_all()
 
-    assert kinds_for(tuple(Phase), made.live[0].prepared) == (Kind.INFERENCE,)
-    assert kinds_for((FORWARD, WHOLE), made.live[0].prepared) == ()
+    assert kinds_for(tuple(Phase), made.live[0].prepared, on_cuda=False) == (Kind.INFERENCE,)
+    assert kinds_for((FORWARD, WHOLE), made.live[0].prepared, on_cuda=False) == ()
 
 
 def with_one_piece():

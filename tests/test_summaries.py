@@ -208,9 +208,10 @@ def test_one_sample_has_a_median_and_no_bounds():
 
 
 def test_a_sample_that_a_correction_left_without_time_is_not_counted():
-    made = run([workload()], [case("fused")], [turn(0, 1.0), turn(0, 0.0, round=1)])
+    turns = [turn(0, 1.0, round=number) for number in range(30)]
+    made = run([workload()], [case("fused")], [*turns, turn(0, 0.0, round=30)])
 
-    assert row(made, "fused").samples == 1
+    assert row(made, "fused").samples == 30
 
 
 def test_min_s_is_the_smallest_sample_of_any_process():

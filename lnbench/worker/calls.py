@@ -48,16 +48,28 @@ def phases_of(phases: Collection[Phase], prepared: Prepared) -> tuple[Phase, ...
     return tuple(phase for phase in phases if phase is Phase.INFERENCE or not prepared.no_step)
 
 
-def kinds_for(phases: Collection[Phase], prepared: Prepared) -> tuple[Kind, ...]:
-    """The kinds of samples of a case that give these phases, as far as it has them."""
+def kinds_for(phases: Collection[Phase], prepared: Prepared, *, on_cuda: bool) -> tuple[Kind, ...]:
+    """The kinds of samples of a case that give these phases, as far as it has them.
+
+    On a GPU only the device's clock tells the parts of a step apart. Of work that it does not see they are not called
+    beside a step in one piece.
+    """
     step = set(STEP_PHASES) & set(phases_of(phases, prepared))
     in_one_piece = prepared.forward_backward is not None
     kinds = [Kind.INFERENCE] if Phase.INFERENCE in phases else []
-    if step - {Phase.FORWARD_BACKWARD} or (step and not in_one_piece):
+    unseen = {Phase.FORWARD, Phase.BACKWARD} if on_cuda and not prepared.on_torch_stream else set()
+    if step - unseen - {Phase.FORWARD_BACKWARD} or (step and not in_one_piece):
         kinds.append(Kind.STEP)
     if in_one_piece and Phase.FORWARD_BACKWARD in step:
         kinds.append(Kind.ONE_PIECE)
-    return tuple(kinds)
+    return tuple(kinds) or ((Kind.STEP,) if step else ())
+
+
+def phases_by(kind: Kind, prepared: Prepared) -> tuple[Phase, ...]:
+    """The phases that a kind of sample gives."""
+    if kind is not Kind.STEP:
+        return (kind.whole,)
+    return STEP_PHASES if prepared.forward_backward is None else (Phase.FORWARD, Phase.BACKWARD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from lnbench.planned import Stage
 from lnbench.undisturbed import DEFAULT_WAKEUP_S
 from lnbench.worker.calls import Kind, call_seconds, calls_for, check_steady, kinds_for, take_samples
 from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.device_times import DeviceTimes
 from lnbench.worker.pace import Pace
 from lnbench.worker.turn_samples import TurnSamples
 from lnbench.worker.wakeups import WakeupCosts
@@ -50,6 +51,7 @@ class Contender:
     threads: tuple[int, ...] = ()
     turns: int = 0
     wakeup_costs: WakeupCosts = field(default_factory=WakeupCosts)
+    device_times: DeviceTimes = field(default_factory=DeviceTimes)
 
     def take_turn(
         self, sampler: Sampler, meter: SchedulingMeter, pace: Pace, *, length_s: Mapping[Kind, float]
@@ -74,6 +76,7 @@ class Contender:
                 crowded=pace.is_crowded,
             )
             turn.add(kind, block, calls=calls)
+            self.device_times.note(kind, [taken.sample for taken in block.taken])
             shortest = min((taken.call_s for taken in block.taken if taken.call_s is not None), default=call_s)
             self.call_s[kind] = min(call_s, max(shortest, self.least_s[kind]))
         after_s = meter.steal_s()
@@ -107,7 +110,7 @@ def warmed_up(cases: Cases, phases: tuple[Phase, ...]) -> dict[int, Contender]:
     found = {}
     for number, case in list(cases.live.items()):
         with cases.attempt(number, Stage.WARM_UP):
-            kinds = kinds_for(phases, case.prepared)
+            kinds = kinds_for(phases, case.prepared, on_cuda=cases.workload.is_cuda)
             call_s = {kind: call_seconds(case.prepared, kind) for kind in kinds}
             check_steady(case.prepared, kinds)
             least_s = {kind: seconds * LEAST_SHARE for kind, seconds in call_s.items()}

@@ -33,7 +33,7 @@ def measure_energy_of(cases: Cases, *, planned: PlannedWorkload) -> None:
     """The joules of each kind of call of each live case; a notice where no counter can be read."""
     counter = _counter(cases)
     for number, case in list(cases.live.items()):
-        kinds = kinds_for(planned.phases, case.prepared)
+        kinds = kinds_for(planned.phases, case.prepared, on_cuda=cases.workload.is_cuda)
         for kind in (it for it in kinds if it is not Kind.STEP or Kind.ONE_PIECE not in kinds):
             with cases.attempt(number, Stage.ENERGY):
                 if not _measure_energy(cases, number, case, kind, counter):

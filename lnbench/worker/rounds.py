@@ -11,7 +11,7 @@ from lnbench.measure.sampler import Sampler
 from lnbench.measure.scheduling import NoMeter, SchedulingMeter
 from lnbench.planned import Stage
 from lnbench.undisturbed import DEFAULT_WAKEUP_S
-from lnbench.worker.calls import LONGEST_SAMPLE_S, Kind, phases_of
+from lnbench.worker.calls import LONGEST_SAMPLE_S, Kind, phases_by, phases_of
 from lnbench.worker.cases import Cases
 from lnbench.worker.contenders import Contender, choose_warm_calls, shared_lengths, warmed_up
 from lnbench.worker.others import Others
@@ -149,6 +149,9 @@ class Rounds:
             gc.unfreeze()
             self._cases.keep_settings()
         self._watch.finish(self._round - 1)
+        for number, contender in self._contenders.items():
+            for notice in contender.device_times.notices():
+                self._cases.notice(number, notice.code, notice.text)
         finished = WorkloadFinished(
             process=self._process,
             workload=self._workload,
@@ -221,6 +224,8 @@ class Rounds:
         self._report(number, taken, started_s=started_s)
         means = self._check.means(taken, contender.wakeup_costs)
         self._stopping.keep(number, self._round, started_s=started_s, seconds=means)
+        for kind in contender.device_times.hopeless:
+            self._stopping.leave_out(number, phases_by(kind, contender.case.prepared))
 
     def _report(self, number: int, taken: TurnSamples, *, started_s: float) -> None:
         for event in taken.events(

@@ -1,10 +1,11 @@
 """When the rounds of a workload may stop: every speedup, and every time that is compared with nothing, is known."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from lnbench.amounts import LEAST_SEEN_S
 from lnbench.pairing import Turns, pair_nearest
 from lnbench.stats import FloatArray, is_precise
 from lnbench.workload import Phase
@@ -45,10 +46,15 @@ class StoppingRule:
         self._precision = precision
 
     def keep(self, case: int, number: int, *, started_s: float, seconds: Mapping[str, float]) -> None:
-        """Take what a turn in a round gave: by phase the mean of its undisturbed samples, where it had any."""
+        """Take what a turn in a round gave: by phase the mean of its undisturbed samples, where it had any.
+
+        A row in which a clock saw no time is not waited for.
+        """
         for phase in Phase:
             kept = self._kept.get((case, phase))
-            if kept is not None and phase in seconds:
+            if kept is not None and seconds.get(phase, LEAST_SEEN_S) < LEAST_SEEN_S:
+                self.leave_out(case, [phase])
+            elif kept is not None and phase in seconds:
                 kept.rounds.append(number)
                 kept.started_s.append(started_s)
                 kept.seconds.append(seconds[phase])
@@ -61,6 +67,10 @@ class StoppingRule:
     def drop(self, case: int) -> None:
         """Leave a case out from now on; those that were compared with it stand for themselves."""
         self._kept = {key: kept for key, kept in self._kept.items() if key[0] != case}
+
+    def leave_out(self, case: int, phases: Collection[Phase]) -> None:
+        """Wait no longer for rows of a case whose clock can't time them."""
+        self._kept = {key: kept for key, kept in self._kept.items() if key[0] != case or key[1] not in phases}
 
     def is_precise(self) -> bool:
         """True when every interval is narrow enough."""

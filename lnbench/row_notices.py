@@ -26,6 +26,9 @@ BEATS_COLD_COPY_PERCENT = 105
 LAUNCH_BOUND = 2.0
 """Host time over device time from which launching, and not the work, decides how long the host takes."""
 
+SHORT_ON_DEVICE_S = 10e-6
+"""On the device's clock a call holds its own launch and drain, 1 to 3 us on today's cards: a tenth and more of this."""
+
 _BOUND_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "ideal": "bytes: the ideal bound, with the whole tensor held in cache between the two passes",
@@ -132,6 +135,17 @@ def disposal_notices(evidence: Evidence, case: int) -> list[Notice]:
         "a training loop pays it, the phases leave it out"
     )
     return [Notice(code="disposal", text=text)]
+
+
+def drain_notices(clock: Clock, *, median_s: float) -> list[Notice]:
+    """That a good part of a short time on the device's clock is no work: events can't leave it out."""
+    if clock is not Clock.DEVICE or median_s >= SHORT_ON_DEVICE_S:
+        return []
+    text = (
+        "below 10 µs: 1 to 3 µs of this time are the launch and drain of each call, the same for every implementation, "
+        "so kernels are shorter and further apart than shown"
+    )
+    return [Notice(code="launch-and-drain", text=text)]
 
 
 def launch_notices(evidence: Evidence, case: int, phase: Phase) -> list[Notice]:

@@ -156,6 +156,7 @@ def _row(
         call_share = ratios.call_share_of_copy(evidence, case.workload, phase, clock=clock)
         notices += row_notices.copy_notices(percent, call_share, cache=shared["cache"])
         notices += row_notices.launch_notices(evidence, number, phase)
+        notices += row_notices.drain_notices(clock, median_s=columns["median_s"])
         notices += row_notices.busy_host_notices(evidence, number, clock=clock)
         if phase is Phase.FORWARD_BACKWARD and clock is Clock.WALL:
             notices += row_notices.disposal_notices(evidence, number)

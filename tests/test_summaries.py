@@ -284,6 +284,17 @@ def test_a_row_whose_host_time_is_far_above_the_devices_is_launch_bound(share, n
     assert ("launch-bound" in codes(row(made, "fused", clock=Clock.DEVICE))) is noticed
 
 
+@pytest.mark.parametrize(("seconds", "noticed"), [(3e-6, True), (9.9e-6, True), (12e-6, False)])
+def test_short_times_on_the_devices_clock_say_that_launch_and_drain_are_in_them(seconds, noticed):
+    events = noisy_turns({0: seconds}, noise=1e-4, device_share=1.0)
+    made = run([workload(device="cuda", clocks=fabricate.BOTH_CLOCKS)], [case("fused")], events)
+
+    device, wall = (codes(row(made, "fused", phase=Phase.FORWARD, clock=clock)) for clock in (Clock.DEVICE, Clock.WALL))
+
+    assert ("launch-and-drain" in device) is noticed
+    assert "launch-and-drain" not in wall
+
+
 def test_too_few_rounds_call_no_row_launch_bound():
     planned = workload(clocks=fabricate.BOTH_CLOCKS)
     made = run([planned], [case("fused")], noisy_turns({0: 1e-4}, device_share=0.2, rounds=4))

@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import zoo
+from pretended_cuda import pretend_cuda
 from stage import cases, workload
 
 from lnbench.worker.guard import Changed, Guard
@@ -111,3 +112,34 @@ def test_seeds_are_a_case_s_own_affair():
 
 def _refuse(*_):
     raise PermissionError
+
+
+@pytest.mark.parametrize("flag", ["enabled", "benchmark", "deterministic"])
+def test_a_flag_of_cudnn_is_set_back_and_told(flag):
+    before = getattr(torch.backends.cudnn, flag)
+    guard = Guard()
+
+    setattr(torch.backends.cudnn, flag, not before)
+    changed = guard.set_back()
+
+    assert getattr(torch.backends.cudnn, flag) is before
+    assert changed == Changed((f"the flag {flag} of cuDNN to {not before}",), ())
+
+
+def test_the_current_device_and_stream_are_set_back_and_make_the_work_of_others_another(monkeypatch):
+    pretended = pretend_cuda(monkeypatch, devices=2)
+    torch.cuda.set_device(1)
+    guard = Guard()
+
+    torch.cuda.set_device(0)
+    torch.cuda.set_stream("a side stream")
+    changed = guard.set_back()
+
+    assert changed == Changed((), ("the current CUDA device to 0", "the current CUDA stream to a side stream"))
+    assert (pretended.current, pretended.torch_stream) == (1, "the default stream")
+    assert guard.set_back() == Changed()
+
+
+def test_where_cuda_is_not_used_asking_for_its_settings_does_not_start_it():
+    assert Guard().set_back() == Changed()
+    assert not torch.cuda.is_initialized()

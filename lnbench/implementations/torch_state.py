@@ -57,7 +57,41 @@ def _set_functions(functions: _Functions) -> None:
         setattr(owner, name, function)
 
 
+def _uses_cuda() -> bool:
+    """True when this process has used CUDA so far; asking for more than that would start it."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]  # PyTorch has not annotated it
+
+
+def _current_device() -> int:
+    """0 also where CUDA was not used so far."""
+    return torch.cuda.current_device() if _uses_cuda() else 0
+
+
+def _current_stream() -> Any:
+    """The stream that PyTorch's work goes to; None where CUDA was not used so far and for the one it begins with."""
+    if not _uses_cuda():
+        return None
+    current = torch.cuda.current_stream()
+    return None if current == torch.cuda.default_stream() else current
+
+
+def _set_stream(stream: Any) -> None:
+    torch.cuda.set_stream(torch.cuda.default_stream() if stream is None else stream)
+
+
+def _cudnn_flag(name: str) -> Setting:
+    return Setting(
+        f"flag {name} of cuDNN",
+        lambda: getattr(torch.backends.cudnn, name),
+        lambda value: setattr(torch.backends.cudnn, name, value),
+    )
+
+
 TORCH_SETTINGS = (
+    # Before the stream, which is one of the current device's; events are recorded there.
+    Setting("current CUDA device", _current_device, torch.cuda.set_device, changes_speed=True),
+    Setting("current CUDA stream", _current_stream, _set_stream, changes_speed=True),
+    *map(_cudnn_flag, ("enabled", "benchmark", "deterministic")),
     Setting("number of threads", torch.get_num_threads, torch.set_num_threads, changes_speed=True),
     Setting("default dtype", torch.get_default_dtype, torch.set_default_dtype),
     Setting("default device", torch.get_default_device, _set_default_device),

@@ -226,11 +226,26 @@ def flushes_denormals() -> bool:
 
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "std::bad_alloc")
-"""What PyTorch's allocator for the CPU says, and what other C++ code does."""
+"""What PyTorch's allocator for the CPU says, and what other C++ code does, in RuntimeErrors."""
+
+_OUT_OF_DEVICE_MEMORY = (
+    "RESOURCE_EXHAUSTED",  # XLA and what is built on it
+    "ResourceExhausted",
+    "OOM when allocating",  # TensorFlow
+    "CUDA error: out of memory",  # PyTorch, outside its allocator
+    "CUDA out of memory",
+    "CUDA_ERROR_OUT_OF_MEMORY",  # the driver, as XLA, Triton and CuPy name its answer
+    "cudaErrorMemoryAllocation",
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN and cuSOLVER
+    "Failed to allocate memory for requested buffer",  # ONNX Runtime
+)
+"""In errors of any kind: each library has its own. A lack of shared memory or registers is not meant."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what PyTorch and Python raise when memory runs out."""
+    """True for what PyTorch, Python and other frameworks raise when memory runs out, the host's or a device's."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in text_of(error) for words in _OUT_OF_MEMORY)
+    text = f"{type(error).__name__}: {text_of(error)}"
+    words = (*_OUT_OF_MEMORY, *_OUT_OF_DEVICE_MEMORY) if isinstance(error, RuntimeError) else _OUT_OF_DEVICE_MEMORY
+    return any(it in text for it in words)

@@ -15,18 +15,24 @@ SAMPLE_S = 1e-3
 
 
 class ProbeTurns:
-    """Takes the probe's turns; `turn_s` is what the last one took."""
+    """Takes the probe's turns; `turn_s` is what the last one took.
 
-    def __init__(self, probe: Copies, sampler: Sampler, meter: SchedulingMeter) -> None:
+    `wait`: returns when its copies are done. Those of a case may not wait for them: another framework's know its own.
+    """
+
+    def __init__(
+        self, probe: Copies, sampler: Sampler, meter: SchedulingMeter, *, wait: Callable[[], None] = lambda: None
+    ) -> None:
         self._probe = probe
+        self._wait = wait
         self._sampler = sampler
         self._meter = meter
         self._call_s: dict[str, float] = {}
         self.turn_s = 0.0
 
-    def choose_calls(self, wait: Callable[[], None]) -> None:
+    def choose_calls(self) -> None:
         """See how long each copy takes."""
-        self._call_s = {name: fastest_block_s(call, wait) for name, call in self._probe.pieces.items()}
+        self._call_s = {name: fastest_block_s(call, self._wait) for name, call in self._probe.pieces.items()}
 
     def take(self, pace: Pace) -> TurnSamples:
         """The samples of each copy in a round, of at most SAMPLE_S."""
@@ -37,7 +43,7 @@ class ProbeTurns:
             calls = calls_for(call_s, sample_s, crowded=pace.is_crowded)
             take = partial(self._sampler.sample_copy, self._probe, name, calls)
             block = take_block(
-                self._probe.pieces[name],
+                partial(self._to_its_end, name),
                 take,
                 whole=name,
                 meter=self._meter,
@@ -48,3 +54,7 @@ class ProbeTurns:
             turn.add(name, block, calls=calls)
         self.turn_s = perf_counter() - begun
         return turn
+
+    def _to_its_end(self, name: str) -> None:
+        self._probe.pieces[name]()
+        self._wait()

@@ -258,8 +258,8 @@ class Rounds:
         self._pace = Pace(min(self._budget_s / WANTED_ROUNDS / samples, LONGEST_SAMPLE_S))
         if not self._on_device and self._others.want_cores_of(self._cases.workload.threads):
             self._pace.begin_crowded()
-        for contender in list(live.values())[:1]:
-            self._probe.choose_calls(contender.case.prepared.wait)
+        if live:
+            self._probe.choose_calls()
         references = {case: of for case, of in self._references.items() if case in live and of in live}
         families = set(references.values())
         # Within the only family the probe has a place among the others, not always at an end.

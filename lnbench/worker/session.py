@@ -1,6 +1,7 @@
 """What a worker process does with its orders: fix threads and heap, load plug-ins, measure workload after workload."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +15,15 @@ from lnbench.implementations.plugins import refuse_shared_modules
 from lnbench.implementations.registry import Registry
 from lnbench.implementations.sources import load_source
 from lnbench.implementations.torch_adapter import flushes_denormals, is_out_of_memory
-from lnbench.measure.cuda import CudaSampler, TorchEventClock, device_name, device_uuid, missing_device, use_device
+from lnbench.measure.cuda import (
+    CudaSampler,
+    TorchEventClock,
+    device_name,
+    device_uuid,
+    missing_device,
+    use_device,
+    wait_for_device,
+)
 from lnbench.measure.environment import RECORDED_PACKAGES, cpu_name, installed_versions
 from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
@@ -204,7 +213,9 @@ class Session:
             extra_s=order.extra_s,
             first_round=order.first_round,
             seed=order.seed + process,
-            probe=ProbeTurns(Probe(*cases.arrays.dense()), sampler, meter),
+            probe=ProbeTurns(
+                Probe(*cases.arrays.dense()), sampler, meter, wait=partial(wait_for_device, workload.device)
+            ),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             meter=meter,
             others=self._others,

@@ -7,7 +7,10 @@ from placed import CPU, CUDA, Placed, place_of
 from stage import cases, workload
 from test_array_adapter import Rows, WithStep
 
+from lnbench.functions import FUNCTIONS
+from lnbench.implementations.array_adapter import ArrayPrepared
 from lnbench.implementations.oracle import Expected
+from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.worker.judging import Judge
 from lnbench.worker.verify import judge
 
@@ -102,3 +105,36 @@ def test_a_wrong_result_of_another_framework_is_wrong_on_a_card_too(monkeypatch)
     (end,) = heard.ends().values()
     assert end.status == "wrong"
     assert "times the tolerance" in end.reason
+
+
+def test_pytorch_has_finished_what_another_framework_reads_and_that_what_pytorch_reads(monkeypatch):
+    log = []
+    monkeypatch.setattr("torch.cuda.synchronize", lambda device=None: log.append(f"finished {device}"))
+
+    class Logged(OnCuda):
+        def refresh(self):
+            log.append("reads")
+            super().refresh()
+
+        def backward(self, saved):
+            log.append("computes")
+            return super().backward(saved)
+
+        def wait(self):
+            log.append("waits")
+
+    with Placed():
+        arrays = TorchArrays(workload(8, 16, device="cuda"), seed=1)
+        case = ArrayPrepared(lambda on, arrays: Logged(on, arrays), FUNCTIONS["layer_norm"], arrays.workload, arrays)
+        made = list(log)
+        log.clear()
+        arrays.refill(2)
+        case.refresh()
+        refreshed = list(log)
+        log.clear()
+        case.outputs()
+
+    assert made == ["finished cuda", "reads"]
+    assert refreshed == ["finished cuda", "reads"]
+    # The timed calls only enqueue: their results are waited for before they are read.
+    assert log[:2] == ["computes", "waits"]

@@ -48,6 +48,7 @@ class ArrayPrepared:
         self._arrays = arrays
         self._running = arrays.running_statistics() if function.has_running_statistics else None
         self._handed = _hand_over(function, workload, arrays, self._running)
+        self._finish_values()
         made = prepare(workload, self._handed)
         _require_contract(made, pairs=len(self._handed.pairs))
         self._made: Any = made  # a FrameworkCase, with or without what is optional there
@@ -64,6 +65,7 @@ class ArrayPrepared:
             self._made.select(index)
 
     def refresh(self) -> None:
+        self._finish_values()
         if _has(self._made, "refresh"):
             self._made.refresh()
 
@@ -123,7 +125,17 @@ class ArrayPrepared:
                 raise WrongResultError("forward_backward() gives no pair of y and the gradients")
             gradients = named_gradients("forward_backward()", step[1], names)
             found |= {"timed_step_y": step[0]} | {f"timed_step_{name}": it for name, it in gradients.items()}
+        self._made.wait()  # on a GPU the calls do not, and nothing orders their stream before the one that reads
         return {name: read_returned(name, value, **self._kind_of(name)) for name, value in found.items()}
+
+    def _finish_values(self) -> None:
+        """Let PyTorch finish what it writes into the shared buffers.
+
+        A framework reads them on streams of its own. TensorFlow waits for no other stream, JAX only when it wraps a
+        buffer.
+        """
+        if self._workload.is_cuda:
+            torch.cuda.synchronize(self._workload.device)
 
     def _bind(self) -> None:
         """Bind the calls, each with a name by which the stack of a process that died tells what it was doing."""

@@ -14,6 +14,12 @@ from lnbench.measure.nvml import Nvml
 MOST_DETAIL = 200
 """Letters of an error that are told."""
 
+MEMORY_LIMITS: Mapping[str, str] = MappingProxyType(
+    {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+)
+"""By default JAX takes three quarters of a GPU's memory and TensorFlow all of it, for a few numbers; what a run that
+begins meanwhile needs is then not there. What the user has set stays."""
+
 
 class AbsentError(Exception):
     """What is to be tried is not there; the text says what is missing."""
@@ -21,6 +27,8 @@ class AbsentError(Exception):
 
 def try_it(descriptor: int, name: str) -> None:
     """Try one thing, and write a Trial as JSON to an open descriptor."""
+    for setting, value in MEMORY_LIMITS.items():
+        os.environ.setdefault(setting, value)
     try:
         trial = Trial(name=name, status="works", detail=TRIALS[name]())
     except AbsentError as error:

@@ -48,7 +48,7 @@ class TorchArrays:
             make = slab_of_dy if name in UPSTREAM.values() else slab_of_x
             self._slabs[name] = make(self.workload, self._dtype, self._pairs)
             self._shared.append((name, self._slabs[name].memory))
-            self._slabs[name].fill(self._generator(_STREAMS[name]))
+            self._fill_slab(name)
         return list(self._slabs[name].tensors)
 
     def leaves(self, function: Function) -> list[tuple[Tensor, ...]]:
@@ -147,15 +147,25 @@ class TorchArrays:
             dy = [*x[1:], x[0]] if len(x) > 1 else [x[0].clone()]
         return x, dy
 
-    def _generator(self, stream: int) -> torch.Generator:
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + stream)
+    def _generator(self, stream: int, device: torch.device | str = "cpu") -> torch.Generator:
+        """Draws the values of a stream on a device.
+
+        x, dy and residuals are drawn where they lie: one thread of the CPU takes seconds for a large tensor. So a seed
+        gives other values on a GPU than on the CPU, and the same ones every time on one kind of GPU: all cases of a run
+        read the same values, and what was written over can be drawn again.
+        """
+        return torch.Generator(device).manual_seed(self.seed * 1_000_003 + stream)
 
     def _fill(self) -> None:
-        for name, slab in self._slabs.items():
-            slab.fill(self._generator(_STREAMS[name]))
+        for name in self._slabs:
+            self._fill_slab(name)
         self._fill_casts()
         for shape in self._parameters:
             self._fill_parameters(shape)
+
+    def _fill_slab(self, name: str) -> None:
+        slab = self._slabs[name]
+        slab.fill(self._generator(_STREAMS[name], slab.memory.device))
 
     def _fill_casts(self) -> None:
         for (name, _), slab in self._casts.items():

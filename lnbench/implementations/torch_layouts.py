@@ -1,6 +1,9 @@
 """How the shared tensors lie in memory: one allocation for all pairs of a workload, and the views that are read."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
 
 import torch
 from torch import Tensor
@@ -10,9 +13,13 @@ from lnbench.workload import STRIDE_PADDING, Layout, Workload
 _PADDING = 1000.0
 """Stands between the rows of a strided tensor: a kernel that takes the stride for the length of a row shows."""
 
-
 ALIGNMENT_B = 64
 """TensorFlow 2.21 ends the process on a tensor that begins elsewhere, and XLA copies it."""
+
+DRAWN_ELEMENTS = 1 << 24
+"""So many values are drawn at once: 64 MiB in float32."""
+
+DRAWN_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +37,15 @@ class Slab:
     def fill(self, generator: torch.Generator) -> None:
         """Draw every element from the standard normal distribution; what lies between rows is as it was.
 
-        Drawn on the CPU, so that a seed means the same values on every device, and written through `data`, which leaves
-        the tensors' version as it was: a result that is kept until the version changes would otherwise be right in
-        every judgement, and never computed while timed.
+        Drawn where the generator is, in float32, piece by piece: the memory for a whole tensor is not there to spare.
+        Written through `data`, which leaves the tensors' version as it was: a result that is kept until the version
+        changes would otherwise be right in every judgement, and never computed while timed.
         """
         if self.memory.numel() > sum(cell.numel() for cell in self.cells):
             self.memory.data.fill_(_PADDING)
         for cell in self.cells:
-            cell.data.copy_(torch.randn(cell.shape, generator=generator, dtype=torch.float32))
+            for piece in drawn_pieces(cell.data):
+                piece.copy_(torch.randn(piece.shape, generator=generator, dtype=torch.float32, device=generator.device))
 
     def dense(self) -> list[Tensor]:
         """As many contiguous elements as each tensor has, out of its own memory; of an expanded tensor its element."""
@@ -45,6 +53,29 @@ class Slab:
             piece.reshape(-1)[: min(tensor.numel(), piece.numel())]
             for piece, tensor in zip(self.memory.unbind(0), self.tensors, strict=True)
         ]
+
+
+def drawn_pieces(tensor: Tensor, most_elements: int = DRAWN_ELEMENTS) -> Iterator[Tensor]:
+    """A tensor in pieces of about so many elements, in row-major order, so that drawing them one by one draws the same.
+
+    On the CPU PyTorch draws 16 normal values at a time, and those of a shorter end anew (2.11 to 2.13): every piece but
+    the last is a multiple of that, and the last is not shorter.
+    """
+    if tensor.numel() <= most_elements or tensor.dim() == 0:
+        yield tensor
+        return
+    of_one = tensor[0].numel()
+    if of_one > most_elements and of_one % DRAWN_AT_ONCE == 0:
+        for row in tensor.unbind(0):
+            yield from drawn_pieces(row, most_elements)
+        return
+    together = DRAWN_AT_ONCE // gcd(DRAWN_AT_ONCE, of_one)
+    step = max(most_elements // (of_one * together), 1) * together
+    ends = list(range(step, len(tensor), step))
+    if ends and (len(tensor) - ends[-1]) * of_one < DRAWN_AT_ONCE:
+        ends.pop()
+    for start, end in pairwise([0, *ends, len(tensor)]):
+        yield tensor[start:end]
 
 
 def slab_of_x(workload: Workload, dtype: torch.dtype, pairs: int) -> Slab:

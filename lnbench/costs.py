@@ -174,7 +174,6 @@ def _condition_columns(evidence: Evidence, number: int) -> dict[str, Any]:
 
     steal = [look.readings["steal_share"] * look.seconds for look in looks if "steal_share" in look.readings]
     return columns | {
-        "dropped_rounds": evidence.dropped_rounds(number),
         "steal_percent": 100 * sum(steal) / seconds if steal and seconds > 0 else None,
         "quota_percent": None if (found := per_second("throttled_s")) is None else 100 * found,
         "involuntary_switches_per_s": per_second("involuntary_switches"),

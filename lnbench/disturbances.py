@@ -29,22 +29,27 @@ LEAST_CLEAN_ROUNDS = 3
 """Where fewer would remain in a process nothing is dropped: an interval needs three."""
 
 
-def disturbance(conditions: Conditions) -> str:
-    """What spoiled the rounds between two looks; empty when nothing did."""
+def disturbance(conditions: Conditions, *, on_device: bool = False) -> str:
+    """What spoiled the rounds between two looks; empty when nothing did.
+
+    `on_device`: for times on a GPU's own clock, which leaves out the host: what its cores were withheld does not count.
+    """
     steal = conditions.readings.get("steal_share", 0.0)
-    if conditions.readings.get("throttled_s", 0.0) > 0:
+    if not on_device and conditions.readings.get("throttled_s", 0.0) > 0:
         return "the CPU quota of its control group was used up"
-    if steal > MOST_STEAL:
+    if not on_device and steal > MOST_STEAL:
         return f"the host gave more than {format_percent(MOST_STEAL)} of the cores to others"
     return next((text for reason, text in HARMFUL.items() if reason in conditions.throttling), "")
 
 
-def spoiled_rounds(looks: Iterable[Conditions], measured: Mapping[int, Set[int]]) -> dict[int, dict[int, str]]:
+def spoiled_rounds(
+    looks: Iterable[Conditions], measured: Mapping[int, Set[int]], *, on_device: bool = False
+) -> dict[int, dict[int, str]]:
     """The spoiled ones among the measured rounds of a workload, by process, each with what spoiled it first."""
     ordered = {process: sorted(rounds) for process, rounds in measured.items()}
     found: dict[int, dict[int, str]] = {}
     for look in looks:
-        why = disturbance(look)
+        why = disturbance(look, on_device=on_device)
         if why and look.process in ordered:
             rounds, spoiled = ordered[look.process], found.setdefault(look.process, {})
             for number in rounds[bisect_left(rounds, look.first_round) : bisect_right(rounds, look.last_round)]:
@@ -55,14 +60,24 @@ def spoiled_rounds(looks: Iterable[Conditions], measured: Mapping[int, Set[int]]
 class Spoiling:
     """What was spoiled of a run, and what follows: the rounds to drop, and the workloads that are unstable.
 
-    `looks`: by workload. `measured`: the rounds in which cases took turns, by workload and process.
+    `looks`: by workload. `measured`: the rounds in which cases took turns, by workload and process. `on_device`: as in
+    `disturbance`.
     """
 
-    def __init__(self, looks: Mapping[int, Iterable[Conditions]], measured: Mapping[tuple[int, int], Set[int]]) -> None:
+    def __init__(
+        self,
+        looks: Mapping[int, Iterable[Conditions]],
+        measured: Mapping[tuple[int, int], Set[int]],
+        *,
+        on_device: bool = False,
+    ) -> None:
         self._measured: dict[int, dict[int, Set[int]]] = defaultdict(dict)
         for (workload, process), rounds in measured.items():
             self._measured[workload][process] = rounds
-        self._spoiled = {workload: spoiled_rounds(found, self._measured[workload]) for workload, found in looks.items()}
+        self._spoiled = {
+            workload: spoiled_rounds(found, self._measured[workload], on_device=on_device)
+            for workload, found in looks.items()
+        }
         self._dropped = {
             workload: {process: self._to_drop(workload, process, rounds) for process, rounds in found.items()}
             for workload, found in self._spoiled.items()

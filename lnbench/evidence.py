@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from statistics import median
 from typing import NamedTuple, assert_never
 
@@ -104,7 +104,8 @@ class Evidence:
         }
         self._no_turns = CaseTurns(log.turns, NO_NUMBERS, disturbances)
         self._crowding = cache(self._find_crowding)
-        self._kept_turns: dict[tuple[int, int], CaseTurns] = {}
+        self._spoiling = cache(self._find_spoiling)
+        self._kept_turns: dict[tuple[int, int, bool], CaseTurns] = {}
         for event in log.others:
             match event:
                 case Turn():
@@ -157,9 +158,9 @@ class Evidence:
         """The workload of a case."""
         return self.run.header.workloads[self.case(number).workload]
 
-    def turns(self, number: int) -> CaseTurns:
-        """The turns of a case, those of dropped rounds left out."""
-        return self._kept(self.case(number).workload, number)
+    def turns(self, number: int, *, clock: Clock = Clock.WALL) -> CaseTurns:
+        """The turns of a case, without those of the rounds that are dropped from rows of this clock."""
+        return self._kept(self.case(number).workload, number, clock)
 
     def undisturbed(self, number: int) -> Iterator[tuple[str, list[int], list[bool]]]:
         """Of each kind of call of a case that was looked at: the numbers of its turns, and which are undisturbed."""
@@ -169,25 +170,27 @@ class Evidence:
             if found.means:
                 yield kind, turns.numbers.tolist(), found.kept.tolist()
 
-    def dropped_rounds(self, number: int) -> int:
-        """How many rounds were left out of a case's workload."""
-        return sum(map(len, self._spoiling.dropped(self.case(number).workload).values()))
+    def dropped_rounds(self, number: int, *, clock: Clock) -> int | None:
+        """How many rounds were left out of a case's rows on this clock; None where nothing was looked at."""
+        workload = self.case(number).workload
+        if not self.conditions.get(workload):
+            return None
+        return sum(map(len, self._spoiling(_is_on_device(clock)).dropped(workload).values()))
 
-    @cached_property
-    def _spoiling(self) -> Spoiling:
+    def _find_spoiling(self, on_device: bool) -> Spoiling:
         measured: dict[tuple[int, int], set[int]] = defaultdict(set)
         for (workload, case), turns in self._turns.items():
             if case != PROBE_CASE and workload in self.conditions:
                 for process, rounds in turns.rounds().items():
                     measured[workload, process] |= rounds
-        return Spoiling(self.conditions, measured)
+        return Spoiling(self.conditions, measured, on_device=on_device)
 
-    def _kept(self, workload: int, case: int) -> CaseTurns:
+    def _kept(self, workload: int, case: int, clock: Clock) -> CaseTurns:
         """The turns of a case, or of the probe, without those of dropped rounds."""
-        key = workload, case
+        key = workload, case, _is_on_device(clock)
         if key not in self._kept_turns:
-            turns = self._turns.get(key, self._no_turns)
-            self._kept_turns[key] = turns.without(self._spoiling.dropped(workload))
+            turns = self._turns.get((workload, case), self._no_turns)
+            self._kept_turns[key] = turns.without(self._spoiling(_is_on_device(clock)).dropped(workload))
         return self._kept_turns[key]
 
     def status(self, number: int) -> tuple[Status, str]:
@@ -201,8 +204,10 @@ class Evidence:
             return telling.status, telling.reason
         if not self.turns(number) and number not in self._condensed_cases:
             return Status.SKIPPED, INTERRUPTED
-        instability = self._spoiling.instability(planned.workload)
-        return (Status.UNSTABLE, instability) if instability else (Status.OK, "")
+        # Where a clock is left on which its times hold, its rows tell which are unstable.
+        clocks = self.planned_workload(number).clocks
+        reasons = [self._spoiling(_is_on_device(clock)).instability(planned.workload) for clock in clocks]
+        return (Status.UNSTABLE, reasons[0]) if all(reasons) else (Status.OK, "")
 
     def row(self, number: int, phase: Phase, *, clock: Clock) -> Row:
         """How one row of a case stands, and its samples."""
@@ -222,7 +227,8 @@ class Evidence:
             return Row(Status.UNSTABLE, unstable, series)
         if not series:
             return Row(Status.SKIPPED, self._why_no_sample(number, phase, clock), {})
-        return Row(status, reason, series)
+        spoiled = self._spoiling(_is_on_device(clock)).instability(self.case(number).workload)
+        return Row(Status.UNSTABLE, spoiled, series) if spoiled else Row(status, reason, series)
 
     def processes_left(self, number: int, phase: Phase, *, clock: Clock) -> ProcessesLeft:
         """How many processes of a row count after what a busy machine disturbed; none of an unstable row."""
@@ -238,7 +244,7 @@ class Evidence:
 
     def _find_crowding(self, number: int, phase: Phase, clock: Clock) -> Crowding:
         """What a busy machine left of a row; one that is compared counts what it has in common with its reference."""
-        turns, reference = self.turns(number), self.reference(number)
+        turns, reference = self.turns(number, clock=clock), self.reference(number)
         series = self.series(number, phase, clock=clock)
         if clock is not Clock.WALL or turns.undisturbed_share(phase) is None:
             return Crowding(series)
@@ -248,7 +254,7 @@ class Evidence:
         load = None if look is None else look.load
         return crowding(
             CrowdedRow(turns, phase),
-            CrowdedRow(self.turns(base), phase),
+            CrowdedRow(self.turns(base, clock=clock), phase),
             threads=self.planned_workload(number).workload.threads,
             cores=self.run.header.environment.physical_cores if look is None else look.cores,
             load=self.load(workload) if load is None else load,
@@ -297,7 +303,7 @@ class Evidence:
 
     def series(self, number: int, name: str, *, clock: Clock) -> Series:
         """The samples of a case under a phase's name, or `disposal`."""
-        return self.turns(number).series(name, clock=clock)
+        return self.turns(number, clock=clock).series(name, clock=clock)
 
     def condensed(self, number: int, phase: Phase, *, clock: Clock) -> Mapping[int, Condensed]:
         """What each process found out about a row, where the turns themselves were not kept."""
@@ -305,13 +311,13 @@ class Evidence:
 
     def probe(self, workload: int, phase: Phase, *, clock: Clock) -> Series:
         """What a copy of x took in the working set of a phase: of x alone for inference, else of x and dy."""
-        turns = self._kept(workload, PROBE_CASE)
+        turns = self._kept(workload, PROBE_CASE, clock)
         copies = turns.series("step_copy", clock=clock, share=0.5) if phase is not Phase.INFERENCE else {}
         return copies or turns.series("copy", clock=clock)  # before version 3 there was this one only
 
     def launches(self, workload: int, *, clock: Clock) -> Series:
         """What a copy of one element took, in the probe's turns."""
-        return self._kept(workload, PROBE_CASE).series("launch", clock=clock)
+        return self._kept(workload, PROBE_CASE, clock).series("launch", clock=clock)
 
     @property
     def busy_line(self) -> str:
@@ -329,6 +335,10 @@ class Evidence:
     def workload_notices(self, workload: int | None) -> list[Notice]:
         """What was noticed about a workload as a whole, or about the run (None); each once."""
         return _unique(self._notices.get((workload, None), ()))
+
+
+def _is_on_device(clock: Clock) -> bool:
+    return clock is not Clock.WALL
 
 
 def _unique(notices: Iterable[Notice]) -> list[Notice]:

@@ -88,9 +88,9 @@ def export_run(run: Run, only: Filter = NO_FILTER) -> Export:
 
 def _exported(evidence: Evidence, summary: RowSummary) -> ExportedRow:
     number, phase, clock = summary.case, summary.phase, summary.clock
-    calls = evidence.turns(number).calls(phase.value, clock=clock)
+    turns = evidence.turns(number, clock=clock)
+    calls, kept = turns.calls(phase.value, clock=clock), turns.kept_seconds(phase, clock=clock)
     series = evidence.row(number, phase, clock=clock).series
-    kept = evidence.turns(number).kept_seconds(phase, clock=clock)
     reference = evidence.reference(number)
     return ExportedRow(
         summary=summary,

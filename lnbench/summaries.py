@@ -109,6 +109,7 @@ def _row(
     columns: dict[str, Any] = {
         "minimum_bytes": minimum_bytes,
         "bytes_bound": traffic.bound if traffic else "",
+        "dropped_rounds": evidence.dropped_rounds(number, clock=clock),
         **phase_costs(evidence, number, phase, minimum_bytes=minimum_bytes),
     }
     notices += row_notices.memory_notices(evidence, number) + row_notices.energy_notices(evidence, number)
@@ -117,7 +118,8 @@ def _row(
         share = columns.get("undisturbed_share")
         notices += row_notices.crowding_notices(share, is_unstable=status is Status.UNSTABLE)
     if series:
-        columns |= _time_columns(series, samples=len(evidence.turns(number).kept_seconds(phase, clock=clock)))
+        kept_s = evidence.turns(number, clock=clock).kept_seconds(phase, clock=clock)
+        columns |= _time_columns(series, samples=len(kept_s))
         kept = evidence.condensed(number, phase, clock=clock)
         if kept:
             columns["rounds"] = sum(found.rounds for found in kept.values())

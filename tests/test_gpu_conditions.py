@@ -2,12 +2,13 @@
 
 import pynvml
 import pytest
-from fabricate import case, noisy_turns, run, workload
+from fabricate import BOTH_CLOCKS, case, noisy_turns, run, workload
 from fake_clocks import HostClock
 from fake_nvml import ASKED, CODES, FakeNvml
 from stage import cases, timed
 from stage import workload as small
 
+from lnbench.condense import condense
 from lnbench.measure.energy import NvmlCounter, measure_energy
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.sampler import HostSampler
@@ -15,6 +16,7 @@ from lnbench.measure.watch import PROCESSES_EVERY_S, GpuWatcher, Look
 from lnbench.observed import Conditions
 from lnbench.planned import Status
 from lnbench.summaries import summarize
+from lnbench.workload import Clock, Phase
 
 HOT = pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
 CAPPED = pynvml.nvmlClocksThrottleReasonSwPowerCap
@@ -160,6 +162,58 @@ def test_too_many_throttled_rounds_make_a_case_unstable_with_its_times_shown():
     assert {row.status for row in rows} == {Status.UNSTABLE}
     assert rows[0].reason.startswith("8 of 20 rounds were spoiled: the GPU was too hot")
     assert rows[0].rounds == 12
+
+
+def disturbed_host(*rounds):
+    """A look at each of these rounds, in which the host's cores were withheld."""
+    return [
+        found.model_copy(update={"throttling": (), "readings": {"throttled_s": 0.03, "steal_share": 0.5}})
+        for found in throttled(*rounds)
+    ]
+
+
+def on_both_clocks(looks):
+    """The rows of a GPU's case by clock, with these looks."""
+    turns = noisy_turns({0: 2e-4, 1: 1e-4}, rounds=20, copy_s=1e-4, device_share=0.3)
+    planned = workload(device="cuda", clocks=BOTH_CLOCKS)
+    rows = summarize(run([planned], [case("eager"), case("fused")], [*turns, *looks]))
+    return {row.clock: row for row in rows if row.implementation == "eager" and row.phase is Phase.FORWARD_BACKWARD}
+
+
+def test_rounds_in_which_the_host_was_disturbed_are_dropped_from_wall_rows_and_stay_in_device_rows():
+    found, undisturbed = on_both_clocks(disturbed_host(3, 7)), on_both_clocks([])
+
+    assert (found[Clock.WALL].dropped_rounds, found[Clock.WALL].rounds) == (2, 18)
+    assert (found[Clock.DEVICE].dropped_rounds, found[Clock.DEVICE].rounds) == (0, 20)
+    for name in ("median_s", "speedup", "speedup_low", "percent_of_copy", "samples"):
+        assert getattr(found[Clock.DEVICE], name) == getattr(undisturbed[Clock.DEVICE], name)
+
+
+def test_a_host_that_was_disturbed_most_of_the_time_makes_wall_rows_alone_unstable():
+    found = on_both_clocks(disturbed_host(*range(8)))
+
+    assert found[Clock.WALL].status is Status.UNSTABLE
+    assert found[Clock.WALL].reason.startswith("8 of 20 rounds were spoiled: the CPU quota")
+    assert found[Clock.WALL].speedup is None
+    assert (found[Clock.DEVICE].status, found[Clock.DEVICE].reason) == (Status.OK, "")
+    assert found[Clock.DEVICE].speedup is not None
+
+
+def test_what_the_gpu_did_drops_rounds_from_the_rows_of_both_clocks():
+    assert {row.dropped_rounds for row in on_both_clocks(throttled(3, 7)).values()} == {2}
+    assert {row.status for row in on_both_clocks(throttled(*range(8))).values()} == {Status.UNSTABLE}
+
+
+def test_a_compact_baseline_keeps_which_clock_s_rows_were_unstable():
+    turns = noisy_turns({0: 2e-4, 1: 1e-4}, rounds=20, copy_s=1e-4, device_share=0.3, processes=3)
+    planned = workload(device="cuda", clocks=BOTH_CLOCKS, phases=(Phase.FORWARD_BACKWARD,))
+    looks = [look.model_copy(update={"process": process}) for look in disturbed_host(*range(8)) for process in range(3)]
+
+    rows = summarize(condense(run([planned], [case("eager"), case("fused")], [*turns, *looks])))
+
+    found = {(row.implementation, row.clock): row.status for row in rows}
+    assert {status for (_, clock), status in found.items() if clock is Clock.WALL} == {Status.UNSTABLE}
+    assert {status for (_, clock), status in found.items() if clock is Clock.DEVICE} == {Status.OK}
 
 
 def test_the_energy_of_a_recorded_counter_comes_out_exactly():

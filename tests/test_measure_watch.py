@@ -1,5 +1,6 @@
 """Looks at the machine, on files made of plain numbers; and the rounds that a look spoils."""
 
+from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 
@@ -102,6 +103,19 @@ def test_only_what_takes_the_machine_away_spoils_a_round(conditions, reason):
     assert disturbance(conditions) == reason
 
 
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        (look(steal_share=0.9), ""),
+        (look(throttled_s=0.04), ""),
+        (look(throttling=("hw_thermal_slowdown",)), "the GPU was too hot"),
+        (look(throttling=("hw_power_brake_slowdown",), steal_share=0.9), "the power supply held the GPU back"),
+    ],
+)
+def test_what_is_withheld_from_the_host_s_cores_spoils_no_time_on_the_device_s_clock(conditions, reason):
+    assert disturbance(conditions, on_device=True) == reason
+
+
 def test_spoiled_rounds_are_dropped_while_enough_remain():
     measured = {(0, 0): set(range(10)), (0, 1): {0, 1, 2, 3}}
     found = Spoiling({0: [look(2, 3, throttled_s=1.0), look(4, 4), look(0, 1, process=1, throttled_s=1.0)]}, measured)
@@ -136,9 +150,10 @@ class ScriptedWatcher:
         return [("watched", "nothing to see")]
 
 
-def watched(watcher, *, step_s):
+def watched(watcher, *, step_s, device="cpu"):
     """A watch whose clock moves by so much at each question."""
     made, heard = cases({"fused": "fused"}, workload(8, 16))
+    made.workload = replace(made.workload, device=device)
     clock = count(0, step_s)
     return Watch(made, watcher, workload_number=0, now=lambda: next(clock)), heard
 
@@ -163,6 +178,15 @@ def test_a_look_spoils_the_rounds_since_the_one_before():
     assert [list(rounds) for rounds in spoiled] == [[], [], [1, 2], []]
     assert [(found.first_round, found.last_round) for found in heard.of(Conditions)] == [(0, 1), (1, 2), (2, 3), (3, 3)]
     assert heard.of(Noticed)[-1].notice.code == "watched"
+
+
+def test_on_a_gpu_rounds_are_measured_again_for_what_the_gpu_did_and_not_for_what_the_host_did():
+    stolen, hot = Look({"steal_share": 0.9}), Look({"steal_share": 0.9}, ("hw_thermal_slowdown",))
+
+    for device, spoiled in (("cpu", [[], [0, 1], [1, 2]]), ("cuda", [[], [], [1, 2]])):
+        watch, _ = watched(ScriptedWatcher(Look(), stolen, hot), step_s=2 * LOOK_EVERY_S, device=device)
+
+        assert [list(watch.before_turn(number)) for number in range(3)] == spoiled
 
 
 def test_several_watchers_look_as_one():

@@ -56,4 +56,6 @@ class Watch:
         )
         self._round, self._looked = number, now
         self._cases.report(conditions)
-        return range(conditions.first_round, number + 1) if disturbance(conditions) else range(0)
+        # A GPU's own clock decides when to stop.
+        is_spoiled = disturbance(conditions, on_device=self._cases.workload.is_cuda)
+        return range(conditions.first_round, number + 1) if is_spoiled else range(0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
+from lnbench.footprint import memory_shortage
 from lnbench.planned import CacheSizes, SetAside, Status
 from lnbench.suite_entries import WorkloadEntry
 from lnbench.workload import STEP_PHASES, Autocast, Cache, Gradients, Layout, Phase, Workload
@@ -23,7 +24,8 @@ class Machine:
 
     threads: the physical cores that this process may use. logical_cores: the logical ones.
     devices: every device looked for ("cpu", "cuda", "cuda:0", ...) with the reason why it is absent, "" when present;
-    a device that is not a key is absent too.
+    a device that is not a key is absent too. free_b: bytes that a worker can get, by kind of device ("cpu", "cuda"),
+    where that is to be looked at.
     """
 
     threads: int
@@ -31,6 +33,7 @@ class Machine:
     caches: CacheSizes
     memory_b: int
     devices: Mapping[str, str] = field(default_factory=lambda: {"cpu": ""})
+    free_b: Mapping[str, int] = field(default_factory=dict)
 
 
 def count_workloads(entry: WorkloadEntry) -> int:
@@ -101,9 +104,12 @@ def settle_cache(workload: Workload, machine: Machine) -> Workload:
 
 
 def find_obstacle(
-    workload: Workload, machine: Machine, *, phases: Collection[Phase] = tuple(Phase)
+    workload: Workload, machine: Machine, *, phases: Collection[Phase] = tuple(Phase), has_residual: bool = False
 ) -> tuple[SetAside, str] | None:
-    """Why no case of a workload can be measured here in these phases; None when nothing stands in the way."""
+    """Why no case of a workload can be measured here in these phases; None when nothing stands in the way.
+
+    `has_residual`: a case of it adds a residual, which takes memory.
+    """
     rank, dims = len(workload.shape), len(workload.normalized_shape)
     if dims > rank:
         return Status.UNSUPPORTED, f"norm_dims {dims} is more than the shape's {rank} axes"
@@ -116,8 +122,14 @@ def find_obstacle(
     if workload.threads > machine.logical_cores:
         cores = machine.logical_cores
         return Status.SKIPPED, f"{workload.threads} threads on {cores} logical cores that this process may use"
-    if not rotation_buffers(workload, machine.caches, machine.memory_b):
+    pairs = rotation_buffers(workload, machine.caches, machine.memory_b)
+    if not pairs:
         return Status.SKIPPED, _why_not_cold(machine)
+    free_b = machine.free_b.get("cuda" if workload.is_cuda else "cpu")
+    if free_b is not None:
+        shortage = memory_shortage(workload, free_b=free_b, pairs=pairs, has_residual=has_residual)
+        if shortage:
+            return Status.SKIPPED, shortage
     return None
 
 

@@ -81,7 +81,8 @@ class Expansion:
 
     def _plan(self, planned: PlannedWorkload, cast: Sequence[Entrant]) -> None:
         """Add one workload with its cases."""
-        obstacle = find_obstacle(planned.workload, self.machine, phases=planned.phases)
+        has_residual = any(entrant.function.has_residual for entrant in cast)
+        obstacle = find_obstacle(planned.workload, self.machine, phases=planned.phases, has_residual=has_residual)
         for entrant in cast:
             known = self.known[entrant.use]
             own = known.obstacle_on(planned.workload.device)

@@ -12,6 +12,7 @@ KNOWN = {
     "batch_norm": Known("batch_norm"),
     "group_norm": Known("group_norm"),
     "instance_norm": Known("instance_norm"),
+    "add_layer_norm": Known("add_layer_norm"),
 }
 MIB = 1 << 20
 MACHINE = Machine(

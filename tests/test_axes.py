@@ -1,11 +1,14 @@
 """Workloads from axes, and what a machine can't do of them; cold caches above all."""
 
+from dataclasses import replace
+
 import pytest
 from planning import MACHINE, MIB, outcomes, plan
 
-from lnbench.footprint import footprint_b
+from lnbench.footprint import HELD_RESULTS, PART_B_PER_ELEMENT, PART_ELEMENTS, footprint_b, memory_shortage
 from lnbench.plan import Machine, rotation_buffers
 from lnbench.planned import CacheSizes, Status
+from lnbench.twins import MOST_TWIN_ELEMENTS, judged_workloads
 from lnbench.workload import Workload
 
 
@@ -102,16 +105,77 @@ def test_cold_that_does_not_fit_is_named_displaced_or_skipped_never_called_cold(
     assert outcomes(made)["fused"][1].startswith(reason)
 
 
-def test_the_memory_that_a_workload_needs_counts_every_buffer_that_is_kept():
+def test_the_memory_that_a_workload_needs_counts_every_buffer_that_is_kept_and_its_copy():
     plain, strided, expanded = (
         Workload((256, 64), (64,), layout=layout) for layout in ("contiguous", "strided", "expanded_dy")
     )
     x_b = 256 * 64 * 4
 
-    assert footprint_b(plain, pairs=5) - footprint_b(plain, pairs=1) == 8 * x_b
-    assert footprint_b(strided, pairs=5) - footprint_b(strided, pairs=1) == 12 * x_b  # as much lies between the rows
-    assert footprint_b(expanded, pairs=5) - footprint_b(expanded, pairs=1) == 4 * (x_b + 4)
-    assert footprint_b(plain, pairs=5, has_residual=True) - footprint_b(plain, pairs=5) == 10 * x_b
+    assert footprint_b(plain, pairs=5) - footprint_b(plain, pairs=1) == 2 * 8 * x_b
+    assert footprint_b(strided, pairs=5) - footprint_b(strided, pairs=1) == 2 * 12 * x_b  # as much lies between rows
+    assert footprint_b(expanded, pairs=9) - footprint_b(expanded, pairs=5) == 2 * 4 * (x_b + 4)
+    with_residual = footprint_b(plain, pairs=5, has_residual=True) - footprint_b(plain, pairs=1, has_residual=True)
+    assert with_residual == 2 * 16 * x_b
+
+
+def test_float64_is_there_for_a_part_and_not_for_a_whole_tensor():
+    large = Workload((1 << 16, 1 << 15), (1 << 15,), dtype="bfloat16", param_dtype="bfloat16", device="cuda")
+
+    needed_b = footprint_b(large, pairs=1)
+
+    assert large.elements == 2**31  # offsets of 32 bits end here
+    assert needed_b == (2 * 2 + HELD_RESULTS) * large.x_bytes + PART_B_PER_ELEMENT * PART_ELEMENTS
+    assert memory_shortage(large, free_b=80 * 10**9, pairs=1) == ""
+    assert memory_shortage(large, free_b=40 * 10**9, pairs=1) == (
+        "needs about 44 GB on cuda to be measured and checked, 40 GB free"
+    )
+
+
+def test_a_twin_in_float32_is_counted_too_and_has_no_more_elements_than_any_device_needs():
+    small, large = (Workload((rows, 4096), (4096,), dtype="bfloat16") for rows in (4096, 1 << 20))
+
+    assert [twin.shape for twin in judged_workloads(small)] == [(4096, 4096), (32, 4096)]
+    assert [twin.shape for twin in judged_workloads(large)] == [(MOST_TWIN_ELEMENTS // 4096, 4096), (32, 4096)]
+    float32 = replace(small, dtype="float32")
+    assert footprint_b(small, pairs=1) == footprint_b(float32, pairs=1) + 2 * small.x_bytes
+
+
+def test_a_workload_that_does_not_fit_is_left_out_of_the_plan_with_the_words_of_the_worker():
+    machine = replace(MACHINE, devices={"cpu": "", "cuda": ""}, free_b={"cpu": 2 * 10**9, "cuda": 80 * 10**9})
+    shapes = "shapes: [[16384, 16384], [8, 64]], dtypes: bfloat16, devices: [cpu, cuda]"
+
+    made = plan(shapes, implementations="fused", machine=machine)
+
+    large = made.workloads[0].workload
+    told = [(made.workloads[case.workload].id, case.status, case.reason) for case in made.cases]
+    assert told == [
+        (
+            "16384x16384/bfloat16/cpu",
+            Status.SKIPPED,
+            memory_shortage(large, free_b=2 * 10**9, pairs=1),
+        ),
+        ("16384x16384/bfloat16/cuda", None, ""),
+        ("8x64/bfloat16/cpu", None, ""),
+        ("8x64/bfloat16/cuda", None, ""),
+    ]
+    assert made.cases[0].reason == "needs about 7.3 GB to be measured and checked, 2.0 GB free"
+    with_room = plan(shapes, implementations="fused", machine=replace(machine, free_b={}))
+    assert made.estimated_s < with_room.estimated_s / 2
+
+
+@pytest.mark.parametrize("names", ["fused", "fused, add_layer_norm"])
+def test_a_residual_that_any_case_adds_takes_memory(names):
+    workload = Workload((4096, 4096), (4096,), threads=2)
+    without, with_residual = (footprint_b(workload, pairs=1, has_residual=has) for has in (False, True))
+    machine = replace(MACHINE, free_b={"cpu": (without + with_residual) // 2})
+
+    made = plan("shapes: [[4096, 4096]]", implementations=names, machine=machine)
+
+    assert {case.status for case in made.cases} == {Status.SKIPPED if "add" in names else None}
+
+
+def test_memory_that_nobody_asked_for_leaves_out_nothing():
+    assert outcomes(plan("shapes: [[65536, 65536]]"))["fused"] == (None, "")
 
 
 def test_a_tensor_above_the_cap_alone_needs_no_second_pair():

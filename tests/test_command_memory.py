@@ -56,9 +56,19 @@ def group():
 
 
 def run(folder, *arguments, before):
+    """Run a suite after doing something in the process."""
+    return run_plainly(folder, "run", *arguments, "--output", "run", before=before)
+
+
+def little_memory():
+    """16 GB of addresses for this process and its children."""
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
+
+
+def run_plainly(folder, *arguments, before):
     """Run lnbench after doing something in its process."""
     return subprocess.run(
-        [sys.executable, "-m", "lnbench", "run", *arguments, "--output", "run"],
+        [sys.executable, "-m", "lnbench", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -86,14 +96,36 @@ def test_a_kill_by_the_kernel_is_an_oom_of_the_case_at_work_and_larger_shapes_of
 
 
 def test_a_workload_that_needs_more_memory_than_there_is_is_skipped_and_the_others_are_measured(tmp_path):
-    write_suite(tmp_path, "mine", shapes="[[8, 16], [65536, 4096]]")
-    limit_b = 16 << 30
+    write_suite(tmp_path, "mine", shapes="[[8, 16], [131072, 8192]]")
 
-    done = run(tmp_path, "mine.yaml", before=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit_b, limit_b)))
+    done = run(tmp_path, "mine.yaml", before=little_memory)
 
     rows = results(tmp_path / "run")
-    large = rows[rows.input_shape == "65536x4096"]
+    large = rows[rows.input_shape == "131072x8192"]
     assert done.returncode == 0
     assert set(large.status) == {"skipped"}
-    assert large.reason.str.fullmatch(r"needs about 54 GB to be measured and checked, [0-9.]+ GB free").all()
+    assert large.reason.str.fullmatch(r"needs about 44 GB to be measured and checked, [0-9.]+ GB free").all()
     assert set(rows[rows.input_shape == "8x16"].status) <= MEASURED
+
+
+def test_the_dry_run_leaves_out_what_the_run_leaves_out_and_says_why(tmp_path):
+    write_suite(tmp_path, "mine", shapes="[[8, 16], [131072, 8192]]")
+
+    dry, listed = (
+        run_plainly(tmp_path, *arguments, before=little_memory)
+        for arguments in (["run", "mine.yaml", "--dry-run"], ["list", "cases", "mine.yaml"])
+    )
+
+    for text in (" ".join(shown.stdout.split()) for shown in (dry, listed)):
+        assert "skipped: 2 cases: needs about 44 GB to be measured and checked, " in text
+        assert "plan: 2 cases on 1 workload" in text
+
+
+def test_where_nothing_fits_the_run_ends_at_once_as_one_that_has_nothing_to_measure(tmp_path):
+    write_suite(tmp_path, "mine", shapes="[[131072, 8192]]")
+
+    done = run(tmp_path, "mine.yaml", before=little_memory)
+
+    assert done.returncode == 5
+    assert "nothing to measure: needs about 44 GB to be measured and checked" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -83,6 +83,10 @@ def test_a_process_that_nvml_does_not_show_has_no_memory_rather_than_none_in_use
     assert Nvml(Library(processes=processes)).memory("second") == GpuMemory(process_b=None, device_b=2 * GIB)
 
 
+def test_the_memory_that_nobody_has_is_told_for_every_card():
+    assert Nvml(Library()).free_b() == [15 * GIB, 30 * GIB]
+
+
 def test_an_unknown_uuid_has_no_memory():
     assert Nvml(Library()).memory("third") == GpuMemory(None, None)
 

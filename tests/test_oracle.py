@@ -6,13 +6,14 @@ from math import prod
 
 import pytest
 import torch
+from assembled import oracle
 from hypothesis import given
 from hypothesis import strategies as st
 from stage import workload
 
 from lnbench.errors import Unsupported
 from lnbench.functions import FUNCTIONS, Geometry, geometry, parameter_shape
-from lnbench.implementations.oracle import Inputs, oracle
+from lnbench.implementations.oracle import Inputs, part_places
 from lnbench.workload import Workload
 
 SHAPES = [((5, 6), 1), ((2, 3, 4), 1), ((2, 4, 3), 2), ((2, 3, 5, 4), 1), ((2, 3, 2, 4), 2), ((2, 4, 3, 2), 3)]
@@ -289,3 +290,48 @@ def test_where_a_function_is_not_defined_the_reason_is_said(name, on, reason):
 
 def test_batch_norm_of_a_single_row_is_defined_in_eval_mode():
     assert geometry(FUNCTIONS["batch_norm"], Workload((1, 10), (10,), norm_mode="eval")).view == (1, 10, 1)
+
+
+@pytest.mark.parametrize("part_elements", [1, 7, 24])
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize(("name", "shape", "dims", "mode"), CASES)
+def test_parts_of_any_size_give_the_values_tolerances_and_scales_of_the_whole(
+    name, shape, dims, mode, dtype, part_elements
+):
+    on = workload(*shape, norm_dims=dims, dtype=dtype, norm_mode=mode, groups=2, eps=1e-3)
+    function, inputs = FUNCTIONS[name], drawn(FUNCTIONS[name], on)
+
+    whole, found = oracle(function, on, inputs), oracle(function, on, inputs, part_elements=part_elements)
+
+    assert list(found) == list(whole)
+    for tensor, right in whole.items():
+        # The same sums in another order, in float64.
+        torch.testing.assert_close(found[tensor].value, right.value, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found[tensor].tolerance, right.tolerance, rtol=1e-12, atol=0)
+        assert found[tensor].scale == pytest.approx(right.scale, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "on", "most", "sizes"),
+    [
+        ("layer_norm", Workload((3, 4, 10), (10,)), 25, {20}),
+        ("layer_norm", Workload((3, 4, 10), (10,)), 70, {70, 50}),
+        ("rms_norm", Workload((4, 64), (64,)), 1, {64}),  # a row shares its statistics
+        ("batch_norm", Workload((6, 10), (10,)), 20, {18, 6}),  # of whole channels: their statistics span the rows
+        ("batch_norm", IMAGES, 1000, {4 * 210}),
+        ("group_norm", IMAGES, 2000, {1120}),
+        ("group_norm", IMAGES, 300, {280}),
+        ("instance_norm", IMAGES, 100, {70}),
+    ],
+)
+def test_a_part_holds_whole_groups_that_share_statistics_and_no_more_elements_than_asked_for(name, on, most, sizes):
+    plan = geometry(FUNCTIONS[name], on)
+
+    places = list(part_places(plan, most))
+
+    covered = torch.zeros(plan.view, dtype=torch.int64)
+    for place in places:
+        covered[place] += 1
+        assert all(place[axis] == slice(0, plan.view[axis]) for axis in plan.statistic_axes)
+    assert (covered == 1).all()
+    assert {covered[place].numel() for place in places} == sizes

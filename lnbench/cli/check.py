@@ -117,7 +117,7 @@ def check(
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.formats import CHECK_FORMATS
     from lnbench.conductor.measuring import RunOptions
-    from lnbench.conductor.preparation import Request, prepare, prepare_early, prepare_sides
+    from lnbench.conductor.preparation import Request, check_early, prepare, prepare_sides
     from lnbench.conductor.shown_run import ShownRun
     from lnbench.gate.baseline import held_against, refuse_other_samples, writable_baseline, write_baseline
     from lnbench.gate.check import run_check
@@ -152,10 +152,10 @@ def check(
         refuse_other_samples(base, different)
     if output is not None or not dry_run:
         refuse_unusable_folder(output, reports=REPORTS)
-    early = prepare_early(request, against)
+    check_early(request, against)
     # A dry run against a baseline measures nothing.
     waits = nullcontext() if dry_run and base is not None else alone(f"lnbench check {suite}", no_wait=no_wait)
-    with waits, prepare_sides(request, against) if against else nullcontext(early or prepare(request)) as prepared:
+    with waits, prepare_sides(request, against) if against else nullcontext(prepare(request)) as prepared:
         asked = Check(
             source=against or baseline,
             revision=prepared.commit,

@@ -136,7 +136,7 @@ def run(
 
     from lnbench.cli.catalogue import dry_run as dry_run_text
     from lnbench.cli.catalogue import plan_line
-    from lnbench.conductor.preparation import Request, prepare, prepare_early
+    from lnbench.conductor.preparation import Request, check_early, prepare
     from lnbench.store.place import refuse_unusable_folder
 
     request = Request(
@@ -156,7 +156,7 @@ def run(
     if dry_run:
         show(dry_run_text(prepare(request).plan))
         return ExitCode.FINE
-    early = prepare_early(request)
+    check_early(request)
 
     from lnbench.cli.progress import make_observer
     from lnbench.conductor.measuring import RunOptions, measure
@@ -171,7 +171,7 @@ def run(
         cold_compile=cold_compile,
     )
     with alone(f"lnbench run {suite}", no_wait=no_wait):
-        prepared = early or prepare(request)
+        prepared = prepare(request)
         message(str(plan_line(prepared.plan, energy=energy)))
         with make_observer(prepared.plan, quiet=settings.quiet) as observer:
             outcome = measure(prepared, options, observer)

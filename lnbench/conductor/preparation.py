@@ -13,6 +13,7 @@ from lnbench.conductor.revision import both_sides, files_of_both_sides, parse_ag
 from lnbench.errors import NothingMeasuredError, PluginError, SuiteError, UsageError, nearest
 from lnbench.lineup import NOT_LOADED, Known, used_names
 from lnbench.measure.environment import absent_devices, read_environment
+from lnbench.measure.host_memory import available_b
 from lnbench.measure.nvml import Nvml
 from lnbench.plan import Machine, Plan, make_plan, parse_only
 from lnbench.planned import BASE_SUFFIX, Environment, PluginSource
@@ -60,11 +61,11 @@ class Prepared:
     gone: tuple[str, ...] = ()
 
 
-def prepare_early(request: Request, against: str = "") -> Prepared | None:
+def check_early(request: Request, against: str = "") -> None:
     """Check everything about a request that can be checked without running code from outside.
 
-    Gives the request prepared, or None where preparing it loads plug-in files or installed packages: importing them
-    takes a core for seconds, and would disturb who measures now.
+    Importing plug-in files or installed packages takes a core for seconds, and would disturb who measures now; so they
+    are not loaded. Free memory is not asked for either: who measures now holds some.
     Raises as `prepare` and `prepare_sides` do, and NothingMeasuredError when no case can be measured here.
     """
     source, text = read_suite_text(request.suite)
@@ -72,14 +73,11 @@ def prepare_early(request: Request, against: str = "") -> Prepared | None:
     asked = parse_against(against) if against else None
     files = files_of_both_sides(asked, request.plugins) if asked else _files(request)
     digests(files)
-    if not with_packages(files, () if asked else _named(request, suite)):
-        prepared = prepare(request)
-        refuse_empty(prepared.plan)
-        return prepared
-    nvml = Nvml()
+    is_loading = bool(with_packages(files, () if asked else _named(request, suite)))
     if asked and not request.implementations:
         request = replace(request, implementations=(asked.name or asked.file,))
-    unknown = {"function", "norm_mode", *(["implementation"] if asked else [])}
+    unknown = {"function", "norm_mode", *(["implementation"] if asked else [])} if is_loading else set()
+    nvml = Nvml()
     plan = _plan(
         suite,
         request,
@@ -88,8 +86,7 @@ def prepare_early(request: Request, against: str = "") -> Prepared | None:
         only={column: patterns for column, patterns in _only(request).items() if column not in unknown},
         is_complete=not files,
     )
-    refuse_empty(plan, loadable=True)
-    return None
+    refuse_empty(plan, loadable=is_loading)
 
 
 def refuse_empty(plan: Plan, *, loadable: bool = False) -> None:
@@ -142,7 +139,7 @@ def _prepare(request: Request, files: tuple[PluginSource, ...], *, only_name: st
         suite,
         replace(request, implementations=()) if has_sides else request,
         known=known,
-        machine=machine_of(environment, nvml),
+        machine=machine_of(environment, nvml, free_b=free_memory_b(nvml)),
         only=_only(request),
         against=names,
     )
@@ -218,15 +215,31 @@ def _common_names(
     return tuple(names), tuple(name for name in old if name not in new and (not wanted or name in wanted))
 
 
-def machine_of(environment: Environment, nvml: Nvml) -> Machine:
-    """The machine as far as a plan needs it."""
+def machine_of(environment: Environment, nvml: Nvml, *, free_b: Mapping[str, int] | None = None) -> Machine:
+    """The machine as far as a plan needs it. `free_b`: memory that a worker can get, where that is to be looked at."""
     return Machine(
         threads=environment.physical_cores,
         logical_cores=environment.logical_cores,
         caches=environment.caches,
         memory_b=environment.memory_b,
         devices=absent_devices(environment, nvml),
+        free_b=free_b or {},
     )
+
+
+CONTEXT_B = 500_000_000
+"""What a worker's CUDA context and loaded kernels take of a GPU before it asks how much is free."""
+
+
+def free_memory_b(nvml: Nvml) -> dict[str, int]:
+    """The memory that a worker could get now, by kind of device.
+
+    Of several GPUs the one with most stands for all: PyTorch may number them otherwise than the driver, and what fits
+    on one must not be left out. The worker asks its own device again.
+    """
+    found = {"cpu": available_b()}
+    on_gpus = nvml.free_b()
+    return found | ({"cuda": max(max(on_gpus) - CONTEXT_B, 0)} if on_gpus else {})
 
 
 def shipped_suites_folder() -> Path:

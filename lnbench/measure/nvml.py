@@ -81,6 +81,13 @@ class Nvml:
             )
         return tuple(found)
 
+    def free_b(self) -> list[int]:
+        """The bytes of each GPU that nobody has."""
+        count = 0 if self.missing else self._try("nvmlDeviceGetCount") or 0
+        handles = (self._try("nvmlDeviceGetHandleByIndex", index) for index in range(count))
+        found = (self._try("nvmlDeviceGetMemoryInfo", handle) for handle in handles if handle is not None)
+        return [int(info.total) - int(info.used) for info in found if info is not None]
+
     def driver(self) -> str | None:
         """The driver's version."""
         version = None if self.missing else self._try("nvmlSystemGetDriverVersion")

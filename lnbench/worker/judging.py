@@ -7,23 +7,23 @@ from time import perf_counter
 
 from lnbench.errors import Unsupported
 from lnbench.events import HardInputs, Verified
+from lnbench.footprint import PART_ELEMENTS
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_compiling import compilations
 from lnbench.planned import Notice, Stage, Status
+from lnbench.twins import JUDGED_ROWS, judged_workloads
 from lnbench.worker.cases import Cases, LiveCase
+from lnbench.worker.deviations import Judgement
 from lnbench.worker.first_calls import call_once
 from lnbench.worker.verify import (
     HARD_INPUTS,
-    JUDGED_ROWS,
     LEAST_EPS,
     ROUNDED_MEAN,
     Fill,
-    Judgement,
     accuracy_notices,
     explain,
     hard_input_notice,
-    judged_workloads,
 )
 from lnbench.workload import Workload
 
@@ -44,9 +44,10 @@ Judged = dict[tuple[str, Workload], Hard]
 class Judge:
     """Judges the cases of a workload; the wrong ones end."""
 
-    def __init__(self, cases: Cases, *, judged: Judged) -> None:
+    def __init__(self, cases: Cases, *, judged: Judged, part_elements: int = PART_ELEMENTS) -> None:
         self._cases = cases
         self._judged = judged
+        self._part_elements = part_elements
         self._fresh = 0
 
     def before(self) -> None:
@@ -77,20 +78,21 @@ class Judge:
 
     def after(self) -> None:
         """Judge every case after it was timed, on fresh values; and see that nobody wrote into the inputs meanwhile."""
-        changed = Fill(self._cases.arrays)
+        changed = self._fill(self._cases.arrays)
         self._cases.arrays.restore()
         if changed.changed_buffers():
             for number in list(self._cases.live):
                 self._cases.end(
                     number, Status.ERROR, Stage.VERIFY, "the shared inputs changed while this workload was timed"
                 )
+        del changed  # its copies of all inputs
         self._judge_fill("after")
 
     def _judge_fill(self, moment: str) -> None:
         """Judge every live case on fresh values in the shared memory."""
         self._fresh += 1
         self._cases.arrays.refill(self._cases.seed + self._fresh)
-        fill = Fill(self._cases.arrays)
+        fill = self._fill(self._cases.arrays)
         for number, case in list(self._cases.live.items()):
             with self._cases.attempt(number, Stage.VERIFY):
                 started = perf_counter()
@@ -126,7 +128,7 @@ class Judge:
                 if twin is None:
                     continue
                 arrays.restore()  # a case that writes into its inputs has done so by now, and is not to hurt the next
-                fill = fill or Fill(arrays)
+                fill = fill or self._fill(arrays)
                 self._require_right(fill, twin)
                 hard = Hard()
                 if few_rows:
@@ -157,7 +159,7 @@ class Judge:
             return
         arrays.scale_x(sqrt(eps), 0.0)
         try:
-            self._require_right(Fill(arrays), twin)
+            self._require_right(self._fill(arrays), twin)
         except WrongResultError as error:
             text = f"{error}, where the variance of x is about eps: is {eps:g} added to the variance, under the root?"
             raise WrongResultError(text) from error
@@ -169,7 +171,7 @@ class Judge:
         failures, errors = {}, {}
         for hard in HARD_INPUTS:
             arrays.scale_x(hard.factor, hard.offset)
-            judgement = Fill(arrays).judge(twin.prepared, twin.function, twin.workload, twin.prepared.inputs())
+            judgement = self._fill(arrays).judge(twin.prepared, twin.function, twin.workload, twin.prepared.inputs())
             errors[hard.name] = judgement.relative
             if not judgement.is_right:
                 failures[hard.name] = judgement.share[judgement.worst]
@@ -189,7 +191,7 @@ class Judge:
         if self._cases.workload.dtype not in {"float16", "bfloat16"}:
             return
         self._cases.arrays.scale_x(ROUNDED_MEAN.factor, ROUNDED_MEAN.offset)
-        fill = Fill(self._cases.arrays, exact_mean=True)
+        fill = self._fill(self._cases.arrays, exact_mean=True)
         for number, case in list(self._cases.live.items()):
             with self._cases.attempt(number, Stage.VERIFY):
                 judgement = fill.judge(case.prepared, case.function, case.workload, case.prepared.inputs())
@@ -201,6 +203,9 @@ class Judge:
                         "times the tolerance of float32 statistics); a mean kept in x's dtype does that",
                     )
         self._cases.arrays.restore()
+
+    def _fill(self, arrays: TorchArrays, *, exact_mean: bool = False) -> Fill:
+        return Fill(arrays, exact_mean=exact_mean, part_elements=self._part_elements)
 
     def _require_right(self, fill: Fill, case: LiveCase) -> Judgement:
         """The judgement of a case; raises WrongResultError when it is outside its tolerance."""

@@ -41,7 +41,7 @@ from lnbench.worker.judging import Judge, Judged
 from lnbench.worker.others import Others
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import ImportFailed, Importing, Measure, Setup, WorkerChannel
-from lnbench.worker.room import want_of_room
+from lnbench.worker.room import shortage_here
 from lnbench.worker.rounds import Rounds
 from lnbench.worker.watching import Watch
 from lnbench.workload import Allocator, Cache
@@ -121,9 +121,9 @@ class Session:
             self._end_all(order, Status.SKIPPED, missing)
             return
         has_residual = any(FUNCTIONS[case.function].has_residual for case in order.cases.values())
-        wanting = want_of_room(order.workload.workload, pairs=order.pairs, has_residual=has_residual)
-        if wanting:
-            self._end_all(order, Status.SKIPPED, wanting)
+        shortage = shortage_here(order.workload.workload, pairs=order.pairs, has_residual=has_residual)
+        if shortage:
+            self._end_all(order, Status.SKIPPED, shortage)
             return
         try:
             cases = Cases(
@@ -164,7 +164,7 @@ class Session:
         except SpoiledProcessError:
             self._channel.leave()
         except (RuntimeError, MemoryError) as error:
-            # Checking keeps several float64 copies of x; where those do not fit it is nobody's crash.
+            # Checking holds copies of the inputs and several results; where those do not fit it is nobody's crash.
             if not is_out_of_memory(error):
                 raise
             for number in order.cases.keys() - cases.ended:

@@ -1,21 +1,19 @@
 """Is a case right? Its outputs and all its gradients against the float64 oracle, element by element."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
-from lnbench.functions import Function, judged_as
+from lnbench.footprint import PART_ELEMENTS
+from lnbench.functions import Function
 from lnbench.implementations.contract import Prepared, WrongResultError
-from lnbench.implementations.oracle import Expected, Inputs, oracle
+from lnbench.implementations.oracle import Inputs, Part, expected_names, oracle
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.planned import Notice
 from lnbench.units import format_shape
-from lnbench.workload import Layout, Workload
-
-JUDGED_ROWS = 32
-"""At few rows a wrong dweight or dbias stands out of the rounding that many rows bring."""
+from lnbench.worker.deviations import Judgement, judge
+from lnbench.workload import Workload
 
 COARSE_GRADIENT = 0.02
 """A relative gradient error above which a right but coarse result is said."""
@@ -43,54 +41,24 @@ HARD_INPUTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """How far a case is off, per tensor: relative to the largest right value, and as a share of the tolerance."""
-
-    relative: Mapping[str, float]
-    share: Mapping[str, float]
-
-    @property
-    def worst(self) -> str:
-        """The tensor that is furthest off."""
-        return max(self.share, key=lambda name: self.share[name])
-
-    @property
-    def is_right(self) -> bool:
-        """True when every element of every tensor is within its tolerance."""
-        return all(share <= 1.0 for share in self.share.values())
-
-
-def judged_workloads(workload: Workload) -> tuple[Workload, ...]:
-    """The workloads on which a formula is judged beside the real one: in float32 at its own shape and at few rows.
-
-    float64 is judged in float64. A dy that is the same everywhere hides errors of the gradients, so there the formula
-    is judged with one that is not. Shapes that coincide with the real workload are left out, for it is judged anyway.
-    """
-    layout = "contiguous" if workload.layout == Layout.EXPANDED_DY else workload.layout
-    if workload.dtype == "float64":
-        plain = replace(workload, cache="hot", layout=layout)
-    else:
-        plain = replace(workload, dtype="float32", param_dtype="float32", cache="hot", layout=layout)
-    candidates = [plain, plain.with_rows(JUDGED_ROWS)]
-    hot = replace(workload, cache="hot")
-    return tuple(dict.fromkeys(candidate for candidate in candidates if candidate != hot))
-
-
 class Fill:
-    """One set of values in the shared buffers, and the oracle's answers for it, worked out once per function."""
+    """One set of values in the shared buffers, and the oracle's answers for it.
 
-    def __init__(self, arrays: TorchArrays, *, exact_mean: bool = False) -> None:
+    Where they are one part, they are worked out once per function; else anew for each case, part by part, so that never
+    more than a part of them is in memory. `part_elements`: the size of a part.
+    """
+
+    def __init__(self, arrays: TorchArrays, *, exact_mean: bool = False, part_elements: int = PART_ELEMENTS) -> None:
         self._arrays = arrays
         self._exact_mean = exact_mean
+        self._part_elements = part_elements
         self._before = [buffer.clone() for buffer in arrays.all_buffers()]
-        self._expected: dict[tuple[str, str, int | None], Mapping[str, Expected]] = {}
+        self._expected: dict[tuple[str, str, int | None], Sequence[Part]] = {}
 
     def judge(self, prepared: Prepared, function: Function, workload: Workload, inputs: Inputs) -> Judgement:
         """Hold a case's results against the oracle. Raises WrongResultError for what no tolerance can excuse."""
-        key = (function.name, workload.norm_mode, workload.groups)
-        if key not in self._expected:
-            self._expected[key] = oracle(function, workload, inputs, exact_mean=self._exact_mean)
+        names = ("y",) if prepared.no_step else expected_names(function, workload)
+        parts = self._parts(function, workload, inputs)
         prepared.refresh()
         try:
             outputs = dict(prepared.outputs())
@@ -100,8 +68,27 @@ class Fill:
         written = self._put_back()
         if written:
             raise WrongResultError(f"it writes into {written}; inputs belong to the caller")
-        expected = self._expected[key]
-        return judge(outputs, {"y": expected["y"]} if prepared.no_step else expected)
+        return judge(outputs, parts, names=names, dtype=workload.dtype)
+
+    def _parts(self, function: Function, workload: Workload, inputs: Inputs) -> Iterable[Part]:
+        """The oracle's answers for a function, from memory where they are few.
+
+        Those that are worked out later have running statistics as they are now: a case may write into them.
+        """
+        key = (function.name, workload.norm_mode, workload.groups)
+        if key in self._expected:
+            return self._expected[key]
+        running = {name: it.clone() for name, it in inputs.named() if name in {"running_mean", "running_var"}}
+        parts = oracle(
+            function,
+            workload,
+            replace(inputs, **running),
+            exact_mean=self._exact_mean,
+            part_elements=self._part_elements,
+        )
+        if workload.elements > self._part_elements:
+            return parts
+        return self._expected.setdefault(key, tuple(parts))
 
     def changed_buffers(self) -> bool:
         """True when some shared buffer no longer holds these values."""
@@ -118,29 +105,6 @@ class Fill:
                 now.copy_(before)
                 written = written or name
         return written
-
-
-def judge(outputs: Mapping[str, Tensor], expected: Mapping[str, Expected]) -> Judgement:
-    """Compare tensors with the oracle's: that of an inference or of a whole step with the one that it should equal.
-
-    NaN is never within a tolerance. Raises WrongResultError where one of those expected is not there.
-    """
-    given = {name: judged_as(name) for name in outputs}
-    for name in expected:
-        if name not in given.values():
-            raise WrongResultError(f"it gives no {name}")
-    relative, share = {}, {}
-    for name, tensor in outputs.items():
-        right = expected[given[name]]
-        error = (tensor.to(right.value.device, torch.float64) - right.value).abs()
-        largest = float(error.max())
-        relative[name] = largest / right.scale if right.scale else (0.0 if largest == 0 else float("inf"))
-        ratio = error / right.tolerance
-        worst = float(ratio.max())
-        share[name] = worst if worst == worst else float("inf")
-        if relative[name] != relative[name]:
-            relative[name] = float("inf")
-    return Judgement(relative, share)
 
 
 def explain(judgement: Judgement, workload: Workload) -> str:

@@ -25,7 +25,14 @@ BUILD_S = 0.1
 """Allowed for a case to be built, watched for what it leaves running, verified before and after, and warmed up."""
 
 CHECK_S_PER_ELEMENT = 0.25e-6
-"""Verifying holds several float64 copies of x against each other: 0.2 to 0.35 s a case for a million elements."""
+"""Verifying works in float64, several times: 0.2 to 0.35 s a case for a million elements."""
+
+CUDA_START_S = 6.0
+"""The same with a CUDA context."""
+
+CUDA_CHECK_S_PER_ELEMENT = 10e-9
+"""From the bytes: five verifications of a 16-bit case read and write about 9 kB an element, most of it in float64, and
+drawing inputs next to nothing; at 1 TB/s. Not measured on a card yet."""
 
 COMPILE_S = 4.0
 """Allowed for compiling a case and the twins that it is judged by, with a warm cache."""
@@ -78,11 +85,15 @@ class Plan:
 
         Workloads that reach the precision early make it shorter, cold compilation makes it longer.
         """
-        workloads = self.measured_workloads
-        elements = sum(self.workloads[case.workload].workload.elements for case in self.cases if case.status is None)
-        checking_s = self.measurable * BUILD_S + elements * CHECK_S_PER_ELEMENT
-        each_s = START_S + workloads * self.sampling.budget_s + checking_s + self.compiling * COMPILE_S
-        return self.sampling.processes * each_s if workloads else 0.0
+        measured = [self.workloads[case.workload].workload for case in self.cases if case.status is None]
+        if not measured:
+            return 0.0
+        start_s = CUDA_START_S if any(workload.is_cuda for workload in measured) else START_S
+        checking_s = sum(
+            BUILD_S + it.elements * (CUDA_CHECK_S_PER_ELEMENT if it.is_cuda else CHECK_S_PER_ELEMENT) for it in measured
+        )
+        rounds_s = self.measured_workloads * self.sampling.budget_s
+        return self.sampling.processes * (start_s + rounds_s + checking_s + self.compiling * COMPILE_S)
 
 
 def make_plan(

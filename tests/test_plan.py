@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planning import GPU_MACHINE, plan, rows
 
 from lnbench.errors import UsageError
-from lnbench.plan import BUILD_S, CHECK_S_PER_ELEMENT, START_S
+from lnbench.plan import BUILD_S, CHECK_S_PER_ELEMENT, CUDA_CHECK_S_PER_ELEMENT, CUDA_START_S, START_S
 from lnbench.planned import Status
 from lnbench.workload import Clock
 
@@ -77,6 +77,17 @@ def test_the_estimate_counts_processes_budgets_starts_builds_and_elements():
     assert (made.measurable, made.set_aside) == (4, {(Status.SKIPPED, "no NVIDIA driver was found"): 4})
     elements = 2 * (8 * 64 + 4 * 64)
     assert made.estimated_s == pytest.approx(2 * (START_S + 2 * 3.0 + 4 * BUILD_S + elements * CHECK_S_PER_ELEMENT))
+
+
+def test_the_estimate_of_a_gpu_counts_its_own_verification_and_start():
+    options = {"budget_s": 2.0, "processes": 1}
+    made = plan("shapes: [[4096, 4096]], devices: [cpu, cuda]", machine=GPU_MACHINE, options=options)
+
+    elements = 2 * 4096 * 4096
+    checking_s = 4 * BUILD_S + elements * (CHECK_S_PER_ELEMENT + CUDA_CHECK_S_PER_ELEMENT)
+    assert made.estimated_s == pytest.approx(CUDA_START_S + 2 * 2.0 + checking_s)
+    on_gpu = plan("shapes: [[4096, 4096]], devices: cuda", machine=GPU_MACHINE, options=options)
+    assert on_gpu.estimated_s < made.estimated_s / 1.5
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def test_the_gpu_suite_is_skipped_as_a_whole_without_a_gpu_and_measured_with_one
 
     assert without.set_aside == {(Status.SKIPPED, "no NVIDIA driver was found"): len(without.cases)}
     assert with_one.measurable == len(with_one.cases)
+    assert with_one.estimated_s < 30 * 60  # 82 s of rounds in each of 3 processes, and compiling
 
 
 def test_quick_is_the_documented_suite():

@@ -26,14 +26,16 @@ class FakeNvml:
 
     `reasons`: the throttle bits of one look after the other, the last one for good. `lost_after`: so many looks after
     which the card has fallen off the bus. `failing`: error codes by function. `others`: processes on the card.
+    `held_back_ns`: for each policy whose violations the card counts, what each look reads.
     """
 
-    def __init__(self, *, reasons=(0,), lost_after=None, failing=None, others=0, energy_mj=None):
+    def __init__(self, *, reasons=(0,), lost_after=None, failing=None, others=0, energy_mj=None, held_back_ns=None):
         self._reasons = list(reasons)
         self._lost_after = lost_after
         self._failing = failing or {}
         self._others = others
         self._energy_mj = energy_mj or (lambda: 0)
+        self._held_back_ns = {policy: list(read) for policy, read in (held_back_ns or {}).items()}
         self._looks = 0
 
     def __getattribute__(self, name):
@@ -94,6 +96,17 @@ class FakeNvml:
         self._refuse_on_a_slice(handle)
         self._looks += 1
         return self._reasons.pop(0) if len(self._reasons) > 1 else self._reasons[0]
+
+    def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle):  # noqa: N802
+        if handle != "slice":
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return 1
+
+    def nvmlDeviceGetViolationStatus(self, handle, policy):  # noqa: N802
+        self._refuse_on_a_slice(handle)
+        if policy not in self._held_back_ns:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return SimpleNamespace(referenceTime=0, violationTime=self._held_back_ns[policy].pop(0))
 
     def nvmlDeviceGetTotalEnergyConsumption(self, handle):  # noqa: N802
         self._refuse_on_a_slice(handle)

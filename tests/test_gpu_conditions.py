@@ -20,6 +20,8 @@ from lnbench.workload import Clock, Phase
 
 HOT = pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
 CAPPED = pynvml.nvmlClocksThrottleReasonSwPowerCap
+IDLE = pynvml.nvmlClocksThrottleReasonGpuIdle
+POWER, THERMAL = pynvml.NVML_PERF_POLICY_POWER, pynvml.NVML_PERF_POLICY_THERMAL
 
 
 def watcher(uuid="second", **script):
@@ -39,13 +41,40 @@ def test_a_card_tells_clocks_power_temperature_and_what_holds_it_back():
     assert set(found.throttling) == {"hw_thermal_slowdown", "sw_power_cap"}
 
 
-def test_a_mig_slice_tells_what_nvml_tells_of_slices_and_says_what_is_missing():
-    watching = watcher("MIG-slice")
+@pytest.mark.parametrize("uuid", ["MIG-slice", "slice"])  # PyTorch gives it without NVML's word for what it is
+def test_a_mig_slice_tells_what_its_card_tells_but_for_power_and_says_what_is_missing(uuid):
+    watching = watcher(uuid, reasons=[HOT])
 
-    assert watching.look() == Look({"foreign_processes": 0.0})
+    found = watching.look()
+
+    assert found == Look(
+        {"sm_clock_hz": 1980e6, "memory_clock_hz": 2619e6, "temperature_c": 54.0, "foreign_processes": 0.0},
+        ("hw_thermal_slowdown",),
+    )
     ((code, text),) = watching.notices()
     assert code == "nvml-partial"
+    assert text.count("Not Supported") == 1
     assert "DeviceGetPowerUsage: Not Supported" in text
+    assert NvmlCounter(Nvml(FakeNvml()), uuid).read_j() is None  # its card's energy is also that of other slices
+
+
+def test_clocks_that_were_held_back_between_two_looks_are_said_though_none_are_held_back_now():
+    nvml = FakeNvml(reasons=[IDLE], held_back_ns={THERMAL: [0, 30_000_000, 30_000_000, 30_500_000]})
+    now = iter([0.0, 0.1, 0.2, 0.3])
+    watching = GpuWatcher(Nvml(nvml), "first", now=lambda: next(now))
+
+    looks = [watching.look().throttling for _ in range(4)]
+
+    # 30 ms of 100; nothing; half a millisecond, which moves no median
+    assert looks == [("gpu_idle",), ("sw_thermal_slowdown", "gpu_idle"), ("gpu_idle",), ("gpu_idle",)]
+
+
+def test_a_reason_of_the_moment_counts_only_where_its_time_is_not_counted():
+    capped = FakeNvml(reasons=[CAPPED | HOT], held_back_ns={POWER: [0, 0]})
+    watching = GpuWatcher(Nvml(capped), "first", now=iter([0.0, 0.1]).__next__)
+
+    assert [set(watching.look().throttling) for _ in range(2)] == [{"hw_thermal_slowdown"}] * 2
+    assert watching.notices() == []  # counters that a card does not have are no gap
 
 
 def test_other_processes_on_the_card_are_said_and_listed_once_a_second():
@@ -53,7 +82,7 @@ def test_other_processes_on_the_card_are_said_and_listed_once_a_second():
     listed = []
     library = nvml._library.nvmlDeviceGetComputeRunningProcesses
     nvml._library.nvmlDeviceGetComputeRunningProcesses = lambda handle: listed.append(handle) or library(handle)
-    now = iter([0.0, 0.0, 0.5, PROCESSES_EVERY_S, PROCESSES_EVERY_S])
+    now = iter([0.0, 0.5, PROCESSES_EVERY_S])
     watching = GpuWatcher(nvml, "first", now=lambda: next(now))
 
     looks = [watching.look() for _ in range(3)]

@@ -71,7 +71,7 @@ def test_names_that_come_as_bytes_are_told_as_text():
     assert [gpu.name for gpu in nvml.gpus()] == ["NVIDIA Small", "NVIDIA Large"]
 
 
-@pytest.mark.parametrize("uuid", ["second", "GPU-second", "MIG-slice"])
+@pytest.mark.parametrize("uuid", ["second", "GPU-second", "MIG-slice", "slice"])
 def test_memory_is_that_of_the_card_with_the_uuid_and_of_this_process_on_it(uuid):
     library = Library(processes=[process(1, 7 * GIB), process(os.getpid(), 3 * GIB)])
 
@@ -81,6 +81,51 @@ def test_memory_is_that_of_the_card_with_the_uuid_and_of_this_process_on_it(uuid
 @pytest.mark.parametrize("processes", [[], [process(1, GIB)], [process(os.getpid(), None)]], ids=str)
 def test_a_process_that_nvml_does_not_show_has_no_memory_rather_than_none_in_use(processes):
     assert Nvml(Library(processes=processes)).memory("second") == GpuMemory(process_b=None, device_b=2 * GIB)
+
+
+OWN = os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "foreign"),
+    [
+        ([], [OWN], 0),
+        ([], [OWN, 71, 72], 2),
+        ([71], [71, OWN], 1),
+        # In a container NVML knows this process by another number ...
+        ([], [71], 0),
+        ([71], [71, 72], 1),
+        ([71, 72], [72, 73], 1),
+        # ... or does not show it: then all those that it shows are others.
+        ([71], [71], 1),
+        ([71, 72], [71, 72], 2),
+        ([], [], 0),
+    ],
+)
+def test_other_processes_are_those_that_are_not_this_one(before, now, foreign):
+    library = Library(processes=[process(pid, GIB) for pid in before])
+    nvml = Nvml(library)
+    nvml.note_others()
+    library._processes = [process(pid, GIB) for pid in now]
+
+    assert nvml.foreign_processes("second") == foreign
+
+
+def test_a_process_on_two_slices_of_a_card_counts_once():
+    nvml = Nvml(Library(processes=[process(OWN, GIB), process(71, GIB), process(71, GIB)]))
+
+    assert nvml.foreign_processes("second") == 1
+
+
+@pytest.mark.parametrize("replacement", [refuse, None], ids=["raises", "missing"])
+def test_a_list_of_processes_that_is_refused_is_no_count(replacement):
+    library = Library()
+    library.nvmlDeviceGetComputeRunningProcesses = replacement
+    nvml = Nvml(library)
+
+    nvml.note_others()
+
+    assert nvml.foreign_processes("second") is None
 
 
 def test_the_memory_that_nobody_has_is_told_for_every_card():

@@ -28,6 +28,11 @@ THROTTLE_BITS: Mapping[int, str] = MappingProxyType(
 _CLOCK_SM, _CLOCK_MEMORY = 1, 2
 _TEMPERATURE_GPU = 0
 
+VIOLATIONS: Mapping[int, str] = MappingProxyType({0: "sw_power_cap", 1: "sw_thermal_slowdown", 2: "sync_boost"})
+"""NVML's counters of the time for which clocks were held back (nvmlPerfPolicyType_t), by the reason that each counts.
+Unlike the reasons themselves they show what happened between two looks, while the GPU worked. The finer counters among
+NVML's fields have other numbers from driver to driver (251 in 560, 269 in 575 are the same one)."""
+
 
 @dataclass(frozen=True, slots=True)
 class GpuMemory:
@@ -48,6 +53,8 @@ class Nvml:
         self.unanswered: dict[str, str] = {}
         self._library = library
         self._handles: dict[str, Any] = {}
+        self._cards: dict[str, Any] = {}
+        self._others: frozenset[int] = frozenset()
         try:
             if self._library is None:
                 import pynvml
@@ -107,36 +114,62 @@ class Nvml:
         )
 
     def readings(self, uuid: str) -> Mapping[str, float]:
-        """Clocks, power and temperature of a GPU now, as far as it tells."""
-        handle = self._handle(uuid)
+        """Clocks, power and temperature of a GPU now, as far as it tells; of a slice its card's clocks and temperature.
+
+        The power of a card is not that of one of its slices.
+        """
+        handle, card = self._handle(uuid), self._card(uuid)
         if handle is None:
             return {}
         found = {
-            "sm_clock_hz": (1e6, self._try("nvmlDeviceGetClockInfo", handle, _CLOCK_SM)),
-            "memory_clock_hz": (1e6, self._try("nvmlDeviceGetClockInfo", handle, _CLOCK_MEMORY)),
+            "sm_clock_hz": (1e6, self._try("nvmlDeviceGetClockInfo", card, _CLOCK_SM)),
+            "memory_clock_hz": (1e6, self._try("nvmlDeviceGetClockInfo", card, _CLOCK_MEMORY)),
             "power_w": (1e-3, self._try("nvmlDeviceGetPowerUsage", handle)),
-            "temperature_c": (1.0, self._try("nvmlDeviceGetTemperature", handle, _TEMPERATURE_GPU)),
+            "temperature_c": (1.0, self._try("nvmlDeviceGetTemperature", card, _TEMPERATURE_GPU)),
         }
         return {name: scale * value for name, (scale, value) in found.items() if value is not None}
 
     def throttling(self, uuid: str) -> tuple[str, ...]:
         """Why a GPU's clocks are held back now."""
-        handle = self._handle(uuid)
-        if handle is None:
+        card = self._card(uuid)
+        if card is None:
             return ()
         newer = hasattr(self._library, "nvmlDeviceGetCurrentClocksEventReasons")
         kind = "Event" if newer else "Throttle"
-        bits = self._try(f"nvmlDeviceGetCurrentClocks{kind}Reasons", handle) or 0
+        bits = self._try(f"nvmlDeviceGetCurrentClocks{kind}Reasons", card) or 0
         return tuple(name for bit, name in THROTTLE_BITS.items() if bits & bit)
+
+    def held_back_s(self, uuid: str) -> Mapping[str, float]:
+        """For how long a GPU's clocks have been held back since its driver was loaded, by each reason that is counted.
+
+        A reason that is here need not be taken from `throttling`.
+        """
+        card = self._card(uuid)
+        if card is None:
+            return {}
+        counted = {name: self._ask("nvmlDeviceGetViolationStatus", card, policy) for policy, name in VIOLATIONS.items()}
+        return {name: found.violationTime * 1e-9 for name, found in counted.items() if found is not None}
+
+    def note_others(self) -> None:
+        """Remember the processes that compute on any GPU now; to be called before this one begins to."""
+        count = 0 if self.missing else self._ask("nvmlDeviceGetCount") or 0
+        handles = (self._ask("nvmlDeviceGetHandleByIndex", index) for index in range(count))
+        lists = (self._ask("nvmlDeviceGetComputeRunningProcesses", it) for it in handles if it is not None)
+        self._others = frozenset(process.pid for found in lists for process in found or ())
 
     def foreign_processes(self, uuid: str) -> int | None:
         """How many other processes compute on a GPU.
 
-        Inside a container NVML may know this process by another number; then one of those listed is taken for it.
+        Inside a container NVML may know this process by another number, or not show it at all: then one of those that
+        were not there before is taken for it, and none where there is none.
         """
         handle = self._handle(uuid)
         processes = None if handle is None else self._try("nvmlDeviceGetComputeRunningProcesses", handle)
-        return None if processes is None else max(len(processes) - 1, 0)
+        if processes is None:
+            return None
+        listed = {process.pid for process in processes}
+        is_listed = os.getpid() in listed or bool(listed - self._others)
+        return len(listed) - is_listed
 
     def energy_j(self, uuid: str) -> float | None:
         """What a GPU has used since its driver was loaded."""
@@ -145,22 +178,41 @@ class Nvml:
         return None if millijoules is None else millijoules * 1e-3
 
     def _handle(self, uuid: str) -> Any:
+        """A GPU or a slice of one. PyTorch gives the UUIDs of both without the word that NVML puts before them."""
         if self.missing:
             return None
         if uuid not in self._handles:
-            prefixed = uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
-            handle = self._try("nvmlDeviceGetHandleByUUID", prefixed)
+            prefixed = [uuid] if uuid.startswith(("GPU-", "MIG-")) else [f"GPU-{uuid}", f"MIG-{uuid}"]
+            found = (self._ask("nvmlDeviceGetHandleByUUID", name) for name in prefixed[:-1])
+            handle = next((it for it in found if it is not None), None)
+            if handle is None:
+                handle = self._try("nvmlDeviceGetHandleByUUID", prefixed[-1])
             if handle is None:
                 return None
             self._handles[uuid] = handle
         return self._handles[uuid]
 
+    def _card(self, uuid: str) -> Any:
+        """The whole card: of a slice the one that it is a part of, which has the clocks."""
+        handle = self._handle(uuid)
+        if handle is not None and uuid not in self._cards:
+            card = self._ask("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", handle)
+            self._cards[uuid] = handle if card is None else card
+        return self._cards.get(uuid)
+
     def _try(self, function: str, *arguments: Any) -> Any:
-        """A call's result, or None where the library, the driver or the card does not answer it."""
+        """A call's result, or None where the library, the driver or the card does not answer it; that is kept."""
         try:
             return getattr(self._library, function)(*arguments)
         except Exception as error:
             self.unanswered.setdefault(function.removeprefix("nvml"), str(error) or type(error).__name__)
+            return None
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        """The same where no answer is nothing to tell: there is another way, or it is the usual one."""
+        try:
+            return getattr(self._library, function)(*arguments)
+        except Exception:  # as above
             return None
 
 

@@ -5,7 +5,7 @@ Each look costs well under a millisecond; what the system does not tell is left 
 
 import os
 import resource
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -92,6 +92,10 @@ class HostWatcher:
         return found
 
 
+LEAST_HELD_BACK = 0.02
+"""The share of the time between two looks from which on clocks count as held back: less does not move a median."""
+
+
 class GpuWatcher:
     """A GPU's side: clocks, power, temperature, throttling, other processes. What NVML does not answer is left out."""
 
@@ -101,16 +105,30 @@ class GpuWatcher:
         self._now = now
         self._listed_at = float("-inf")
         self._foreign: int | None = None
+        self._held_back: Mapping[str, float] = {}
+        self._looked_at = float("-inf")
 
     def look(self) -> Look:
-        """The registers now; other processes are counted once a second."""
-        if self._now() - self._listed_at >= PROCESSES_EVERY_S:
-            self._listed_at = self._now()
+        """The registers now, and what held clocks back since the look before; others are counted once a second."""
+        at = self._now()
+        if at - self._listed_at >= PROCESSES_EVERY_S:
+            self._listed_at = at
             self._foreign = self._nvml.foreign_processes(self._uuid)
         readings = dict(self._nvml.readings(self._uuid))
         if self._foreign is not None:
             readings["foreign_processes"] = float(self._foreign)
-        return Look(readings, self._nvml.throttling(self._uuid))
+        return Look(readings, self._throttling(at))
+
+    def _throttling(self, at: float) -> tuple[str, ...]:
+        """Why clocks were held back since the look before, where that is counted; for other reasons, why they are now.
+
+        The reasons of the moment are those of a GPU that has nothing to do: a look falls between turns.
+        """
+        held_back, seconds = self._nvml.held_back_s(self._uuid), max(at - self._looked_at, 1e-9)
+        since = {name: total - self._held_back.get(name, total) for name, total in held_back.items()}
+        self._held_back, self._looked_at = held_back, at
+        counted = tuple(name for name, spent in since.items() if spent >= LEAST_HELD_BACK * seconds)
+        return (*counted, *(name for name in self._nvml.throttling(self._uuid) if name not in held_back))
 
     def notices(self) -> list[tuple[str, str]]:
         """What NVML did not answer, and who else used the GPU."""

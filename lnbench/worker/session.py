@@ -57,6 +57,9 @@ class Session:
         self._channel = channel
         self._setup = setup
         self._judged: Judged = {}
+        self._nvml = Nvml() if setup.device.startswith("cuda") else None
+        if self._nvml is not None:
+            self._nvml.note_others()  # before this process is one that uses the GPU
         if setup.device.startswith("cuda") and not missing_device(setup.device):
             use_device(setup.device)  # what a builder allocates without naming a device belongs there too
         torch.set_num_threads(setup.threads)
@@ -233,9 +236,9 @@ class Session:
 
     def _watcher(self) -> Watcher:
         """Whatever this device's turns depend on: the host in any case."""
-        if not self._setup.device.startswith("cuda"):
+        if self._nvml is None:
             return HostWatcher()
-        return Watchers([HostWatcher(), GpuWatcher(Nvml(), device_uuid(self._setup.device))])
+        return Watchers([HostWatcher(), GpuWatcher(self._nvml, device_uuid(self._setup.device))])
 
     def _end_all(self, order: Measure, status: Status, reason: str) -> None:
         for number in order.cases:

@@ -1,12 +1,15 @@
 """What has to match before two rows are compared, and what else differs between two runs, with both values."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from lnbench.evidence import Evidence
+from lnbench.gpu_setup import OTHER_SETUP, SPEED_SETUP
+from lnbench.planned import Gpu
 from lnbench.record import Header
 
 FIRST_UNDISTURBED = 7
@@ -61,6 +64,31 @@ def _machine(found: Circumstances) -> str:
     return f"{environment.cpu} ({environment.machine}), {cores}"
 
 
+def _processor(found: Circumstances) -> str:
+    return found.evidence.run.header.environment.cpu_signature if found.row.device == "cpu" else ""
+
+
+def _of_gpu(found: Circumstances, *, read: Callable[[Gpu], str]) -> str:
+    """A setting of the GPUs of the row's name; a slice's name begins with its card's."""
+    if found.row.device == "cpu":
+        return ""
+    name = found.row.device_name or ""
+    gpus = found.evidence.run.header.environment.gpus
+    return _distinct(read(gpu) for gpu in gpus if name.startswith(gpu.name))
+
+
+def _distinct(values: Iterable[str]) -> str:
+    return ", ".join(sorted({*values} - {""}))
+
+
+def _of_torch(found: Circumstances, *, package: str) -> str:
+    return "" if found.row.device == "cpu" else found.evidence.run.header.environment.versions.get(package, "")
+
+
+def _gpu_allocator(found: Circumstances) -> str:
+    return "" if found.row.device == "cpu" else found.evidence.run.header.environment.settings.get("cuda_allocator", "")
+
+
 def _triton(found: Circumstances) -> str:
     return "" if found.row.device == "cpu" else found.evidence.run.header.environment.versions.get("triton", "")
 
@@ -109,12 +137,32 @@ CONDITIONS: Mapping[str, Callable[[Circumstances], str]] = MappingProxyType(
 )
 """What must match, by the name under which a difference can be allowed."""
 
+DETAILS: Mapping[str, tuple[str, Callable[[Circumstances], str]]] = MappingProxyType(
+    {
+        "processor numbers": ("machine", _processor),
+        **{name: ("machine", partial(_of_gpu, read=read)) for name, read in SPEED_SETUP.items()},
+        "CUDA": ("torch", partial(_of_torch, package="cuda")),
+        "cuDNN": ("torch", partial(_of_torch, package="cudnn")),
+        "GPU memory": ("allocator", _gpu_allocator),
+    }
+)
+"""More that must match, each under a condition of CONDITIONS, where both sides have it: journals before version 8 do
+not, and no system gives all. "" stands for unknown."""
+
 
 def obstacles(base: Circumstances, head: Circumstances, *, allowed: frozenset[str]) -> list[Difference]:
     """The conditions in which two rows differ, without those allowed; another reference is never allowed."""
     ours, theirs = conditions(head), conditions(base)
     found = [Difference(name, theirs[name], ours[name]) for name in ours if name not in allowed]
-    return [difference for difference in found if difference.base != difference.head]
+    found = [difference for difference in found if difference.base != difference.head]
+    told = {*allowed, *(difference.name for difference in found)}
+    more = (Difference(name, read(base), read(head)) for name, read in DETAILS.values() if name not in told)
+    return [*found, *(it for it in more if it.base and it.head and it.base != it.head)]
+
+
+def details(found: Circumstances, *, of: Container[str] = CONDITIONS) -> dict[str, str]:
+    """What else must match where it is known, by its own name; "" where it is not. `of`: under these conditions."""
+    return {name: read(found) for name, (condition, read) in DETAILS.items() if condition in of}
 
 
 def conditions(found: Circumstances) -> dict[str, str]:
@@ -143,6 +191,7 @@ def header_settings(header: Header) -> Iterator[tuple[str, str]]:
     yield from environment.versions.items()
     yield "system", environment.system
     yield "processor", f"{environment.cpu} ({environment.machine})"
+    yield "processor numbers", environment.cpu_signature
     yield "physical cores", str(environment.physical_cores)
     yield "logical cores", str(environment.logical_cores)
     yield "last-level cache (B)", str(environment.caches.last_level_b or "")
@@ -150,6 +199,7 @@ def header_settings(header: Header) -> Iterator[tuple[str, str]]:
     yield "libc", environment.libc
     yield from environment.settings.items()
     yield "GPUs", ", ".join(gpu.name for gpu in environment.gpus)
+    yield from ((name, _distinct(map(read, environment.gpus))) for name, read in {**SPEED_SETUP, **OTHER_SETUP}.items())
     yield "GPU driver", environment.gpu_driver or ""
     yield "suite", header.suite
     yield "suite text", sha256(header.suite_text.encode()).hexdigest()[:12]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from lnbench.conditions import Circumstances, conditions, header_settings
+from lnbench.conditions import Circumstances, conditions, details, header_settings
 from lnbench.record import Header
 
 
@@ -30,6 +30,11 @@ def differing_conditions(rows: Iterable[Sequence[Circumstances | None]]) -> tupl
         for name in next((known for known in told if known is not None), {}):
             if len({known[name] for known in told if known is not None}) > 1:
                 values = tuple("" if known is None else known[name] for known in told)
+                found.setdefault(name, []).append(values)
+        more = [{} if known is None else details(known) for known in row]
+        for name in dict.fromkeys(name for known in more for name in known):
+            values = tuple(known.get(name, "") for known in more)
+            if len({*values} - {""}) > 1:
                 found.setdefault(name, []).append(values)
     return tuple(
         Differing(name, values[0] if len(set(values)) == 1 else (), len(values)) for name, values in found.items()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from lnbench.amounts import MOST_ELEMENTS, MOST_LOG_RATIO, Bytes, Count, Integer, Seconds, Share, Size
+from lnbench.amounts import MOST_ELEMENTS, MOST_LOG_RATIO, Bytes, Count, Finite, Integer, Seconds, Share, Size
 from lnbench.functions import FUNCTIONS
 from lnbench.units import format_shape
 from lnbench.workload import Clock, NormMode, Phase, Workload, one_of
@@ -81,17 +81,29 @@ class CacheSizes(Frozen):
 
 
 class Gpu(Frozen):
-    """One NVIDIA GPU as the driver describes it."""
+    """One NVIDIA GPU as the driver describes it, and how it is set up; None where it does not tell.
+
+    power_limit_w: the one in force. max_sm_clock_hz, max_memory_clock_hz: the largest that it can have. ecc: memory
+    corrects errors. mig: it is cut into slices. persistence: the driver stays loaded without work.
+    """
 
     index: Count
     name: str
     memory_b: Bytes | None = None
+    power_limit_w: Finite | None = None
+    max_sm_clock_hz: Finite | None = None
+    max_memory_clock_hz: Finite | None = None
+    ecc: bool | None = None
+    mig: bool | None = None
+    persistence: bool | None = None
 
 
 class Environment(Frozen):
     """The machine and the versions, without anything that names its host, user or folders.
 
-    `settings`: how the system is set (governor, turbo, SMT, NUMA nodes, huge pages), as far as it says.
+    `cpu_signature`: the numbers that tell apart processors of one name (family, model and stepping on x86); "" in
+    journals before version 8, and where the system gives none. `settings`: how the system is set (governor, turbo, SMT,
+    NUMA nodes, huge pages, PyTorch's allocator of GPU memory), as far as it says.
     """
 
     system: str
@@ -107,6 +119,7 @@ class Environment(Frozen):
     python: str = ""
     versions: Mapping[str, str] = Field(default_factory=dict)
     settings: Mapping[str, str] = Field(default_factory=dict)
+    cpu_signature: str = ""
 
 
 class ProcessSpread(Frozen):

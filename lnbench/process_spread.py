@@ -19,13 +19,16 @@ the published runs 95 and 87 % of the rows are that precise, in one on a busy ma
 
 
 def is_of_machine_class(header: Header, environment: Environment) -> bool:
-    """True for a run of several processes on such a machine: the same processor and as many cores.
+    """True for a run of several processes on such a machine: the same processor, as far as is known, and as many cores.
 
     Versions do not count. Differences between processes come from the layout of memory and the placement of threads,
     and a spread from before an update is closer to the truth than none.
     """
     theirs = header.environment
     same = ("machine", "cpu", "physical_cores")
+    signatures = {theirs.cpu_signature, environment.cpu_signature} - {""}
+    if len(signatures) > 1:
+        return False
     return header.sampling.processes > 1 and all(getattr(theirs, it) == getattr(environment, it) for it in same)
 
 

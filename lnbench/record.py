@@ -19,8 +19,8 @@ beside time, and parted page faults by kind of call. 4 added resumed runs and th
 be finished only when nothing of it is left to do. 5 added axes (gradients, autocast, layouts), parts of a step that a
 case does not have, and cases whose package could not be loaded. 6 added the commit of the code that was measured. 7
 added what the scheduler did during each sample, several samples a turn, the total budget, looks at how busy the machine
-was, and how far processes of earlier runs lay apart. 8 added how many calls a device's time is the mean of. All have
-defaults; older ones are read as far as they went."""
+was, and how far processes of earlier runs lay apart. 8 added how many calls a device's time is the mean of, the numbers
+of processors, and how GPUs are set up. All have defaults; older ones are read as far as they went."""
 
 
 SHORT_ID = 10

@@ -1,6 +1,7 @@
 """Two runs compared: what is held against what, what can't be, and what moved as a whole."""
 
 import math
+from dataclasses import replace
 
 import condensed
 import fabricate
@@ -12,8 +13,8 @@ from planted_checks import ROWS, Planted
 
 from lnbench.comparison import compare_runs, compare_sides
 from lnbench.condense import condense
-from lnbench.events import Noticed, RunFinished
-from lnbench.planned import Notice, Status
+from lnbench.events import Noticed, RunFinished, WorkerStarted
+from lnbench.planned import Gpu, Notice, Status
 from lnbench.summaries import summarize
 from lnbench.verdict import Verdict
 from lnbench.workload import Clock, Phase
@@ -124,13 +125,100 @@ def test_other_conditions_are_not_comparable_unless_allowed(name):
     assert allowed.verdict is Verdict.SAME
 
 
+INTEL = "GenuineIntel family 6 model {} stepping 1"
+"""Clouds call processors of several models by one name."""
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "verdict"),
+    [
+        (INTEL.format(85), INTEL.format(143), Verdict.NOT_COMPARABLE),
+        (INTEL.format(85), INTEL.format(85), Verdict.SAME),
+        ("", INTEL.format(85), Verdict.SAME),  # a journal from before they were recorded
+        (INTEL.format(85), "", Verdict.SAME),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_where_both_runs_know_their_numbers(base, head, verdict):
+    def measured_on(signature, run_id):
+        environment = ENVIRONMENT.model_copy(update={"cpu_signature": signature})
+        return of({"mine": near(0.0), "other": near(0.5), "third": near(-0.5)}, run_id=run_id, environment=environment)
+
+    before, after = measured_on(base, "base"), measured_on(head, "head")
+    row = compared(after, before)["mine"]
+
+    assert row.verdict is verdict
+    if verdict is Verdict.NOT_COMPARABLE:
+        assert row.reason == f"machine: {base} there, {head} here"
+        assert compared(after, before, different=["machine"])["mine"].verdict is Verdict.SAME
+
+
+CARD = {
+    "index": 0,
+    "name": "NVIDIA H100",
+    "power_limit_w": 700.0,
+    "max_sm_clock_hz": 1980e6,
+    "max_memory_clock_hz": 2619e6,
+    "ecc": True,
+    "mig": False,
+    "persistence": True,
+}
+
+
+def on_a_card(run_id, *, versions=None, allocator="default", **changed):
+    """A run on a GPU that is set up like CARD but for what changed; `allocator` None: not recorded."""
+    cases = condensed.suite(1, ("mine",))
+    (planned,) = condensed.workloads(1)
+    on_gpu = replace(planned.workload, device="cuda")
+    environment = ENVIRONMENT.model_copy(
+        update={
+            "gpus": (Gpu(**{**CARD, **changed}), Gpu(index=1, name="NVIDIA Display", power_limit_w=75.0)),
+            "settings": {} if allocator is None else {"cuda_allocator": allocator},
+            "versions": {"torch": "2.13.0+cu130", **(versions or {})},
+        }
+    )
+    started = WorkerStarted(process=0, worker=0, device="cuda", device_name="NVIDIA H100", import_s=1.0)
+    events = [started, *condensed.found(cases, {1: near(0.0)})]
+    return fabricate.run(
+        [planned.model_copy(update={"workload": on_gpu})], cases, events, run_id=run_id, environment=environment
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "reason"),
+    [
+        ({}, {}, ""),
+        ({}, {"power_limit_w": 350.0}, "machine: power limit 700 W there, power limit 350 W here"),
+        ({}, {"max_sm_clock_hz": 1755e6}, "machine: SM clock up to 1980 MHz there, SM clock up to 1755 MHz here"),
+        ({}, {"ecc": False}, "machine: ECC on there, ECC off here"),
+        ({}, {"mig": True}, "machine: MIG off there, MIG on here"),
+        ({}, {"persistence": False}, ""),  # a GPU at work does not depend on it
+        ({"power_limit_w": None, "ecc": None}, {"power_limit_w": 350.0}, ""),  # an older journal
+        ({"versions": {"cuda": "12.8"}}, {"versions": {"cuda": "13.0"}}, "torch: 12.8 there, 13.0 here"),
+        ({"versions": {"cudnn": "9.8"}}, {"versions": {"cudnn": "9.13"}}, "torch: 9.8 there, 9.13 here"),
+        ({}, {"versions": {"cuda": "13.0", "cudnn": "9.13"}}, ""),
+        (
+            {},
+            {"allocator": "backend:cudaMallocAsync"},
+            "allocator: default there, backend:cudaMallocAsync here",
+        ),
+        ({"allocator": None}, {"allocator": "backend:cudaMallocAsync"}, ""),
+    ],
+)
+def test_gpus_of_one_name_are_compared_where_they_are_set_up_alike_as_far_as_both_runs_know(base, head, reason):
+    before, after = on_a_card("base", **base), on_a_card("head", **head)
+    row = compared(after, before)["mine"]
+
+    assert row.verdict is (Verdict.NOT_COMPARABLE if reason else Verdict.SAME)
+    assert row.reason == reason or not reason
+    if reason:
+        assert compared(after, before, different=[reason.partition(":")[0]])["mine"].verdict is Verdict.SAME
+
+
 @pytest.mark.parametrize(("name", "axes"), [("threads", {"threads": 4}), ("allocator", {"allocator": "system"})])
 def test_rows_that_differ_in_threads_or_allocator_alone_are_found_and_not_comparable(name, axes):
     cases = condensed.suite(1, ("mine",))
     events = condensed.found(cases, {1: near(0.0)})
     planned = condensed.workloads(1)[0]
-    from dataclasses import replace
-
     changed = replace(planned.workload, **axes)
     moved = planned.model_copy(update={"workload": changed, "id": changed.name(default_threads=2)})
     base = fabricate.run([planned], cases, events, run_id="base")

@@ -180,6 +180,23 @@ def test_another_machine_has_lines_of_its_own_and_no_change_comes_from_it():
     assert {track.runs for track in section.tracks} == {tuple(range(0, 30, 2)), tuple(range(1, 30, 2))}
 
 
+def test_processors_of_one_name_have_lines_of_their_own_and_runs_that_do_not_tell_join_the_newest():
+    def measured_on(night):
+        signature = "" if night < 10 else f"GenuineIntel family 6 model {143 if night % 2 else 85} stepping 7"
+        slow = {"slowdowns": {"compiled": 1.5}} if night >= 10 and not night % 2 else {}
+        return {"environment": ENVIRONMENT.model_copy(update={"cpu_signature": signature}), **slow}
+
+    runs = nights(30, measured_on)
+
+    (section,) = history(runs).sections
+
+    assert changes(history(runs)) == set()
+    assert {(track.place.machine.rpartition(", ")[2], track.runs) for track in section.tracks} == {
+        ("GenuineIntel family 6 model 143 stepping 7", (*range(10), *range(11, 30, 2))),
+        ("GenuineIntel family 6 model 85 stepping 7", tuple(range(10, 30, 2))),
+    }
+
+
 def test_other_options_under_the_same_name_are_another_line():
     runs = nights(16)
     renamed = []

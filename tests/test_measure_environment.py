@@ -11,13 +11,13 @@ from lnbench.measure import environment
 from lnbench.measure.environment import (
     absent_devices,
     cache_sizes,
-    cpu_name,
     installed_versions,
     read_environment,
     usable_logical_cores,
     usable_physical_cores,
 )
 from lnbench.measure.heap import can_retain_heap, page_faults
+from lnbench.measure.processor import processor_name
 from lnbench.planned import CacheSizes, Environment, Gpu
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -180,7 +180,7 @@ def test_this_machine_is_described():
     assert found.physical_cores >= 1
     assert found.logical_cores >= found.physical_cores
     assert found.memory_b > 0
-    assert found.cpu == cpu_name() != ""
+    assert found.cpu == processor_name() != ""
     assert found.python == platform.python_version()
     assert found.gpus == ()
 

@@ -132,6 +132,27 @@ def test_the_memory_that_nobody_has_is_told_for_every_card():
     assert Nvml(Library()).free_b() == [15 * GIB, 30 * GIB]
 
 
+def test_how_a_card_is_set_up_is_told_as_far_as_it_answers():
+    library = Library()
+    library.nvmlDeviceGetEnforcedPowerLimit = lambda _: 350_000
+    library.nvmlDeviceGetMaxClockInfo = lambda _, kind: {1: 1980, 2: 2619}[kind]
+    library.nvmlDeviceGetEccMode = lambda _: [0, 1]  # off until the next reboot
+    library.nvmlDeviceGetPersistenceMode = lambda _: 1
+    library.nvmlDeviceGetMigMode = refuse
+
+    assert Nvml(library).gpus()[0] == Gpu(
+        index=0,
+        name="NVIDIA Small",
+        memory_b=16 * GIB,
+        power_limit_w=350.0,
+        max_sm_clock_hz=1980e6,
+        max_memory_clock_hz=2619e6,
+        ecc=False,
+        persistence=True,
+        mig=None,
+    )
+
+
 def test_an_unknown_uuid_has_no_memory():
     assert Nvml(Library()).memory("third") == GpuMemory(None, None)
 

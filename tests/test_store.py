@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lnbench.errors import JournalError, OutputError
 from lnbench.events import PROBE_CASE, Built, Ended, Event, Noticed, RunFinished, Turn, Verified, WorkloadFinished
-from lnbench.planned import Notice, Stage, Status
+from lnbench.planned import Gpu, Notice, Stage, Status
 from lnbench.record import READABLE_VERSIONS, SCHEMA_VERSION, Header, Run
 from lnbench.store.folder import find_run, new_run_id, write_atomically
 from lnbench.store.journal import Journal
@@ -174,6 +174,13 @@ def test_the_sample_of_this_schema_version_fills_every_field_of_a_turn():
     assert {name for name in Turn.model_fields if any(getattr(turn, name) for turn in turns)} >= {
         *("sample", "delay_s", "wakeups", "involuntary", "voluntary", "cpu_s", "steal_s", "reach_s", "device_calls"),
     }
+
+
+def test_the_sample_of_this_schema_version_fills_every_field_of_the_environment():
+    environment = read_run(Path(__file__).parent / "samples" / f"schema-{SCHEMA_VERSION}.jsonl").header.environment
+
+    assert [name for name in type(environment).model_fields if getattr(environment, name) in ("", None, (), {})] == []
+    assert [name for name in Gpu.model_fields if getattr(environment.gpus[0], name) is None] == []
 
 
 @pytest.mark.parametrize("version", [version for version in READABLE_VERSIONS if version < 7])

@@ -59,13 +59,15 @@ def _told(run: RunPoints) -> int:
 
 def _section(suite: str, runs: Sequence[RunPoints], margin: float | None) -> Section:
     """The series of a suite, without changes, in the order of the newest plan."""
-    rows: dict[tuple[str, Place], dict[tuple[RowKey, str], dict[int, Reading]]] = {}
+    rows: dict[tuple[str, Place, int], dict[tuple[RowKey, str], dict[int, Reading]]] = {}
+    machines: dict[Place, list[dict[str, str]]] = {}
     for number in reversed(range(len(runs))):
         for reading in runs[number].readings:
-            track = rows.setdefault((reading.key.workload, reading.place), {})
+            machine = _machine_of(reading, machines.setdefault(reading.place, []))
+            track = rows.setdefault((reading.key.workload, reading.place, machine), {})
             track.setdefault((reading.key, reading.definition), {})[number] = reading
     tracks = []
-    for (workload, place), found in rows.items():
+    for (workload, place, machine), found in rows.items():
         measured = sorted({number for readings in found.values() for number in readings})
         series = tuple(
             _series(key, definition, readings, measured, margin=margin)
@@ -74,8 +76,24 @@ def _section(suite: str, runs: Sequence[RunPoints], margin: float | None) -> Sec
         )
         if series:
             label = next(reading.label for readings in found.values() for reading in readings.values())
+            if len(machines[place]) > 1:
+                told = ", ".join(filter(None, (place.machine, *machines[place][machine].values())))
+                place = place._replace(machine=told)
             tracks.append(Track(workload, label, place, tuple(measured), series))
     return Section(suite, tuple(run.mark for run in runs), tuple(tracks))
+
+
+def _machine_of(reading: Reading, known: list[dict[str, str]]) -> int:
+    """The number of the first machine, among those of one name, that nothing known of a reading speaks against.
+
+    Readings come newest first, so runs that did not record such details belong to the newest machine.
+    """
+    for number, details in enumerate(known):
+        if all(details.get(name, value) == value for name, value in reading.details.items()):
+            details.update(reading.details)
+            return number
+    known.append(dict(reading.details))
+    return len(known) - 1
 
 
 def _series(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import NamedTuple
 
-from lnbench.conditions import CONDITIONS, Circumstances, header_settings
+from lnbench.conditions import CONDITIONS, Circumstances, details, header_settings
 from lnbench.events import Confirming
 from lnbench.evidence import Evidence
 from lnbench.planned import BASE_SUFFIX, PlannedCase, PlannedWorkload, Status
@@ -66,12 +66,14 @@ class Place(NamedTuple):
 class Reading:
     """One row of a run: its log speedup over the reference, or why there is none.
 
+    `details`: what else has to be the same where it is known: numbers and settings of the machine, by name.
     `definition`: what the suite says the implementation is; the same name with other options is another thing.
     `over_copy`: the log speedup of the reference itself over the plain copy, the mean over processes.
     """
 
     key: RowKey
     place: Place
+    details: Mapping[str, str]
     definition: str
     label: str
     margin: float
@@ -168,6 +170,7 @@ def _readings(evidence: Evidence, speedups: Speedups, number: int, only: Filter)
         CONDITIONS[name](found) for name in ("machine", "threads", "allocator", "samples", "suite")
     )
     place = Place(machine, threads, allocator, samples, located.reference)
+    known = {name: value for name, value in details(found, of={"machine", "allocator"}).items() if value}
     for phase in planned.phases:
         if not matches(phase, only.get("phase", ("*",))):
             continue
@@ -179,6 +182,7 @@ def _readings(evidence: Evidence, speedups: Speedups, number: int, only: Filter)
         yield Reading(
             key=RowKey(planned.id, case.implementation, case.norm_mode, phase.value, clock.value),
             place=place,
+            details=known,
             definition=definition,
             label=workload.label,
             margin=case.margin,

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import psutil
 
+from lnbench.measure.cuda_setup import allocator_settings, cuda_versions
 from lnbench.measure.nvml import Nvml
+from lnbench.measure.processor import processor_name, processor_signature
 from lnbench.planned import CacheSizes, Environment
 
 RECORDED_PACKAGES = ("torch", "numpy", "triton")
@@ -21,20 +23,22 @@ _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 def read_environment(nvml: Nvml) -> Environment:
     """This machine, now."""
+    gpus = nvml.gpus()
     return Environment(
         system=f"{platform.system()} {platform.release()}",
         machine=platform.machine(),
-        cpu=cpu_name(),
+        cpu=processor_name(),
+        cpu_signature=processor_signature(),
         physical_cores=usable_physical_cores(),
         logical_cores=usable_logical_cores(),
         caches=cache_sizes(),
         memory_b=psutil.virtual_memory().total,
-        gpus=nvml.gpus(),
+        gpus=gpus,
         gpu_driver=nvml.driver(),
         libc=" ".join(platform.libc_ver()).strip(),
         python=platform.python_version(),
-        versions=installed_versions(RECORDED_PACKAGES),
-        settings=read_settings(),
+        versions=installed_versions(RECORDED_PACKAGES) | cuda_versions(),
+        settings=read_settings() | ({"cuda_allocator": allocator_settings()} if gpus else {}),
     )
 
 
@@ -61,18 +65,6 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def cpu_name() -> str:
-    """The processor's model as the system names it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in {"model name", "Model"}:
-                return value.strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def usable_logical_cores() -> int:

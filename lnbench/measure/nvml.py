@@ -84,9 +84,27 @@ class Nvml:
                     index=index,
                     name=_text(self._try("nvmlDeviceGetName", handle) or "unknown GPU"),
                     memory_b=None if memory is None else int(memory.total),
+                    **self._setup(handle),
                 )
             )
         return tuple(found)
+
+    def _setup(self, handle: Any) -> dict[str, Any]:
+        """How a card is set up, as far as it tells: what makes two cards of one name differ."""
+        limit_mw = self._try("nvmlDeviceGetEnforcedPowerLimit", handle)
+        clocks_mhz = {kind: self._try("nvmlDeviceGetMaxClockInfo", handle, kind) for kind in (_CLOCK_SM, _CLOCK_MEMORY)}
+        ecc, mig = (self._try(f"nvmlDeviceGet{mode}Mode", handle) for mode in ("Ecc", "Mig"))
+        persistence = self._try("nvmlDeviceGetPersistenceMode", handle)
+        return {
+            "power_limit_w": None if limit_mw is None else limit_mw * 1e-3,
+            **{
+                name: None if (mhz := clocks_mhz[kind]) is None else mhz * 1e6
+                for name, kind in (("max_sm_clock_hz", _CLOCK_SM), ("max_memory_clock_hz", _CLOCK_MEMORY))
+            },
+            "ecc": None if ecc is None else bool(ecc[0]),  # now; the second is that after the next reboot
+            "mig": None if mig is None else bool(mig[0]),
+            "persistence": None if persistence is None else bool(persistence),
+        }
 
     def free_b(self) -> list[int]:
         """The bytes of each GPU that nobody has."""

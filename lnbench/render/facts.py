@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from lnbench.gpu_setup import setup_in_words
 from lnbench.record import Header
 from lnbench.units import format_bytes, format_percent
 from lnbench.view import RunView
@@ -21,8 +22,8 @@ def machine_facts(header: Header) -> Iterator[tuple[str, str]]:
     if environment.settings:
         yield "settings", ", ".join(f"{name} {value}" for name, value in environment.settings.items())
     for gpu in environment.gpus:
-        memory = f", {format_bytes(gpu.memory_b)}" if gpu.memory_b is not None else ""
-        yield f"GPU {gpu.index}", f"{gpu.name}{memory}"
+        memory = [format_bytes(gpu.memory_b)] if gpu.memory_b is not None else []
+        yield f"GPU {gpu.index}", ", ".join([gpu.name, *memory, *setup_in_words(gpu)])
     if environment.gpu_driver:
         yield "GPU driver", environment.gpu_driver
     versions = {"python": environment.python, **environment.versions, "lnbench": header.lnbench_version}

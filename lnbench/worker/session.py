@@ -24,10 +24,11 @@ from lnbench.measure.cuda import (
     use_device,
     wait_for_device,
 )
-from lnbench.measure.environment import RECORDED_PACKAGES, cpu_name, installed_versions
+from lnbench.measure.environment import RECORDED_PACKAGES, installed_versions
 from lnbench.measure.heap import can_retain_heap, page_fault_s
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.probe import Probe
+from lnbench.measure.processor import processor_name
 from lnbench.measure.sampler import HostSampler, Rotation, Sampler
 from lnbench.measure.scheduling import NoMeter, ThreadMeter
 from lnbench.measure.wakeup_cost import wakeup_cost_s
@@ -73,7 +74,7 @@ class Session:
                 process=setup.process,
                 worker=setup.worker,
                 device=setup.device,
-                device_name=device_name(setup.device) or cpu_name(),
+                device_name=device_name(setup.device) or processor_name(),
                 import_s=perf_counter() - started,
                 versions=installed_versions(RECORDED_PACKAGES),
                 fault_s=page_fault_s(),

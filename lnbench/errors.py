@@ -55,7 +55,12 @@ class SuiteError(LnbenchError):
 
 
 class PluginError(LnbenchError):
-    """A plug-in file can't be loaded, or registers something that can't be."""
+    """A plug-in can't be loaded, registers something that can't be, or gives what is no implementation."""
+
+    @property
+    def in_words(self) -> str:
+        """Message and hint in one."""
+        return ": ".join(filter(None, (self.message, self.hint)))
 
 
 class JournalError(LnbenchError):

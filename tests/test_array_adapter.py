@@ -6,7 +6,6 @@ import torch
 from stage import cases, judged, prepared, workload
 
 from lnbench.errors import Unsupported
-from lnbench.implementations.contract import WrongResultError
 from lnbench.planned import Stage, Status
 
 
@@ -237,14 +236,11 @@ class NotACase:
         (WrongStep, "step_dbias is off"),
         (StepWithoutOutput, "outputs() has no step_y"),
         (StaleCopy, "is off"),
-        (HalfAStep, "both forward() and backward(saved), or neither"),
-        (CopiesWithoutRefresh, "needs refresh()"),
         (Nothing, "timed_y is nothing"),
         (OtherThanTimed, "timed_y is off"),
         (EmptyBackward, "backward(saved) gives 0 results"),
         (Unreadable, "which can't be read as an array"),
         (StepWithoutGradients, "no pair of y and the gradients"),
-        (NotACase, "the builder returned a NotACase, which has no inference()"),
     ],
     ids=lambda it: it.__name__ if isinstance(it, type) else "",
 )
@@ -253,6 +249,21 @@ def test_a_case_that_breaks_the_contract_is_wrong_and_told_why(kind, words):
 
     assert outcome.status is Status.WRONG
     assert words in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (HalfAStep, "a case has both forward() and backward(saved), or neither"),
+        (CopiesWithoutRefresh, "a case that copies its inputs needs refresh(), which takes over new values"),
+        (NotACase, "the builder gave a NotACase, which has no inference()"),
+        (lambda on, arrays: None, "the builder gave None, not a case: is a `return` missing?"),
+    ],
+)
+def test_what_is_no_case_is_an_error_and_not_called_wrong(kind, reason):
+    outcome = outcome_of(kind)
+
+    assert (outcome.status, outcome.reason) == (Status.ERROR, reason)
 
 
 class Copying(Rows):
@@ -353,11 +364,6 @@ def test_cold_caches_rotate_through_the_inputs_of_a_case():
 def test_a_layout_of_pytorch_s_is_unsupported():
     with pytest.raises(Unsupported, match="layout transposed is PyTorch's"):
         prepared(lambda on, arrays: Rows(on, arrays), workload(6, 32, layout="transposed"))
-
-
-def test_a_builder_that_returns_no_case_is_wrong():
-    with pytest.raises(WrongResultError, match="is a `return` missing"):
-        prepared(lambda on, arrays: None, workload(6, 32))
 
 
 class BrokenClose(Rows):

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-from lnbench.errors import Unsupported
+from lnbench.errors import PluginError, Unsupported
 from lnbench.functions import Function, gradient_names, judged_as, parameter_shape
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.framework import Arrays
@@ -225,13 +225,13 @@ def _require_contract(made: Any, *, pairs: int) -> None:
     """Raise where an object is not what the fuller contract asks for."""
     missing = [name for name in _EVERY_CASE if not _has(made, name)]
     if made is None:
-        raise WrongResultError("the builder returned None; is a `return` missing?")
+        raise PluginError("the builder gave None, not a case", hint="is a `return` missing?")
     if missing:
-        raise WrongResultError(f"the builder returned a {type(made).__name__}, which has no {missing[0]}()")
+        raise PluginError(f"the builder gave a {type(made).__name__}, which has no {missing[0]}()")
     if _has(made, "forward") != _has(made, "backward"):
-        raise WrongResultError("a case has both forward() and backward(saved), or neither")
+        raise PluginError("a case has both forward() and backward(saved), or neither")
     if getattr(made, "copies", ()) and not _has(made, "refresh"):
-        raise WrongResultError("a case that copies its inputs needs refresh(), which takes over new values")
+        raise PluginError("a case that copies its inputs needs refresh(), which takes over new values")
     if pairs > 1 and not _has(made, "select"):
         raise Unsupported("cold caches rotate through several inputs, and it has no select(index)")
 

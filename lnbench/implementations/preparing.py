@@ -15,7 +15,7 @@ def prepare(
 ) -> Prepared:
     """Build an implementation for a workload, bound to the shared buffers.
 
-    Raises Unsupported where it does not do the workload, WrongResultError where it gives what is no implementation.
+    Raises Unsupported where it does not do the workload, PluginError where it gives what is no implementation.
     """
     builder, function = bound_builder(registration, options), FUNCTIONS[registration.function]
     if registration.takes_arrays:

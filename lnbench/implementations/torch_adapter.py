@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lnbench.errors import text_of
+from lnbench.errors import PluginError, text_of
 from lnbench.functions import Function, gradient_names
 from lnbench.implementations.contract import WrongResultError
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_autocast import autocast_call
 from lnbench.implementations.torch_compiling import compilations
-from lnbench.implementations.torch_modules import bind_module
+from lnbench.implementations.torch_modules import as_callable, bind_module, require_to_run_without
 from lnbench.implementations.torch_results import MUST_STAY, Check, kind, refuse_changed, same_bits, storages
 from lnbench.workload import Autocast, Workload
 
@@ -55,17 +55,20 @@ class TorchPrepared:
         self._parameters = [
             (f"d{name}", parameter) for name, parameter in (("weight", weight), ("bias", bias)) if parameter is not None
         ]
+        built = as_callable(built)
         if isinstance(built, nn.Module):
-            self._parameters = bind_module(built, function, workload, tensors)
+            self._parameters, removed = bind_module(built, function, workload, tensors)
+            if removed:
+                require_to_run_without(built, removed, self._leaves[0])
             call: Callable[..., Any] = built
-        elif callable(built):
+        elif callable(built) and not isinstance(built, type):
             arguments = tuple(tensors[name] for name in function.parameters if name != "residual")
             if function.has_residual:
                 call = lambda x, residual: built(x, residual, *arguments)  # noqa: E731  # named by what calls it
             else:
                 call = lambda x: built(x, *arguments)  # noqa: E731
         else:
-            raise WrongResultError(f"the builder gave a {type(built).__name__}, not a callable or an nn.Module")
+            raise _no_implementation(built)
         self._call = autocast_call(call, workload)
         found = dict(self._parameters)
         self._wanted_parameters = tuple(found[name] for name in self._names if name in found)
@@ -218,6 +221,15 @@ class TorchPrepared:
             if gradient.dtype != leaf.dtype or gradient.shape != leaf.shape:
                 raise WrongResultError(f"{name} is {kind(gradient)}, its tensor is {kind(leaf)}")
         return found
+
+
+def _no_implementation(built: Any) -> PluginError:
+    """What to say of a builder that gives what can't be called with tensors."""
+    if isinstance(built, type):
+        found, hint = f"the class {built.__name__}", "give an instance of it"
+    else:
+        found, hint = f"a {type(built).__name__}", "is a `return` missing?" if built is None else ""
+    return PluginError(f"the builder gave {found}, not a callable or an nn.Module", hint=hint)
 
 
 def flushes_denormals() -> bool:

@@ -168,6 +168,8 @@ class Cases:
             self.end(number, Status.UNSUPPORTED, stage, text_of(error) or "the builder raised Unsupported")
         except WrongResultError as error:
             self.end(number, Status.WRONG, stage, text_of(error))
+        except PluginError as error:
+            self.end(number, Status.ERROR, stage, error.in_words)
         except SpoiledProcessError:
             raise
         # An implementation may raise anything, SystemExit too: that is its outcome, and no reason to stop the others.
@@ -175,7 +177,7 @@ class Cases:
             status = Status.OOM if is_out_of_memory(error) else Status.ERROR
             reason, mixed_up = describe(error), self.mixed_up(number)
             if mixed_up is not None:  # its operator was taken away under it, and may fail in any way
-                status, reason = Status.ERROR, f"{mixed_up.message}: {mixed_up.hint}"
+                status, reason = Status.ERROR, mixed_up.in_words
             self.end(number, status, stage, reason)
             if self._guard.is_beyond_repair:
                 raise SpoiledProcessError(describe(error)) from error

@@ -194,7 +194,7 @@ class Session:
 
     def _end_with(self, error: PluginError, numbers: Iterable[int], cases: Cases, stage: Stage) -> None:
         for number in numbers:
-            cases.end(number, Status.ERROR, stage, f"{error.message}: {error.hint}")
+            cases.end(number, Status.ERROR, stage, error.in_words)
 
     def _take_turns(self, order: Measure, cases: Cases, *, setup_s: float) -> WorkloadFinished | None:
         if not cases.live:

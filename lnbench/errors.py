@@ -102,6 +102,10 @@ class Unsupported(Exception):  # noqa: N818  (the name is part of the plug-in co
     """Raised by a builder for a workload that it can't do; its text is shown as the reason."""
 
 
+class TerminatedError(BaseException):
+    """A worker was told to end: raised wherever its main thread is, so that what a build holds is released."""
+
+
 def text_of(error: BaseException) -> str:
     """An exception's text as text that can be written down, whatever its author made of it."""
     try:

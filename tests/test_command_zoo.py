@@ -25,7 +25,7 @@ EXPECTED = {
     "segfaults": ("crash", "SIGSEGV in inference, at warm-up"),
     "segfaults_in_backward": ("crash", "SIGSEGV in backward, at warm-up"),
     "segfaults_in_builder": ("crash", "SIGSEGV at build"),
-    "hangs_in_builder": ("timeout", f"{HUNG} at build"),
+    "hangs_in_builder": ("timeout", f"{HUNG} at build: threading.py:"),
     "hangs_in_backward": ("timeout", f"{HUNG} in backward, at warm-up"),
     "hangs_at_warm-up": ("timeout", f"{HUNG} in inference, at warm-up"),
     "hangs_at_verify": ("timeout", f"{HUNG} in inference, at verify"),
@@ -42,7 +42,7 @@ EXPECTED = {
 }
 IMPORTS = {
     "ctypes.string_at(0)": ("crash", "SIGSEGV at import"),
-    "threading.Event().wait()": ("timeout", f"{HUNG} at import"),
+    "threading.Event().wait()": ("timeout", f"{HUNG} at import: threading.py:"),
     "sys.exit(3)": ("error", "SystemExit: 3"),
     "os.closerange(3, 1000)": ("crash", "at import"),
 }
@@ -131,10 +131,19 @@ def test_each_failure_is_told_when_it_happens_and_footnoted_in_the_table(zoo):
 
 
 def test_a_crash_and_a_hang_come_with_the_stacks_of_their_process(zoo):
-    details = {line["reason"]: line["detail"] for line in journal(zoo.run) if line["event"] == "ended"}
+    ends = [line for line in journal(zoo.run) if line["event"] == "ended"]
+    crash, hang = (
+        next(line for line in ends if line["reason"].startswith(reason))
+        for reason in ("SIGSEGV at build", f"{HUNG} in backward, at warm-up")
+    )
 
-    assert "Fatal Python error: Segmentation fault" in details["SIGSEGV at build"]
-    assert "harmful.py" in details[f"{HUNG} in backward, at warm-up"]
+    assert "Fatal Python error: Segmentation fault" in crash["detail"]
+    assert "harmful.py" in hang["detail"]
+
+
+def test_a_crash_and_a_hang_are_told_with_the_plug_in_s_file_and_function(zoo):
+    for implementation in ("segfaults_in_builder", "hangs_in_builder", "hangs_in_backward", "hangs_at_timing"):
+        assert of(zoo, implementation).reason.str.contains(r"harmful\.py:\d+ \(").all()
 
 
 def test_a_fresh_worker_goes_on_with_the_rounds_where_the_dead_one_stopped(zoo):

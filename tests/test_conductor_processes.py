@@ -1,12 +1,13 @@
 """Worker processes that are real but not lnbench's, so that they say, die and hang as told."""
 
+import signal
 import sys
 
 import fabricate
 import psutil
 import pytest
 
-from lnbench.conductor import processes
+from lnbench.conductor import process_group, processes
 from lnbench.conductor.calling import call_worker
 from lnbench.conductor.process_group import adopt_orphans
 from lnbench.conductor.processes import (
@@ -153,13 +154,91 @@ def test_closing_lets_a_worker_end_by_itself(start, tmp_path):
     assert (tmp_path / "ended").exists()
 
 
-def test_a_worker_that_does_not_end_by_itself_is_ended(start, monkeypatch):
+def test_a_worker_that_does_not_end_by_itself_is_told_to(start, monkeypatch):
     monkeypatch.setattr(processes, "_GRACE_S", HANG_S)
     worker = start("threading.Event().wait()")
 
     worker.close()
 
-    assert worker._process.returncode == -9
+    assert worker._process.returncode == -signal.SIGTERM
+
+
+IDLE = """os.write(messages, b'{"event": "idle"}\\n')"""
+
+
+def test_a_worker_that_does_not_heed_that_is_killed(start, monkeypatch):
+    monkeypatch.setattr(process_group, "GRACE_S", HANG_S)
+    worker = start(f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{IDLE}\nthreading.Event().wait()")
+    worker.receive(timeout_s=PATIENCE_S)
+
+    worker.kill()
+
+    assert worker._process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_that_is_told_to_end_has_time_to_leave_what_it_does(start, tmp_path):
+    lock = tmp_path / "lock"
+    worker = start(
+        f"""
+from lnbench.errors import TerminatedError
+from lnbench.worker.ending import end_in_order, end_terminated
+
+end_in_order()
+try:
+    open({str(lock)!r}, "x")
+    try:
+        {IDLE}
+        threading.Event().wait()
+    finally:
+        os.remove({str(lock)!r})
+except TerminatedError:
+    end_terminated()
+"""
+    )
+    worker.receive(timeout_s=PATIENCE_S)
+    assert lock.exists()
+
+    worker.kill()
+
+    assert not lock.exists()
+    assert worker._process.returncode == -signal.SIGTERM
+
+
+def test_what_a_worker_has_forked_ends_without_leaving_the_worker_s_own_frames(start, tmp_path):
+    left = tmp_path / "left"
+    worker = start(
+        f"""
+from lnbench.worker.ending import end_in_order
+
+end_in_order()
+own = os.getpid()
+try:
+    if os.fork():
+        {IDLE}
+    threading.Event().wait()
+finally:
+    open({str(left)!r}, "a").write("own " if os.getpid() == own else "forked ")
+"""
+    )
+    worker.receive(timeout_s=PATIENCE_S)
+
+    worker.kill()
+
+    assert left.read_text() == "own "
+
+
+def test_an_interrupt_during_the_grace_time_kills_at_once(start, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process_group, "_wait_for_all", interrupted)
+    worker = start(f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\n{IDLE}\nthreading.Event().wait()")
+    worker.receive(timeout_s=PATIENCE_S)
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.kill()
+
+    assert worker._process.wait(PATIENCE_S) == -signal.SIGKILL
 
 
 def test_a_worker_s_libraries_get_the_workload_s_threads(monkeypatch):

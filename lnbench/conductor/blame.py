@@ -4,6 +4,7 @@ import re
 import signal
 
 from lnbench.conductor.processes import WorkerDiedError, WorkerHungError
+from lnbench.conductor.stack_place import place_of
 from lnbench.planned import Stage, Status
 
 KILLED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
@@ -34,7 +35,8 @@ def status_of(death: WorkerDiedError | WorkerHungError, *, out_of_memory: bool) 
 def reason_of(
     death: WorkerDiedError | WorkerHungError, *, stage: Stage | None, stacks: str, printed: str, out_of_memory: bool
 ) -> str:
-    """`SIGSEGV in backward, at timing`: how it ended, in which call as far as the stacks of its threads tell, where.
+    """`SIGSEGV in backward, at timing: my_norms.py:8 (forward)`: how it ended, in which call, when, and in which file,
+    as far as the stacks of its threads tell.
 
     `stage`: what the case at work was doing; None where none was. `printed`: the end of what the worker printed; where
     it ended itself with a traceback, the error is part of the reason.
@@ -44,8 +46,10 @@ def reason_of(
     when = f"at {stage}" if stage else "before any case was at work"
     if stage and status_of(death, out_of_memory=out_of_memory) is Status.OOM:
         return f"the system ran out of memory and killed the process{where} {when}"
-    error = last_error(printed) if isinstance(death, WorkerDiedError) and death.signal is None else ""
-    return f"{death}{where} {when}{': ' if error else ''}{error}"
+    ended_itself = isinstance(death, WorkerDiedError) and death.signal is None
+    error = last_error(printed) if ended_itself else ""
+    place = place_of(stacks, of_crash=isinstance(death, WorkerDiedError)) if stage else ""
+    return ": ".join(filter(None, (f"{death}{where} {when}", error or place)))
 
 
 def last_error(printed: str) -> str:

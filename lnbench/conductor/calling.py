@@ -6,17 +6,24 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Thread
+from time import monotonic, sleep
 from typing import IO
 
 from lnbench.conductor.process_group import children, end_group, signal_name
+from lnbench.conductor.stack_place import place_of
 from lnbench.conductor.starting import worker_command
+from lnbench.worker.ending import TELL_SIGNAL
 
 _MOST_ANSWER_BYTES = 1 << 26
 """Ten thousand implementations with a kilobyte about each are a sixth of it."""
 
 _READ_BYTES = 1 << 16
-_TAIL_BYTES = 4000
+_TAIL_BYTES = 1 << 14
 _LAST_WORDS_S = 0.25
+_LOOK_S = 0.05
+
+TELL_S = 1.0
+"""A worker that is told to say where it is does so at once, unless the system keeps it from running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,9 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> Answer:
         try:
             code = process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            return Answer(_read(answer), f"it did not finish within {timeout_s:g} s", timed_out=True)
+            place = _place_of(process, tail)
+            failure = f"it did not finish within {timeout_s:g} s" + (f": {place}" if place else "")
+            return Answer(_read(answer), failure, timed_out=True)
         finally:
             end_group(process, beside=beside)
         reading.join(_LAST_WORDS_S)  # what left the process group may hold the pipe open for ever
@@ -64,6 +73,16 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> Answer:
         return Answer(found)
     last = bytes(tail).decode(errors="replace").strip().splitlines()
     return Answer(found, last[-1] if last else f"it exited with {code}")
+
+
+def _place_of(process: subprocess.Popen[bytes], tail: bytearray) -> str:
+    """Where a worker hangs; "" where it can't tell."""
+    process.send_signal(TELL_SIGNAL)
+    before, ends = bytes(tail), monotonic() + TELL_S
+    while bytes(tail) == before and monotonic() < ends:
+        sleep(_LOOK_S)
+    sleep(_LOOK_S)  # the rest of what it tells
+    return place_of(bytes(tail).decode(errors="replace"), of_crash=False)
 
 
 def _read(answer: IO[bytes]) -> bytes:

@@ -11,6 +11,10 @@ from time import monotonic, sleep
 
 import psutil
 
+GRACE_S = 3.0
+"""How long what is told to end may take, before it is ended: enough to leave a build and release its locks, which the
+next run would wait for, and little where a call that never returns can't be left."""
+
 _LONGEST_END_S = 30.0
 _REAPED_S = 5.0
 _LOOK_S = 0.01
@@ -25,21 +29,28 @@ def adopt_orphans() -> None:
 
 
 def end_group(process: subprocess.Popen[bytes], *, beside: Collection[psutil.Process]) -> None:
-    """End a process and all that it started, at once; also what has moved to a group of its own.
+    """End a process and all that it started, also what has moved to a group of its own: SIGTERM, then SIGKILL.
 
+    SIGKILL follows as soon as they have ended or their grace is over; at once where the process has died by itself.
     `beside`: children of ours from before, which have nothing to do with it. What it started and left behind, when it
     died, is a child of ours by now, if we adopt orphans.
     """
     if process.returncode is None:  # once it is reaped, its number may be another's
-        # macOS forbids, rather than misses, a group in which only ended processes are left.
         descendants = children(process.pid)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        _kill(descendants)
+        try:
+            if not has_ended(process):
+                _signal_group(process, descendants, signal.SIGTERM)
+                _wait_for_all(process, descendants, timeout_s=GRACE_S)
+        finally:  # also where the user interrupts the wait
+            descendants += [child for child in children(process.pid) if child not in descendants]
+            _signal_group(process, descendants, signal.SIGKILL)
+            _reap(descendants)
         # One that a driver holds up can't be waited for; it ends when the driver lets it.
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_LONGEST_END_S)
-    _kill([child for child in children() if child not in beside and child.pid != process.pid])
+    left = [child for child in children() if child not in beside and child.pid != process.pid]
+    _send(left, signal.SIGKILL)
+    _reap(left)
 
 
 def children(process: int | None = None) -> list[psutil.Process]:
@@ -50,11 +61,44 @@ def children(process: int | None = None) -> list[psutil.Process]:
         return []
 
 
-def _kill(processes: Sequence[psutil.Process]) -> None:
+def _signal_group(process: subprocess.Popen[bytes], descendants: Sequence[psutil.Process], number: int) -> None:
+    """Send a signal to a process's group, and to its descendants in other groups: once to each."""
+    # macOS forbids, rather than misses, a group in which only ended processes are left.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+    _send([it for it in descendants if _group_of(it) != process.pid], number)
+
+
+def _group_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _send(processes: Sequence[psutil.Process], number: int) -> None:
     for process in processes:
         with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(processes, timeout=_REAPED_S)  # those that were adopted have to be reaped
+            process.send_signal(number)
+
+
+def _reap(processes: Sequence[psutil.Process]) -> None:
+    """Wait for killed processes: those that were adopted stay in the system's table until then."""
+    psutil.wait_procs(processes, timeout=_REAPED_S)
+
+
+def _wait_for_all(process: subprocess.Popen[bytes], others: Sequence[psutil.Process], *, timeout_s: float) -> None:
+    """Wait until all have ended, reaped or not, or the time is over."""
+    ends = monotonic() + timeout_s
+    while monotonic() < ends and not (has_ended(process) and not any(map(_is_alive, others))):
+        sleep(_LOOK_S)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:

@@ -16,6 +16,7 @@ from typing import IO, Any, Self
 
 from pydantic import ValidationError
 
+from lnbench.conductor.calling import TELL_S
 from lnbench.conductor.process_group import children, end_group, has_ended, wait_for_end
 from lnbench.conductor.starting import worker_command, worker_environment
 from lnbench.worker.ending import TELL_SIGNAL
@@ -31,8 +32,9 @@ MOST_PRINTED_B = 16 << 20
 _READ_BYTES = 1 << 16
 _TICK_S = 0.25
 _GRACE_S = 5.0
-_TELL_S = 1.0
 _TAIL_BYTES = 4000
+_STACK_BYTES = 1 << 14
+"""A stack of a hundred calls; the main thread's comes last."""
 
 
 class WorkerDiedError(Exception):
@@ -134,14 +136,14 @@ class WorkerProcess:
     def stacks(self) -> str:
         """Where the worker's threads were when it died, or are now where it hangs; "" where it could not tell."""
         if not has_ended(self._process):
-            before, ends = os.fstat(self._faults.fileno()).st_size, monotonic() + _TELL_S
+            before, ends = os.fstat(self._faults.fileno()).st_size, monotonic() + TELL_S
             self._process.send_signal(TELL_SIGNAL)
             while os.fstat(self._faults.fileno()).st_size == before and monotonic() < ends:
                 sleep(READ_EVERY_S)
-        return _tail(self._faults)
+        return _tail(self._faults, _STACK_BYTES)
 
     def kill(self) -> None:
-        """End the worker and everything that it started, at once."""
+        """End the worker and everything that it started, after the short grace that a build needs to clean up."""
         end_group(self._process, beside=self._beside)
 
     def close(self) -> None:
@@ -186,7 +188,7 @@ def _appended_file() -> IO[bytes]:
     return file
 
 
-def _tail(file: IO[bytes]) -> str:
+def _tail(file: IO[bytes], most_bytes: int = _TAIL_BYTES) -> str:
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _TAIL_BYTES))
+    file.seek(max(0, size - most_bytes))
     return file.read().decode(errors="replace").strip()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
-from lnbench.errors import PluginError, in_a_line
+from lnbench.errors import PluginError, TerminatedError, in_a_line
 from lnbench.implementations.contract import Registration
 from lnbench.implementations.operators import replaced_operators
 from lnbench.implementations.packages import load_installed
@@ -42,6 +42,8 @@ def _loaded(source: Source) -> list[Registration] | PluginError:
         refuse_shared_modules()
     except PluginError as error:
         return error
+    except TerminatedError:
+        raise
     except BaseException as error:
         return PluginError(f"{source.title}: {in_a_line(error)}")
     return found

@@ -6,8 +6,9 @@ import os
 import sys
 from time import perf_counter
 
+from lnbench.errors import TerminatedError
 from lnbench.measure.heap import retain_heap
-from lnbench.worker.ending import end_with, prepare_to_end
+from lnbench.worker.ending import TELL_SIGNAL, end_in_order, end_terminated, end_with, prepare_to_end
 from lnbench.worker.protocol import Setup, WorkerChannel
 from lnbench.workload import Allocator
 
@@ -35,12 +36,17 @@ def serve(parent: int, orders_fd: int, messages_fd: int, turns_fd: int, faults_f
 
 def main(arguments: list[str]) -> None:
     """Serve, or answer one question to whoever reads the given descriptor."""
-    if not arguments[0].startswith("--"):
-        serve(*map(int, arguments))
-        return
-    faulthandler.enable()
-    end_with(os.getppid())
-    _answer(arguments)
+    end_in_order()
+    try:
+        if not arguments[0].startswith("--"):
+            serve(*map(int, arguments))
+            return
+        faulthandler.enable()
+        faulthandler.register(TELL_SIGNAL, all_threads=True)
+        end_with(os.getppid())
+        _answer(arguments)
+    except TerminatedError:
+        end_terminated()
     os._exit(0)  # threads that a plug-in left, or what it wants to do at the end, are not waited for
 
 

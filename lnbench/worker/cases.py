@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from time import perf_counter
 
-from lnbench.errors import PluginError, Unsupported, text_of
+from lnbench.errors import PluginError, TerminatedError, Unsupported, text_of
 from lnbench.events import AnyEvent, Ended, Noticed
 from lnbench.functions import FUNCTIONS, Function
 from lnbench.implementations.contract import Prepared, WrongResultError
@@ -132,6 +132,8 @@ class Cases:
         self._channel.announce(number, Stage.CLOSE)
         try:
             case.prepared.close()
+        except TerminatedError:
+            raise
         # An implementation may raise anything, SystemExit too.
         except BaseException as error:
             self.notice(number, "close-failed", f"its close() failed: {describe(error)}")
@@ -170,7 +172,7 @@ class Cases:
             self.end(number, Status.WRONG, stage, text_of(error))
         except PluginError as error:
             self.end(number, Status.ERROR, stage, error.in_words)
-        except SpoiledProcessError:
+        except (SpoiledProcessError, TerminatedError):
             raise
         # An implementation may raise anything, SystemExit too: that is its outcome, and no reason to stop the others.
         except BaseException as error:

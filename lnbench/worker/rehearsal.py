@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from lnbench.errors import PluginError, in_a_line
+from lnbench.errors import PluginError, TerminatedError, in_a_line
 from lnbench.events import Ended
 from lnbench.examined import Rehearsal
 from lnbench.functions import FUNCTIONS
@@ -39,6 +39,8 @@ def _tried(device: str, name: str, sources: Sequence[str]) -> Rehearsal:
         added = [it for source in sources for it in load_source(SOURCE.validate_json(source))]
     except PluginError as error:
         return Rehearsal(status="fails", detail=error.message)
+    except TerminatedError:
+        raise
     # A package may raise anything when it is imported; that is what is to be found out.
     except BaseException as error:
         return Rehearsal(status="fails", detail=in_a_line(error))

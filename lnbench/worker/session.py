@@ -7,7 +7,7 @@ from time import perf_counter
 
 import torch
 
-from lnbench.errors import PluginError
+from lnbench.errors import PluginError, TerminatedError
 from lnbench.events import Ended, Noticed, WorkerStarted, WorkloadFinished
 from lnbench.functions import FUNCTIONS
 from lnbench.implementations.contract import Registration
@@ -102,6 +102,8 @@ class Session:
                 found += load_source(source)
             except PluginError as error:
                 self._channel.send(ImportFailed(plugin=number, reason=error.message))
+            except TerminatedError:
+                raise
             # A plug-in may raise anything, SystemExit too: that is its own end, not this process's.
             except BaseException as error:
                 self._channel.send(ImportFailed(plugin=number, reason=describe(error)))

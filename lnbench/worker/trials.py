@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any
 
+from lnbench.errors import TerminatedError
 from lnbench.examined import Trial
 from lnbench.measure.nvml import Nvml
 
@@ -33,6 +34,8 @@ def try_it(descriptor: int, name: str) -> None:
         trial = Trial(name=name, status="works", detail=TRIALS[name]())
     except AbsentError as error:
         trial = Trial(name=name, status="absent", detail=str(error))
+    except TerminatedError:
+        raise
     # Anything may go wrong in a library that is broken; that is what is to be found out.
     except BaseException as error:
         text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

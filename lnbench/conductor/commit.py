@@ -1,9 +1,10 @@
 """The commit of the code that is measured, as far as git tells it; nothing else about the repository is asked."""
 
-import os
 import re
 import subprocess
 from typing import NamedTuple
+
+from lnbench.conductor.git import run_git
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -31,17 +32,9 @@ def current_commit() -> Commit:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints; "" where it fails. It takes no lock, and starts nothing that goes on beside a measurement."""
-    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", *arguments]
+    """What git prints; "" where it fails."""
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PATIENCE_S,
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0"},
-            check=False,
-        )
+        done = run_git(*arguments, timeout_s=_PATIENCE_S)
     except (OSError, subprocess.SubprocessError):
         return ""
     return "" if done.returncode else done.stdout.decode(errors="replace")

@@ -1,13 +1,13 @@
 """The old version of a plug-in: a file, or a file of a git revision whose whole tree is exported beside it."""
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lnbench.conductor.git import complaint, run_git
 from lnbench.conductor.loaded import require_python_name
 from lnbench.errors import PluginError, UsageError, nearest
 from lnbench.planned import PluginSource
@@ -135,14 +135,12 @@ def _export(commit: str, folder: Path, *, index: Path, top: Path) -> None:
 
 
 def _git(*arguments: str, index: Path | None = None, cwd: Path | None = None) -> str:
-    environment = {**os.environ, **({"GIT_INDEX_FILE": str(index)} if index else {})}
+    """What git prints, without the end of its last line. Raises UsageError with what git says is wrong."""
     try:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, env=environment, cwd=cwd, check=False
-        )
+        done = run_git(*arguments, index=index, cwd=cwd)
     except FileNotFoundError:
         raise UsageError("--against git:...: git is not installed") from None
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise UsageError(f"--against git:...: {said[-1] if said else 'git failed'}")
-    return done.stdout.strip()
+        what, advice = complaint(done.stderr)
+        raise UsageError(f"--against git:...: {what}", hint=advice)
+    return os.fsdecode(done.stdout).removesuffix("\n")

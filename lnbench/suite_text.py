@@ -22,12 +22,19 @@ Step = str | int
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
-    """The safe loader, in C where PyYAML has it; it also reads 1e-5 as a number, as YAML 1.2 and people do."""
+    """The safe loader, in C where PyYAML has it. PyYAML reads YAML 1.1; what 1.2 and people write is read beside it:
+    1e-5 and .5e3 are numbers, and so is 0o17. What a person may mean otherwise than 1.1 reads it is refused.
+    """
 
 
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
 )
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?0o[0-7]+$"), list("-+0"))
+
+_OLD_OCTAL = re.compile(r"[-+]?0[0-7]+")
 
 _TEXT_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "timestamp", "merge", "value")}
 _NUMBER_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}
@@ -148,10 +155,30 @@ class _Reading:
             raise self._error(node, f"{show(node.value)} is not a number", "put it in quotes if it is text") from error
         if isinstance(value, int) and abs(value) > MAX_INTEGER:
             raise self._error(node, "a number this large is not read")
+        meanings = _two_meanings(node.value, value)
+        if meanings:
+            old, new = meanings
+            what = f"{show(node.value)} means {old} to YAML 1.1 and {new} to YAML 1.2"
+            either = old if new == "text" else f"{old} or {new}"
+            raise self._error(node, what, f"write {either}, or {show(node.value)} in quotes if it is text")
         return value
 
     def _error(self, node: yaml.Node, what: str, hint: str = "") -> SuiteError:
         return SuiteError(f"{self.source}:{_line(node)}: {what}", hint=hint)
+
+
+def _two_meanings(written: str, value: object) -> tuple[str, str] | None:
+    """What an unquoted word or number is to YAML 1.1 and to 1.2, where that is not the same: yes and off, 010, 1:30.
+
+    `value`: what it was read as, which is what 1.1 says.
+    """
+    if isinstance(value, bool):
+        return None if written.lower() in {"true", "false"} else (show(value), "text")
+    if ":" in written:
+        return show(value), "text"
+    if _OLD_OCTAL.fullmatch(written) and value != int(written):
+        return show(value), show(int(written))
+    return None
 
 
 def _refuse_depth(text: str, source: str) -> None:

@@ -65,7 +65,7 @@ MISTAKES = [
     ),
     ("phase: backward, function: x", "dtype: bfloat16", "11: workloads[0].exclude[0]: a phase is left out for all", ""),
     ("[{}]", "[{input_shape: [32, 512], dtype: bfloat16}]", "11: workloads[0].exclude[0]: an empty map would", "name"),
-    ("name: no", "name: trial", "1: name: must be text, found false", "put it in quotes"),
+    ("name: false", "name: trial", "1: name: must be text, found false", "put it in quotes"),
     ("name: a/../b", "name: trial", '1: name: "a/../b" is not a name', "write letters"),
     ("", "name: trial", '2: "name" is missing', ""),
     ("reference:", "reference: fused", "3: reference: must be text, found nothing", "put it in quotes"),
@@ -163,6 +163,56 @@ def test_every_way_to_write_a_small_number_is_a_number(number):
     suite = read_suite(SUITE.replace("1e-5", number), source="s.yaml")
 
     assert suite.workloads[0].eps == (1e-5,)
+
+
+@pytest.mark.parametrize("number", [".5e3", "+5.e2", "0o764", "500", "1_000", "0x1f4"])
+def test_numbers_are_read_as_people_write_them(number):
+    value = read_yaml(f"a: {number}", source="s.yaml").value["a"]
+
+    assert value == (1000 if number == "1_000" else 500)
+
+
+@pytest.mark.parametrize(
+    ("written", "meanings", "hint"),
+    [
+        ("yes", "true to YAML 1.1 and text to YAML 1.2", 'write true, or "yes" in quotes if it is text'),
+        ("Off", "false to YAML 1.1 and text to YAML 1.2", 'write false, or "Off" in quotes if it is text'),
+        ("NO", "false to YAML 1.1 and text to YAML 1.2", 'write false, or "NO" in quotes if it is text'),
+        ("010", "8 to YAML 1.1 and 10 to YAML 1.2", 'write 8 or 10, or "010" in quotes if it is text'),
+        ("-0777", "-511 to YAML 1.1 and -777 to YAML 1.2", "write -511 or -777, or"),
+        ("1:30", "90 to YAML 1.1 and text to YAML 1.2", 'write 90, or "1:30" in quotes if it is text'),
+        ("1:30:00.5", "5400.5 to YAML 1.1 and text to YAML 1.2", "write 5400.5, or"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [("    threads: {}\n    eps: 1e-5", 9), ("    eps: {}", 9), ("    eps: [{}]", 9), ("    {}: 1", 9)],
+    ids=["a count", "a number", "in a list", "a key"],
+)
+def test_what_old_and_new_yaml_read_differently_is_refused(written, meanings, hint, place, line):
+    text = SUITE.replace("    eps: 1e-5", place.format(written))
+
+    with pytest.raises(SuiteError) as caught:
+        read_suite(text, source="s.yaml")
+
+    assert caught.value.message == f's.yaml:{line}: "{written}" means {meanings}'
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("'yes'", "yes"),
+        ('"010"', "010"),
+        ("'1:30'", "1:30"),
+        ("False", False),
+        ("007", 7),
+        ("cuda:0", "cuda:0"),
+        ("y", "y"),
+    ],
+)
+def test_what_can_be_read_in_one_way_only_is_read(written, value):
+    assert read_yaml(f"a: {written}", source="s.yaml").value == {"a": value}
 
 
 def test_aliases_within_bounds_are_read():

@@ -80,7 +80,7 @@ def main() -> None:
             output = Path(folder, f"run-{len(found)}")
             command = ["run", str(suite), "--plugin", str(plugin), "--output", str(output), "--quiet"]
             subprocess.run([sys.executable, "-m", "lnbench", *command], check=True, stdout=subprocess.DEVNULL)
-            rows = pd.read_csv(output / "results.csv")
+            rows = pd.read_csv(output / "results.csv", keep_default_na=False, na_values=[""])
             for row in rows[rows.implementation == "twin"].itertuples():
                 found.append((row.input_shape, row.speedup, row.speedup_low, row.speedup_high))
                 print(f"{row.input_shape:>10}  {row.speedup:.4f}  [{row.speedup_low:.4f}, {row.speedup_high:.4f}]")

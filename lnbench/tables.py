@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Table:
 
     @property
     def dtypes(self) -> dict[str, str]:
-        """The map for `pandas.read_csv(..., dtype=...)`."""
+        """The map for `pandas.read_csv(..., dtype=...)`; `READING` is what else it needs."""
         return {column.name: column.dtype for column in self.columns}
 
 
@@ -161,6 +162,10 @@ SAMPLE_COLUMNS = _columns(
 
 RESULT_DTYPES: dict[str, str] = {column.name: column.dtype for column in RESULT_COLUMNS}
 """The map for `pandas.read_csv("results.csv", dtype=...)`, which copies it and so takes no read-only map."""
+
+
+READING: Mapping[str, Any] = MappingProxyType({"keep_default_na": False, "na_values": [""]})
+"""What `pandas.read_csv` takes beside the dtypes: only empty is missing, for a label may be "NA", "None" or "null"."""
 
 
 def results_table(run: Run) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from lnbench.tables import RESULT_DTYPES
+from lnbench.tables import READING, RESULT_DTYPES
 
 LONGEST_S = 240
 """No command of the tests takes this long; one that does hangs."""
@@ -77,7 +77,7 @@ def write_suite(
 
 def results(run: Path) -> pd.DataFrame:
     """results.csv of a run folder, read as the README says."""
-    return pd.read_csv(run / "results.csv", dtype=RESULT_DTYPES)
+    return pd.read_csv(run / "results.csv", dtype=RESULT_DTYPES, **READING)
 
 
 def journal(run: Path) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def test_the_check_s_files_tell_the_same_in_every_format(red):
     assert [case.find("failure") is not None for case in root.iter("testcase")] == [True, False]
     assert 'lnbench_rows{verdict="slower"} 1\n' in metrics
     assert metrics.endswith("# EOF\n")
-    assert "norm@base" in set(pd.read_csv(red.folder / "rows.csv").implementation)
+    assert "norm@base" in set(pd.read_csv(red.folder / "rows.csv", dtype=str).implementation)
 
 
 def test_the_report_of_a_check_begins_with_its_verdict_and_can_be_shown_again(red):

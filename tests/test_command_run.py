@@ -14,7 +14,7 @@ import pytest
 from command import MEASURED, journal, results, run_lnbench, write_suite
 
 from lnbench.cli.door import run_command_line
-from lnbench.tables import RESULT_DTYPES, SAMPLE_COLUMNS
+from lnbench.tables import READING, RESULT_DTYPES, SAMPLE_COLUMNS
 
 CONTRACT_COLUMNS = """
 run_id, suite, workload, label, implementation, function, norm_mode, device, device_name, dtype, param_dtype,
@@ -176,7 +176,7 @@ def test_a_report_shows_again_what_the_run_showed(loud, report):
 def test_raw_samples_come_as_csv_and_forward_and_backward_add_up_in_each(report):
     text = report("--format", "csv", "--samples")
 
-    samples = pd.read_csv(io.StringIO(text), dtype={column.name: column.dtype for column in SAMPLE_COLUMNS})
+    samples = pd.read_csv(io.StringIO(text), dtype={column.name: column.dtype for column in SAMPLE_COLUMNS}, **READING)
     sums = samples.pivot_table(
         index=["workload", "implementation", "round", "started_s"], columns="phase", values="sample_s"
     )

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,7 +19,7 @@ from lnbench.render.csv import render_csv, to_frame
 from lnbench.render.markdown import render_report
 from lnbench.render.terminal import render_run
 from lnbench.summaries import summarize
-from lnbench.tables import RESULT_DTYPES, results_table, samples_table
+from lnbench.tables import READING, RESULT_DTYPES, results_table, samples_table
 from lnbench.view import view_run
 
 HOSTILE = "[bold red]|<b>*x*\x1b[2J\n=SUM(A1)"
@@ -85,7 +86,7 @@ def test_the_results_are_as_expected():
 
 def read(text, dtype=None):
     """A CSV as the README says to read it."""
-    return pd.read_csv(io.StringIO(text), dtype=dtype or dict(RESULT_DTYPES))
+    return pd.read_csv(io.StringIO(text), dtype=dtype or dict(RESULT_DTYPES), **READING)
 
 
 def test_results_are_read_back_by_pandas_with_the_dtype_map():
@@ -96,6 +97,38 @@ def test_results_are_read_back_by_pandas_with_the_dtype_map():
     # Before version 3, pandas reads a number to within one unit in the last place, 2.2e-16 of it.
     pd.testing.assert_frame_equal(found, to_frame(table), rtol=4e-16, atol=0)
     assert {name: str(dtype) for name, dtype in found.dtypes.items()} == dict(RESULT_DTYPES)
+
+
+LIKE_MISSING = ["NA", "None", "null", "nan", "NaN", "NULL"]
+"""Names and labels that readers of CSV take for missing values."""
+
+
+@pytest.mark.parametrize("name", [*LIKE_MISSING, "n/a", "<NA>", "#N/A", "N/A"])
+def test_the_readme_s_way_to_read_results_takes_no_label_and_no_name_for_missing(tmp_path, monkeypatch, name):
+    implementation = name if name in LIKE_MISSING else "fused"
+    made = run([workload(label=name), workload((8, 64))], [case(implementation), case("fused", of=1)], [])
+    (tmp_path / "results.csv").write_text(render_csv(results_table(made)))
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    code = readme.partition("<!-- dtypes -->\n```python\n")[2].partition("```")[0]
+    found = {}
+    monkeypatch.chdir(tmp_path)
+
+    exec(code, found)
+
+    results = found["results"]
+    assert set(results.label.dropna()) == {name}
+    assert set(results.implementation) == {implementation, "fused"}
+    assert results.median_s.isna().all()
+    assert dict(results.groupby("label").size()) == {name: len(results) // 2}
+
+
+@pytest.mark.parametrize("name", LIKE_MISSING)
+def test_samples_of_an_implementation_called_so_are_kept_apart_too(name):
+    table = samples_table(run([workload()], [case(name)], noisy_turns({0: 1e-4}, rounds=3)))
+
+    frame = pd.read_csv(io.StringIO(render_csv(table)), dtype=table.dtypes, **READING)
+
+    assert set(frame.implementation) == {name}
 
 
 def test_numbers_are_written_to_the_last_bit():

@@ -17,6 +17,7 @@ from lnbench.render.csv import render_csv
 from lnbench.render.history import render_history
 from lnbench.render.history_json import render_history as render_json
 from lnbench.render.sparkline import BLOCKS, GAP, sparkline
+from lnbench.tables import READING
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_the_markdown_of_a_history_is_as_expected(everything):
 def test_a_history_s_csv_reads_back_with_its_dtypes(everything):
     table = points_table(everything)
 
-    frame = pd.read_csv(io.StringIO(render_csv(table)), dtype=table.dtypes)
+    frame = pd.read_csv(io.StringIO(render_csv(table)), dtype=table.dtypes, **READING)
 
     assert list(frame.columns) == [column.name for column in POINT_COLUMNS]
     assert len(frame) == 12 * (30 + 20 + 12 + 4)

@@ -17,7 +17,7 @@ from lnbench.planned import Status
 from lnbench.render.side_by_side import NOTHING_SHARED, render_side_by_side
 from lnbench.selection import parse_only
 from lnbench.side_by_side import letter, side_by_side
-from lnbench.tables import RESULT_DTYPES
+from lnbench.tables import READING, RESULT_DTYPES
 
 NAMES = ("fused", "eager", "compiled")
 LATER = "2026-11-25T08:00:00+00:00"
@@ -217,14 +217,14 @@ def test_runs_without_a_workload_in_common_say_so():
 
 
 def test_csv_holds_the_results_of_all_runs_which_their_ids_tell_apart():
-    frame = pd.read_csv(io.StringIO(RUNS_FORMATS["csv"](ShownRuns(two_machines()))), dtype=RESULT_DTYPES)
+    frame = pd.read_csv(io.StringIO(RUNS_FORMATS["csv"](ShownRuns(two_machines()))), dtype=RESULT_DTYPES, **READING)
 
     assert frame.groupby("run_id").size().to_dict() == {"here": 24, "there": 12}
     assert not frame.duplicated(["run_id", "workload", "implementation", "norm_mode", "phase", "clock"]).any()
 
 
 def test_samples_of_several_runs_are_told_apart_too():
-    frame = pd.read_csv(io.StringIO(ShownRuns(two_machines()).samples()))
+    frame = pd.read_csv(io.StringIO(ShownRuns(two_machines()).samples()), **READING)
 
     assert set(frame["run_id"]) == {"here", "there"}
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def render_csv(table: Table) -> str:
-    """The table with a header line; `pandas.read_csv(..., dtype=table.dtypes)` reads it back.
+    """The table with a header line; `pandas.read_csv(..., dtype=table.dtypes, **READING)` reads it back.
 
     Text that a spreadsheet would take for a formula gets a leading apostrophe, the same in every file.
     """

@@ -43,3 +43,12 @@ def test_a_host_that_is_called_like_a_word_changes_no_text(monkeypatch):
     monkeypatch.setattr("platform.node", lambda: "fused")
 
     assert anonymous('"implementation":"fused"') == '"implementation":"fused"'
+
+
+def test_a_user_without_a_home_as_in_a_container_is_no_obstacle(monkeypatch):
+    def fail():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", fail)
+
+    assert anonymous("no file /data/people/ann/work/norms.py") == "no file ./norms.py"

@@ -21,9 +21,16 @@ def anonymous(line: str) -> str:
     What stands below the home folder begins with `~`, below the current one with `.`, in the interpreter's own with
     `<python>`, and in that for temporary files with `<tmp>`.
     """
-    for pattern, word in _replaced(Path.cwd() if _has_folder() else Path("/"), Path.home()):
+    for pattern, word in _replaced(Path.cwd() if _has_folder() else Path("/"), _home()):
         line = pattern.sub(word, line)
     return line
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a container's user may have none
+        return Path("/")
 
 
 def _has_folder() -> bool:

@@ -4,13 +4,13 @@ from collections import Counter
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.conductor.preparation import shipped_suites
 from lnbench.plan import Plan
 from lnbench.planned import PlannedCase
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.suite import read_suite
 from lnbench.units import format_duration
 
@@ -84,8 +84,8 @@ def _text(value: str) -> Text:
     return Text(plain(value))
 
 
-def _table(*heads: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def _table(*heads: str) -> WholeTable:
+    table = WholeTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in heads:
         table.add_column(head, overflow="fold")
     return table

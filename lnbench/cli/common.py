@@ -202,12 +202,12 @@ def split_commas(values: list[str] | None) -> tuple[str, ...]:
 
 
 def show(renderable: "RenderableType") -> None:
-    """Print a result to stdout, as wide as the terminal; 120 columns where there is none.
+    """Print a result to stdout, as wide as the terminal; 120 columns where there is none. Tables run past a narrow one.
 
     Raises OutputError when nothing can be written there.
     """
     try:
-        _console(sys.stdout.isatty()).print(renderable)
+        _console(sys.stdout.isatty()).print(renderable, crop=False)
         sys.stdout.flush()
     except BrokenPipeError:
         raise

@@ -1,14 +1,12 @@
 """The one place where commands are collected and errors become messages and exit codes."""
 
-import io
-import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -16,6 +14,7 @@ from typer.core import TyperGroup
 from lnbench import __version__
 from lnbench.cli import baseline, check, compare, doctor, history, listing, recommend, report, run, schema, selftest
 from lnbench.cli.common import Debug, Quiet, settings
+from lnbench.cli.streams import forget_impossible_sizes, lead_nowhere, open_standard_streams
 from lnbench.errors import ExitCode, InterruptedCommandError, LnbenchError, nearest
 from lnbench.render.outside import plain
 
@@ -103,18 +102,19 @@ app.command(name="schema")(schema.schema)
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    _open_standard_streams()
+    open_standard_streams()
     code = int(run_command_line(sys.argv[1:]))
     try:
         sys.stderr.flush()
     except OSError:
-        _lead_nowhere(sys.stderr)
+        lead_nowhere(sys.stderr)
     sys.exit(code)
 
 
 def run_command_line(arguments: list[str]) -> int:
     """Run one command; every error becomes a message on stderr and an exit code, never a traceback unless --debug."""
     settings.reset(debug="--debug" in arguments)
+    forget_impossible_sizes()
     try:
         with _sigterm_interrupts():
             code = app(arguments, standalone_mode=False)
@@ -133,12 +133,12 @@ def run_command_line(arguments: list[str]) -> int:
         # code 1 then, which here would say that something became slower.
         if isinstance(leaving, SystemExit) and not isinstance(leaving.__context__, BrokenPipeError):
             raise
-        _lead_nowhere(sys.stdout)
+        lead_nowhere(sys.stdout)
         return int(ExitCode.FINE)
     except OSError as error:
         if error.filename is not None:
             return _bug(error)
-        _lead_nowhere(sys.stdout)
+        lead_nowhere(sys.stdout)
         _say(f"the output can't be written: {error.strerror}", "", error)
         return int(ExitCode.USAGE)
     except Exception as error:
@@ -155,26 +155,6 @@ def _bug(error: Exception) -> int:
         error,
     )
     return int(ExitCode.BUG)
-
-
-def _open_standard_streams() -> None:
-    """Lead closed streams nowhere, before a file gets their number; what an encoding lacks is shown as `?`."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (lives as long as the process)
-        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def _lead_nowhere(stream: TextIO) -> None:
-    """What still waits to be written can't be; Python would try again at the end, and change the exit code."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_usage_error(error: Exception) -> bool:

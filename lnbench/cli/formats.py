@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from lnbench.cli.common import message
+from lnbench.cli.streams import write_file_format
 from lnbench.errors import OutputError, UsageError, nearest
 
 T = TypeVar("T")
@@ -95,10 +96,6 @@ def write_shown(chosen: Chosen, shown: T, formats: Mapping[str, Callable[[T], st
 
 
 def _write(content: str | bytes, *, what: str = GITHUB) -> None:
-    if isinstance(content, str):
-        sys.stdout.write(content)
-        return
-    if sys.stdout.isatty():
+    if isinstance(content, bytes) and sys.stdout.isatty():
         raise UsageError(f"--format {what}: a terminal shows no image", hint=f"as in --format {what}=plot.{what}")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content)
+    write_file_format(content)

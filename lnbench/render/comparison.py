@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.compared import ComparedRow, Comparison, GroupMean
@@ -23,6 +22,7 @@ from lnbench.render.comparison_cells import (
     verdict_line,
 )
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.verdict import Verdict
 
 STYLES = {
@@ -80,7 +80,7 @@ class _Rows:
         yield whole if needed <= options.max_width else _rows(self.rows, with_times=False)
 
 
-def _rows(rows: Iterable[tuple[str, Sequence[ComparedRow]]], *, with_times: bool) -> Table:
+def _rows(rows: Iterable[tuple[str, Sequence[ComparedRow]]], *, with_times: bool) -> WholeTable:
     table = _table("row", "verdict", "change", "95 % interval", *(["base → head"] if with_times else []))
     for workload, found in rows:
         table.add_row(Text(plain(workload), style="bold"))
@@ -106,7 +106,7 @@ def _reasons(reasons: Iterable[tuple[Verdict, str, str]]) -> RenderableType:
     return Group(*lines)
 
 
-def _groups(groups: Sequence[GroupMean]) -> Table:
+def _groups(groups: Sequence[GroupMean]) -> WholeTable:
     table = _table("geometric mean", "phase", "rows", "change", "95 % interval")
     for group in groups:
         table.add_row(
@@ -119,15 +119,15 @@ def _groups(groups: Sequence[GroupMean]) -> Table:
     return table
 
 
-def _differences(comparison: Comparison) -> Table:
+def _differences(comparison: Comparison) -> WholeTable:
     table = _table("differs", "base", "head")
     for difference in comparison.differences:
         table.add_row(*(Text(plain(value) or "none") for value in difference))
     return table
 
 
-def _table(*heads: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+def _table(*heads: str) -> WholeTable:
+    table = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for head in heads:
         table.add_column(head, overflow="fold")
     return table

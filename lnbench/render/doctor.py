@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.analysis.fitness import Fitness, Level, Noise
 from lnbench.examined import Survey
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.units import format_bytes, format_percent, format_seconds, format_significant
 
 _BAR_WIDTH = 40
@@ -73,7 +73,7 @@ def _machine(fitness: Fitness) -> RenderableType:
         *((f"GPU {gpu.index}", gpu.name) for gpu in environment.gpus),
         ("versions", ", ".join(f"{n} {v}" for n, v in {"python": environment.python, **environment.versions}.items())),
     ]
-    grid = Table.grid(padding=(0, 2))
+    grid = WholeTable.grid(padding=(0, 2))
     for name, value in rows:
         if value:
             grid.add_row(Text(name, style="dim"), Text(plain(value)))
@@ -87,7 +87,7 @@ def _bandwidth(survey: Survey, *, is_busy: bool) -> RenderableType:
     if is_busy and survey.device == "cpu":
         title.append(": too low, since other processes used the cores", style="bold yellow")
     best = max(found.bytes_per_s for found in survey.bandwidths)
-    grid = Table.grid(padding=(0, 1))
+    grid = WholeTable.grid(padding=(0, 1))
     grid.add_column(justify="right")
     grid.add_column()
     grid.add_column(justify="right")
@@ -122,7 +122,7 @@ def _noise(noise: Noise) -> Iterator[RenderableType]:
 
 
 def _trials(fitness: Fitness) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
+    grid = WholeTable.grid(padding=(0, 2))
     grid.add_row(Text("tried", style="bold"))
     absent: dict[str, list[str]] = {}
     for trial in fitness.trials:
@@ -135,7 +135,7 @@ def _trials(fitness: Fitness) -> RenderableType:
 
 
 def _findings(fitness: Fitness) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for head in ("", "what", "seen", "what to do"):
         table.add_column(head, overflow="fold")
     for finding in fitness.findings:

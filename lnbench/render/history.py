@@ -6,7 +6,6 @@ from itertools import groupby
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.analysis.timeline import History, Moment, Section, Track
@@ -24,6 +23,7 @@ from lnbench.render.history_cells import (
     track_title,
 )
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.verdict import Verdict
 
 STYLES = {Verdict.SLOWER.value: "bold red", Verdict.FASTER.value: "green"}
@@ -63,7 +63,7 @@ def _moment(section: Section, moment: Moment) -> Iterator[RenderableType]:
     yield Text(plain(moment_title(section, moment)))
     for workload, lines in groupby(change_lines(section, moment), key=lambda found: found.workload):
         yield Text(f"  {plain(workload)}", style="dim")
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
+        table = WholeTable(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
         for is_whole in (False, True, False):
             table.add_column(overflow="fold", no_wrap=is_whole)
         for found in lines:
@@ -84,7 +84,7 @@ class _Rows:
         names = [plain(title(series, self.track)) for series in self.track.series]
         longest = min(max(map(len, names)), _MOST_TITLE)
         width = min(max(options.max_width - longest - _BESIDE_LINE, _LEAST_LINE), _MOST_LINE)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        table = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         table.add_column("row", overflow="fold", min_width=longest)
         table.add_column(f"{len(self.track.runs)} run{'s' if len(self.track.runs) != 1 else ''}", no_wrap=True)
         table.add_column("newest speedup", no_wrap=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.examined import Listed
 from lnbench.planned import InstalledSource
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 
 HEADINGS = ("name", "function", "from", "needs", "here", "what it is")
 
@@ -98,7 +98,7 @@ class _Responsive:
         yield _side_by_side(self.found, rows) if fits else _stacked(self.found, rows)
 
 
-def _side_by_side(found: Sequence[Listed], rows: Sequence[Sequence[str]]) -> Table:
+def _side_by_side(found: Sequence[Listed], rows: Sequence[Sequence[str]]) -> WholeTable:
     table = _table(HEADINGS)
     for column in table.columns[:4]:
         column.no_wrap = True
@@ -108,7 +108,7 @@ def _side_by_side(found: Sequence[Listed], rows: Sequence[Sequence[str]]) -> Tab
     return table
 
 
-def _stacked(found: Sequence[Listed], rows: Sequence[Sequence[str]]) -> Table:
+def _stacked(found: Sequence[Listed], rows: Sequence[Sequence[str]]) -> WholeTable:
     """Name over function and origin; beside it whether it is here, over what it needs and what it is."""
     name, function, origin, *right = HEADINGS
     table = _table([_lines(name, f"{function}, {origin}") + "\n ", _lines(right[1], right[0], right[2])])
@@ -128,8 +128,8 @@ def _lines(first: str, *others: str) -> str:
     return "\n".join([first, *(f"{_INDENT}{line}" for line in others if line)])
 
 
-def _table(headings: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0))
+def _table(headings: Sequence[str]) -> WholeTable:
+    table = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0))
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

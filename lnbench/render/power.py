@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.analysis.power import CLEAR_SHARE, MOST_PROCESSES, WANTED_CHANCE, Power
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.units import format_percent
 
 LEGEND = (
@@ -24,7 +24,7 @@ def render_power(found: Sequence[Power], *, processes: int, spread: str) -> Rend
     resolving = sum(power.resolves for power in found)
     style = "bold green" if resolving == len(found) else "bold yellow"
     summary = f"{resolving} of {len(found)} rows resolve at their margin with {processes} processes ({spread})"
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for head in ("row", "resolves", "spread", "interval", "+5 %", "+10 %", "smallest", "takes"):
         table.add_column(head, overflow="fold", justify="left" if head in {"row", "resolves"} else "right")
     for power in sorted(found, key=lambda power: (power.resolves, -power.half_width)):

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.analysis.recommend import Certainty, Recommendation
@@ -13,6 +12,7 @@ from lnbench.render.busy import busy_quotes, terminal_lines
 from lnbench.render.cells import speedup_text, time_text
 from lnbench.render.json import json_text
 from lnbench.render.outside import markdown, plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.units import format_seconds, format_significant
 from lnbench.workload import Clock
 
@@ -28,7 +28,7 @@ def render_recommendations(found: Sequence[Recommendation], *, busy: str = "") -
     parts += [Text(plain(sentence)) for sentence in sentences(found) or [NOTHING]]
     for title, group in groupby(found, key=lambda it: it.title):
         parts += [Text(), Text(plain(title), style="bold")]
-        grid = Table.grid(padding=(0, 2))
+        grid = WholeTable.grid(padding=(0, 2))
         for it in group:
             lines = [Text(plain(it.use), style="bold green"), Text(": "), Text(plain(over_reference(it)))]
             answer = Text.assemble(*lines) if it.use else Text(f"undecided: {plain(it.why_not)}", style="yellow")

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.analysis.power import WANTED_CHANCE
 from lnbench.analysis.rates import Rate
 from lnbench.analysis.selftest import SelfTest
+from lnbench.render.whole_table import WholeTable
 from lnbench.units import format_percent
 
 
@@ -18,7 +18,7 @@ def render_selftest(result: SelfTest) -> RenderableType:
     """Every rate with its bounds, and the smallest slowdown that this machine resolves."""
     if not result.repetitions:
         return Text("no repetition was finished, so there is nothing to say", style="yellow")
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for head in ("what", "how often", "rate", "95 % bounds"):
         table.add_column(head, justify="left" if head == "what" else "right")
     for name, rate in _rates(result):

@@ -8,13 +8,13 @@ from typing import Literal
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.differing import grouped
 from lnbench.render.busy import terminal_lines
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.side_by_side import NO_VERDICT, SideBySide, SideCell, SideRow, SideRun, SideTable
 from lnbench.view import HOW_TO_READ
 from lnbench.workload import Phase
@@ -65,8 +65,8 @@ def heading(table: SideTable, run: SideRun, place: int) -> tuple[str, ...]:
     return (run.letter, *([device] if device and len(set(table.devices)) > 1 else []), *run.marks)
 
 
-def _legend(runs: Sequence[SideRun]) -> Table:
-    legend = Table.grid(padding=(0, 1))
+def _legend(runs: Sequence[SideRun]) -> RenderableType:
+    legend = WholeTable.grid(padding=(0, 1))
     for run in runs:
         legend.add_row(Text(run.letter, style="bold"), Text(plain(described(run))))
     return legend
@@ -100,7 +100,7 @@ class _Responsive:
         yield built
 
 
-def _columns(table: SideTable, runs: Sequence[SideRun], layout: Layout) -> Table:
+def _columns(table: SideTable, runs: Sequence[SideRun], layout: Layout) -> WholeTable:
     grid = _grid(layout)
     texts = (_time_and_speedup(cell)[0] for row in table.rows for cell in row.cells)
     time_width = max((len(text) for text in texts), default=0) if layout == "side by side" else 0
@@ -114,7 +114,7 @@ def _columns(table: SideTable, runs: Sequence[SideRun], layout: Layout) -> Table
     return grid
 
 
-def _lines(table: SideTable, runs: Sequence[SideRun]) -> Table:
+def _lines(table: SideTable, runs: Sequence[SideRun]) -> WholeTable:
     grid = _grid("lines")
     grid.add_column("run")
     grid.add_column("time", no_wrap=True)
@@ -128,8 +128,8 @@ def _lines(table: SideTable, runs: Sequence[SideRun]) -> Table:
     return grid
 
 
-def _grid(layout: Layout) -> Table:
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+def _grid(layout: Layout) -> WholeTable:
+    grid = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("implementation", overflow="fold", max_width=None if layout == "side by side" else _TITLE_WIDTH)
     return grid
 

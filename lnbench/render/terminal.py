@@ -8,7 +8,6 @@ from typing import Literal
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from lnbench.cost_tables import TIME, CostTable, cost_table
@@ -17,6 +16,7 @@ from lnbench.render.bars import bar_text
 from lnbench.render.busy import terminal_lines
 from lnbench.render.cells import short_speedup_text, speedup_text, time_text
 from lnbench.render.outside import plain
+from lnbench.render.whole_table import WholeTable
 from lnbench.row_summary import RowSummary
 from lnbench.view import HOW_TO_READ, RunView, TableRow, WorkloadTable, fastest_legend
 from lnbench.workload import Phase, main_phase
@@ -61,7 +61,7 @@ def render_workload(table: WorkloadTable) -> RenderableType:
     parts: list[RenderableType] = [Text(plain(table.title), style="bold")]
     parts += [Text(plain(line), style="dim") for line in table.caption]
     parts.append(_Responsive(table))
-    notes = Table.grid(padding=(0, 1))
+    notes = WholeTable.grid(padding=(0, 1))
     if any(row.fastest for row in table.rows):
         notes.add_row(Text("*"), Text(fastest_legend(table)))
     for number, text in enumerate(table.footnotes, start=1):
@@ -76,7 +76,7 @@ def _render_costs(table: CostTable) -> RenderableType:
     title = Text(table.title, style="bold")
     if not table.rows:
         return Group(title, Text(plain(table.note), style="dim"))
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    grid = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in table.headings:
         is_text = heading in {"implementation", "phase", "bound", "limited by", "throttling"}
         stacked = "\n".join(textwrap.wrap(heading, _HEADING_WIDTH, break_long_words=False))
@@ -118,9 +118,9 @@ class _Responsive:
         yield built
 
 
-def _grid(table: WorkloadTable, layout: Layout, *, bars: Sequence[str] = ()) -> Table:
+def _grid(table: WorkloadTable, layout: Layout, *, bars: Sequence[str] = ()) -> WholeTable:
     short = layout == "short"
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0) if short else (0, 1, 0, 0))
+    grid = WholeTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0) if short else (0, 1, 0, 0))
     grid.add_column("implementation", overflow="fold", max_width=None if layout == "side by side" else _TITLE_WIDTH)
     with_bar = main_phase(table.phases) if bars else None
     for phase in table.phases:

@@ -86,6 +86,8 @@ def test_the_spin_is_calibrated_when_the_card_has_left_its_idle_clock(monkeypatc
     monkeypatch.setattr(torch.cuda, "_sleep", spin)
     clock = TorchEventClock("cuda")
     pretended.stream.spins.clear()
+    pretended.cycles_per_s = 1.98e9
+    monkeypatch.setattr(torch.cuda, "_sleep", sleep)
 
     clock.spin(4e-3)
 

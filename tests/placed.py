@@ -21,7 +21,15 @@ _RAW = ("untyped_storage", "data_ptr", "__repr__")
 
 
 class Placed(TorchFunctionMode):
-    """A context in which every tensor has a place."""
+    """A context in which every tensor has a place. What a generator of a card draws is drawn on the CPU, and moved."""
+
+    def __enter__(self):
+        self._generator, torch.Generator = torch.Generator, _GeneratorOnTheCpu
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        torch.Generator = self._generator
+        return super().__exit__(*error)
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
@@ -40,6 +48,11 @@ class Placed(TorchFunctionMode):
         for tensor in _tensors(result):
             tensor.place = wanted or here
         return result
+
+
+class _GeneratorOnTheCpu(torch.Generator):
+    def __new__(cls, device="cpu"):
+        return super().__new__(cls)
 
 
 def place_of(tensor: Tensor) -> torch.device:

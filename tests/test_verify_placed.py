@@ -9,10 +9,10 @@ from test_array_adapter import Rows, WithStep
 
 from lnbench.functions import FUNCTIONS
 from lnbench.implementations.array_adapter import ArrayPrepared
-from lnbench.implementations.oracle import Expected
+from lnbench.implementations.oracle import Expected, Part
 from lnbench.implementations.torch_arrays import TorchArrays
+from lnbench.worker.deviations import judge
 from lnbench.worker.judging import Judge
-from lnbench.worker.verify import judge
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,9 +61,10 @@ def test_tensors_of_a_card_and_of_the_cpu_do_not_mix_until_one_is_moved():
 def test_a_result_is_compared_where_the_reference_result_lies(place):
     with Placed():
         value = torch.linspace(-1, 1, 8, dtype=torch.float64).to("cuda")
-        expected = {"y": Expected(value, torch.full_like(value, 1e-3), 1.0)}
+        right = Expected(value, torch.full_like(value, 1e-3))
+        part = Part(view=(8,), place=(slice(None),), expected={"y": right})
 
-        found = judge({"y": (value + 2e-4).to(place)}, expected)
+        found = judge({"y": (value + 2e-4).to(place)}, [part], names=["y"], dtype="float32")
 
     assert found.relative == pytest.approx({"y": 2e-4})
     assert found.share == pytest.approx({"y": 0.2})

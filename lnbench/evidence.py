@@ -270,7 +270,7 @@ class Evidence:
         kept = self.condensed(number, phase, clock=clock).values()
         if any(event.median_s is not None and event.median_s < LEAST_SEEN_S for event in kept):
             return True
-        return self.turns(number).unseen_share(phase, clock=clock) > MOST_UNSEEN
+        return self.turns(number, clock=clock).unseen_share(phase, clock=clock) > MOST_UNSEEN
 
     def _why_no_sample(self, number: int, phase: Phase, clock: Clock) -> str:
         is_cuda = self.planned_workload(number).workload.is_cuda

@@ -228,6 +228,18 @@ def test_a_host_that_was_disturbed_most_of_the_time_makes_wall_rows_alone_unstab
     assert found[Clock.DEVICE].speedup is not None
 
 
+def test_samples_too_short_for_the_device_s_clock_are_counted_in_rounds_that_only_the_host_lost():
+    turns = [
+        turn.model_copy(update={"device_s": dict.fromkeys(turn.device_s, 0.0)}) if turn.round in {3, 7} else turn
+        for turn in noisy_turns({0: 2e-4, 1: 1e-4}, rounds=20, device_share=0.3)
+    ]
+    planned = workload(device="cuda", clocks=BOTH_CLOCKS)
+
+    rows = summarize(run([planned], [case("eager"), case("fused")], [*turns, *disturbed_host(3, 7)]))
+
+    assert {row.status for row in rows if row.clock is Clock.DEVICE} == {Status.SKIPPED}
+
+
 def test_what_the_gpu_did_drops_rounds_from_the_rows_of_both_clocks():
     assert {row.dropped_rounds for row in on_both_clocks(throttled(3, 7)).values()} == {2}
     assert {row.status for row in on_both_clocks(throttled(*range(8))).values()} == {Status.UNSTABLE}

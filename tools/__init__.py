@@ -1,0 +1,1 @@
+"""Tools for those who develop lnbench; nothing here is installed with it."""

@@ -1,0 +1,1 @@
+"""lnbench's CUDA clock, memory and energy beside those of other tools."""

@@ -42,7 +42,7 @@ def eager_agrees(setting: Setting) -> Outcome:
 
 def identical_work_reads_one(setting: Setting) -> Outcome:
     """Two samples of the same case in turn, in one process: by how much they differ."""
-    found = {}
+    found: dict[str, Any] = {}
     for rows, features in setting.shapes[:3]:
         prepared, sampler, ratios = case(rows, features), CudaSampler(setting.clock), []
         with prepared.without_gradients():
@@ -52,7 +52,7 @@ def identical_work_reads_one(setting: Setting) -> Outcome:
         found[f"{rows}x{features}"] = {"median": median(ratios), "pairs": len(ratios)}
     medians = [entry["median"] for entry in found.values()]
     if setting.rehearsal:
-        return passed_if(all(medians), found)
+        return _unjudged([name for name in found if found[name]["median"] is None], found)
     return passed_if(all(ratio is not None and abs(ratio - 1) < MOST_BIAS for ratio in medians), found)
 
 
@@ -78,7 +78,8 @@ def _agreement(setting: Setting, implementation: str, shapes: tuple[tuple[int, i
         found[name], odd = _compared(setting, implementation, rows, features)
         disagreeing += [f"{name}: {other}" for other in odd]
         torch.cuda.empty_cache()
-    return passed_if(not disagreeing, {**found, "disagreeing": disagreeing})
+    found["disagreeing"] = disagreeing
+    return _unjudged(disagreeing, found) if setting.rehearsal else passed_if(not disagreeing, found)
 
 
 def _compared(setting: Setting, implementation: str, rows: int, features: int) -> tuple[dict[str, Any], list[str]]:
@@ -105,6 +106,11 @@ def _compared(setting: Setting, implementation: str, rows: int, features: int) -
     found["others_us"] = {name: microseconds(theirs) for name, (_, theirs, _, _) in others.items()}
     found["launches"] = [launches, step_launches]
     return found, [name for name, values in others.items() if not _is_near(*values)]
+
+
+def _unjudged(without_time: list[str], found: dict[str, Any]) -> Outcome:
+    """A rehearsal's outcome: that it ran is all; on a busy machine the host is too late for some samples."""
+    return Outcome(Result.NOTE if without_time else Result.PASS, found)
 
 
 def _is_near(mine: float | None, theirs: float, share: float, floor_s: float) -> bool:

@@ -11,7 +11,7 @@ STEPS = (
     Step("look", look, limit_s=120, least_s=20, is_required=True),
     Step("agreement", agreement, limit_s=100, least_s=30),
     Step("tests", gpu_tests, limit_s=120, least_s=40),
-    Step("suites", suites, limit_s=120, least_s=30),
+    Step("suites", suites, limit_s=180, least_s=30),
     Step("identical", identical, limit_s=75, least_s=30),
     Step("gpu", gpu_suite, limit_s=110, least_s=40),
     Step("kernels", kernels, limit_s=80, least_s=30),

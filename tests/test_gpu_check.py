@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -95,12 +94,10 @@ def test_an_unknown_step_is_refused_with_those_that_there_are(capsys):
 
 def test_a_command_that_passes_its_limit_is_interrupted(commands):
     code = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('wrote what there is')"
-    began = time.monotonic()
 
-    ran = commands.python("-c", code, limit_s=1.0)
+    ran = commands.python("-c", code, limit_s=4.0)
 
     assert (ran.code, ran.last_line) == (None, "wrote what there is")
-    assert time.monotonic() - began < 30  # not the minute that it would sleep
 
 
 def test_a_command_s_output_and_exit_code_are_kept_and_logged(commands, tmp_path):

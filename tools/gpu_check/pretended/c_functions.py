@@ -115,7 +115,7 @@ def add_c_functions(extension: ModuleType) -> None:
         "_cuda_setDevice": _require_first,
         "_cuda_exchangeDevice": _exchange_device,
         "_cuda_maybeExchangeDevice": _exchange_device,
-        "_cuda_getArchFlags": lambda: None,
+        "_cuda_getArchFlags": lambda: "sm_90",
         "_cuda_synchronize": DEVICE.synchronize,
         "_cuda_sleep": _sleep,
         "_cuda_getCurrentStream": lambda index: (DEVICE.stream, index, _CUDA_DEVICE_TYPE),

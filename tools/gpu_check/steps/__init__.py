@@ -17,7 +17,7 @@ STEPS = (
     Step("kernels", kernels, limit_s=80, least_s=30),
     Step("traps", traps, limit_s=150, least_s=40),
     Step("frameworks", frameworks, limit_s=60, least_s=30),
-    Step("reports", reports, limit_s=30, least_s=10),
+    Step("reports", reports, limit_s=60, least_s=10),
     Step("doctor", doctor, limit_s=110, least_s=30),
     Step("energy", energy, limit_s=70, least_s=55),
 )

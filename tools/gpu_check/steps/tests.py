@@ -10,6 +10,10 @@ WITHOUT_A_CARD = "spin or nvml_sees or nvml_and_torch or planned"
 """The tests that ask for no times of a real card, by words of their names."""
 
 
+NOTHING_RECOMMENDED = 5
+"""Exit code of `lnbench recommend` where no row can be compared."""
+
+
 def agreement(bench: Bench, limit_s: float) -> Outcome:
     """lnbench's clock beside CUPTI, do_bench, do_bench_cudagraph, known bandwidth, the allocator and NVML."""
     file = bench.out / "agreement.json"
@@ -47,10 +51,12 @@ def reports(bench: Bench, limit_s: float) -> Outcome:
         ("compare", run, run),
         ("recommend", run),
     )
+    # Of a rehearsal's few rounds nothing may be recommended.
+    right = {0, NOTHING_RECOMMENDED} if bench.rehearsal else {0}
     codes = {
         " ".join(words): bench.commands.lnbench(*words, limit_s=limit_s / len(commands)).code for words in commands
     }
-    return passed_if(not any(codes.values()), {"exits": codes})
+    return passed_if(set(codes.values()) <= right, {"exits": codes})
 
 
 def _pytest(bench: Bench, chosen: str, *, limit_s: float) -> Outcome:

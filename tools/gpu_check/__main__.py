@@ -70,10 +70,9 @@ def _step_names(text: str) -> list[str]:
 def _environment(*, rehearsal: bool, out: Path) -> dict[str, str]:
     """The environment of all commands: lnbench from this repository, after what was installed from wheels."""
     inherited = {**os.environ, "COLUMNS": "150", "PYTHONDONTWRITEBYTECODE": "1"}
-    if rehearsal:
-        return pretended_environment(inherited)
     folders = [str(out / "site"), str(REPOSITORY), *filter(None, [inherited.get("PYTHONPATH")])]
-    return {**inherited, "PYTHONPATH": os.pathsep.join(folders)}
+    whole = {**inherited, "PYTHONPATH": os.pathsep.join(folders)}
+    return pretended_environment(whole) if rehearsal else whole
 
 
 def _run_steps(bench: Bench, summary: Summary, *, chosen: Sequence[str]) -> None:

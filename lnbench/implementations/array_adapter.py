@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lnbench.errors import PluginError, Unsupported
 from lnbench.functions import Function, gradient_names, judged_as, parameter_shape
-from lnbench.implementations.contract import WrongResultError
+from lnbench.implementations.contract import MOST_REMARK, WrongResultError
 from lnbench.implementations.framework import Arrays
 from lnbench.implementations.framework_results import Result, checked_result, named_gradients, read_returned
 from lnbench.implementations.oracle import Inputs
@@ -36,6 +36,7 @@ class ArrayPrepared:
     """
 
     on_torch_stream: bool = False
+    overwrites_results: bool = False
     repeats: bool | None = None
     inference: Callable[[], Any]
     forward: Callable[[], Any]
@@ -55,6 +56,7 @@ class ArrayPrepared:
         self.no_step = "" if _has(made, "forward") else str(getattr(made, "no_step", "") or _NO_STEP)
         self.copies: tuple[str, ...] = tuple(getattr(made, "copies", ()))
         self.compiles = bool(getattr(made, "compiles", False))
+        self.remark = str(getattr(made, "remark", ""))[:MOST_REMARK]
         self.on_torch_stream = bool(getattr(made, "on_torch_stream", False))
         if workload.is_cuda and workload.cache != Cache.HOT and not self.on_torch_stream:
             raise Unsupported("cold caches on a GPU need PyTorch's events, which do not see another framework's stream")

@@ -19,6 +19,7 @@ MOST_NAME = 64
 """Characters of a name: as many as a suite may write."""
 
 MOST_SUMMARY = 200
+MOST_REMARK = 400
 MOST_REGISTRATIONS = 10_000
 """Of one file; a table of more is read by nobody."""
 
@@ -52,7 +53,9 @@ class Prepared(Protocol):
     `no_step`: why there is an inference alone; "" where there are gradients. `forward_backward`: a whole step as one
     function, which is then timed for itself; None where a step is its parts. `on_torch_stream`: on a GPU, its work goes
     to PyTorch's current stream, whose events time it. `copies`: the inputs that it holds in buffers of its own.
-    `compiles`: its first calls compile, though not by torch.compile.
+    `compiles`: its first calls compile, though not by torch.compile. `overwrites_results`: a call writes its results
+    where those of the call before lie, so whoever keeps one copies it first. `remark`: what a reader of its rows has to
+    know; "" where that is nothing.
     """
 
     repeats: bool | None
@@ -61,6 +64,8 @@ class Prepared(Protocol):
     on_torch_stream: bool
     copies: tuple[str, ...]
     compiles: bool
+    overwrites_results: bool
+    remark: str
 
     def inference(self) -> object:
         """Compute the outputs; called inside `without_gradients`."""
@@ -147,6 +152,13 @@ def collect() -> list[Registration]:
     taken = list(_collected)
     _collected.clear()
     return taken
+
+
+def with_remark(forward: Builder, text: str) -> Builder:
+    """A callable that says this of itself: it becomes a notice of its rows."""
+    marked: Any = forward
+    marked.remark = text
+    return forward
 
 
 def builder_options(builder: Callable[..., Any]) -> Mapping[str, object]:

@@ -94,6 +94,8 @@ def _read_nvml(cases: Cases, number: int, case: LiveCase, nvml: Nvml) -> None:
     kept = case.prepared.inference() if case.prepared.no_step else case.prepared.forward()
     case.prepared.wait()
     memory = nvml.memory(device_uuid(cases.workload.device))
+    if not case.prepared.no_step:
+        case.prepared.backward(kept)  # or the memory of CUDA graphs stays taken for a backward that never comes
     del kept
     cases.report(
         DeviceMemory(

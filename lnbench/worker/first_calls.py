@@ -11,6 +11,10 @@ _ONE_PIECE = (
     "forward_backward is one function, compiled as a whole and timed for itself; forward and backward are called apart "
     "and need not add up to it"
 )
+_OVERWRITES = (
+    "each call writes its results over those of the call before, as CUDA graphs do: a network that keeps one copies "
+    "it, which these times leave out"
+)
 _GRAPH_BREAK = "torch.compile broke the graph into parts; fullgraph=True names the operation that does it"
 
 
@@ -56,6 +60,10 @@ class FirstCalls:
             found.append(Notice(code="own-buffers", text=text))
         if self.prepared.forward_backward is not None:
             found.append(Notice(code="one-piece", text=_ONE_PIECE))
+        if self.prepared.overwrites_results:
+            found.append(Notice(code="overwrites-results", text=_OVERWRITES))
+        if self.prepared.remark:
+            found.append(Notice(code="remark", text=self.prepared.remark))
         if self.compiling.graph_breaks:
             found.append(Notice(code="graph-break", text=_GRAPH_BREAK))
         return found

@@ -1,7 +1,7 @@
 """What each normalization computes, in the terms that a byte model, a tolerance and an oracle share.
 
-Every function here normalizes groups of elements and then scales and shifts. `geometry` gives the canonical view of x
-in which the statistics are taken over some axes and the parameters vary over others; all else follows from it.
+Every function here scales and shifts, all but one after normalizing groups of elements. `geometry` gives the canonical
+view of x, in which statistics are taken over some axes and the parameters vary over others; all else follows from it.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ class Function:
     """One normalization: what its callables take after x and give, and what kind of statistics it uses.
 
     parameters: the arguments of `forward` after x, in order. outputs: what it returns, a tuple where they are several.
+    has_statistics: elements are normalized together; without, each is treated by itself, as dynamic tanh does.
     centred: the mean is subtracted. norm_modes: () when training and evaluation compute the same.
     """
 
@@ -28,6 +29,12 @@ class Function:
     norm_modes: tuple[str, ...] = ()
     channelwise: bool = False
     has_groups: bool = False
+    has_statistics: bool = True
+
+    @property
+    def has_alpha(self) -> bool:
+        """True when one learned number scales x before anything else is done."""
+        return "alpha" in self.parameters
 
     @property
     def has_bias(self) -> bool:
@@ -60,10 +67,16 @@ FUNCTIONS: Mapping[str, Function] = MappingProxyType(
             Function("group_norm", ("weight", "bias"), channelwise=True, has_groups=True),
             Function("instance_norm", ("weight", "bias"), channelwise=True),
             Function("add_layer_norm", ("residual", "weight", "bias"), outputs=("y", "new_residual")),
+            Function("add_rms_norm", ("residual", "weight"), outputs=("y", "new_residual"), centred=False),
+            Function("dyt", ("alpha", "weight", "bias"), centred=False, has_statistics=False),
         )
     }
 )
 """The one table of signatures: `forward(x, *parameters)` gives the outputs; absent affine tensors are None."""
+
+ALPHA_SHAPE = (1,)
+"""One number, as a tensor of one element: so DynamicTanh modules keep it, and a tensor without axes would not widen x's
+dtype. Source: Zhu et al. 2025, arXiv:2503.10622, algorithm 1."""
 
 UNKNOWN_FUNCTION = Function("", ())
 """That of an implementation which could not be loaded."""
@@ -76,8 +89,9 @@ DEFAULT_GROUPS = 32
 class Geometry:
     """The canonical view of x.
 
-    view: a shape that x's elements take without moving. statistic_axes: reduced for the mean and variance.
-    parameter_axes: the axes over which weight and bias vary; their gradients sum over the others.
+    view: a shape that x's elements take without moving. statistic_axes: reduced for the mean and variance; () for a
+    function without statistics. parameter_axes: the axes over which weight and bias vary; their gradients sum over the
+    others.
     """
 
     view: tuple[int, ...]
@@ -132,12 +146,24 @@ def parameter_shape(function: Function, workload: Workload) -> tuple[int, ...]:
     return workload.normalized_shape
 
 
+def result_shape(function: Function, workload: Workload, name: str) -> tuple[int, ...]:
+    """The shape of an output or a gradient, by its name: that of x, or that of the parameter."""
+    if name == "dalpha":
+        return ALPHA_SHAPE
+    return parameter_shape(function, workload) if name in {"dweight", "dbias"} else workload.shape
+
+
 def gradient_names(function: Function, workload: Workload) -> tuple[str, ...]:
-    """The gradients that backward computes: dx, dresidual, dweight, dbias, as far as they exist and are asked for."""
+    """The gradients that backward computes: dx, dresidual, dalpha, dweight, dbias, as far as they exist and are asked
+    for. alpha is learned with weight and bias, and is there without them."""
     names: tuple[str, ...] = ("dx", "dresidual") if function.has_residual else ("dx",)
     if workload.gradients == Gradients.PARAMETERS:
         names = ()
-    if workload.gradients == Gradients.X or workload.affine == Affine.NONE:
+    if workload.gradients == Gradients.X:
+        return names
+    if function.has_alpha:
+        names = (*names, "dalpha")
+    if workload.affine == Affine.NONE:
         return names
     return (*names, "dweight", "dbias") if workload.affine == Affine.BOTH and function.has_bias else (*names, "dweight")
 
@@ -160,7 +186,8 @@ def geometry(function: Function, workload: Workload) -> Geometry:
     Raises Unsupported where the function is not defined on the workload, with the reason.
     """
     if not function.channelwise:
-        return Geometry((workload.rows, workload.features), statistic_axes=(1,), parameter_axes=(1,))
+        statistic_axes = (1,) if function.has_statistics else ()
+        return Geometry((workload.rows, workload.features), statistic_axes, parameter_axes=(1,))
     axis = channel_axis(workload)
     samples, channels, spatial = prod(workload.shape[:axis]), workload.shape[axis], prod(workload.shape[axis + 1 :])
     if function.name == "batch_norm":

@@ -109,7 +109,7 @@ def tolerances(
     and dresidual is dx.
     `fixed_statistics`: mean and variance are given (batch norm in eval mode), so dx is w dy rstd alone.
     """
-    u, v = _roundings(dtype)
+    u, v = roundings(dtype)
     over_features = v * sqrt(geometry.statistic_length)
     x_hat, condition, dy = terms.normalized.abs(), terms.condition, terms.dy
     scaled = x_hat if terms.weight is None else (x_hat * terms.weight.abs())
@@ -130,7 +130,7 @@ def tolerances(
         bounds["y"] = y + u * gain * (x_hat + condition)
         bounds["dx"] = bounds["dresidual"] = dx + u * (condition * terms.rstd * reach + dtotal + whole)
         bounds["new_residual"] = u * total
-    return _accepted(bounds, dtype)
+    return accepted(bounds, dtype)
 
 
 def sum_tolerances(
@@ -150,7 +150,7 @@ def sum_tolerances(
     rows, and in bfloat16 its sum stands still before 4096 rows.
     Where x + residual is normalized, u S2(dy (|x̂| + κ)) is added for dweight: the sum may be rounded once.
     """
-    u, v = _roundings(dtype)
+    u, v = roundings(dtype)
     over_features = v * sqrt(geometry.statistic_length)
     over_rows = (v + (u if u > v else 0.0)) * sqrt(geometry.sum_length)
     moved = (u + over_features + (u if has_residual else 0.0)) * sums.moved_squares.sqrt()
@@ -158,13 +158,14 @@ def sum_tolerances(
     dbias = u * sums.dbias.abs() + over_rows * sums.dbias_squares.sqrt()
     if equal_dy:
         dbias = dbias + over_rows * sqrt(geometry.sum_length) * sums.dbias.abs()
-    return _accepted({"dweight": dweight, "dbias": dbias}, dtype)
+    return accepted({"dweight": dweight, "dbias": dbias}, dtype)
 
 
-def _roundings(dtype: str) -> tuple[float, float]:
+def roundings(dtype: str) -> tuple[float, float]:
     """Half the epsilon of a dtype, and of what its sums are accumulated in."""
     return _HALF_EPSILON[dtype], 2.0**-53 if dtype == "float64" else 2.0**-24
 
 
-def _accepted(bounds: dict[str, Any], dtype: str) -> dict[str, Any]:
+def accepted(bounds: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """The accepted |errors| for these estimates of what rounding does."""
     return {name: ALLOWANCE * bound + _SMALLEST_SUBNORMAL[dtype] for name, bound in bounds.items()}

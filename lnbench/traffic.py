@@ -11,7 +11,7 @@ from math import prod
 from types import MappingProxyType
 from typing import Literal
 
-from lnbench.functions import FUNCTIONS, Function, geometry, gradient_names, parameter_shape
+from lnbench.functions import ALPHA_SHAPE, FUNCTIONS, Function, geometry, gradient_names, parameter_shape
 from lnbench.workload import DTYPE_BYTES, Layout, Phase, Workload
 
 Bound = Literal["minimal", "ideal", "practical"]
@@ -47,6 +47,17 @@ _READ_FOR_WITH_RESIDUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The same when x + residual is normalized. Backward reads that sum, a result of forward; dresidual is dx itself."""
+
+_READ_FOR_TANH: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "y": ("x", "alpha", "weight", "bias"),
+        "dx": ("dy", "x", "alpha", "weight"),
+        "dalpha": ("dy", "x", "alpha", "weight"),
+        "dweight": ("dy", "x", "alpha"),
+        "dbias": ("dy",),
+    }
+)
+"""The same for dynamic tanh: forward saves nothing, since tanh is computed again from x for the bytes of x."""
 
 _READ_AGAIN: Mapping[str, tuple[str, ...]] = MappingProxyType({"y": ("x",), "dx": ("dy", "x")})
 """What is summed over before a result can be computed, and so must be held on the chip or read a second time. With a
@@ -88,7 +99,7 @@ def minimum_bytes(
     affine tensors drop out by themselves.
     forward_backward is forward plus backward, and practical when either is. PyTorch's kernels read a contiguous dy, so
     a backward is counted with what making one adds: a read and a write where it is transposed, a write where it is one
-    element expanded.
+    element expanded. Without statistics there is no such kernel: element by element, dy is read as it lies.
     Raises Unsupported where the function is not defined on the workload.
     """
     if phase is Phase.FORWARD_BACKWARD:
@@ -104,14 +115,14 @@ def minimum_bytes(
     wanted = gradient_names(described, workload) if gradients is None else gradients
     results = [result for result in wanted if result in sizes] if phase is Phase.BACKWARD else [*described.outputs]
     in_eval = described.has_running_statistics and workload.norm_mode == "eval"
-    read_for = _READ_FOR_IN_EVAL if in_eval else _READ_FOR_WITH_RESIDUAL if described.has_residual else _READ_FOR
+    read_for = _read_for(described, in_eval=in_eval)
     touched = Counter({*results, *(tensor for result in results for tensor in read_for[result])})
     because: list[Because] = []
-    if phase is Phase.BACKWARD and workload.layout in _DENSE_DY:
+    if phase is Phase.BACKWARD and workload.layout in _DENSE_DY and described.has_statistics:
         reason, times = _DENSE_DY[workload.layout]
         touched["dy"] += times
         because.append(reason)
-    if in_eval:
+    if in_eval or not described.has_statistics:
         return Traffic(_total(touched, sizes), "practical" if because else "minimal", tuple(because))
     if phase is Phase.FORWARD:
         touched.update(("mean", "rstd"))  # saved for backward
@@ -123,6 +134,15 @@ def minimum_bytes(
         because.insert(0, "second read")
     bound: Bound = "ideal" if described.has_running_statistics else "minimal"
     return Traffic(_total(touched, sizes), "practical" if because else bound, tuple(because))
+
+
+def _read_for(function: Function, *, in_eval: bool) -> Mapping[str, tuple[str, ...]]:
+    """What each result of a function is computed from."""
+    if not function.has_statistics:
+        return _READ_FOR_TANH
+    if in_eval:
+        return _READ_FOR_IN_EVAL
+    return _READ_FOR_WITH_RESIDUAL if function.has_residual else _READ_FOR
 
 
 def _total(touched: Mapping[str, int], sizes: Mapping[str, int]) -> int:
@@ -137,16 +157,20 @@ def _sizes(function: Function, workload: Workload) -> dict[str, int]:
     other pair that PyTorch's batch norm takes.
     """
     parameter_b = prod(parameter_shape(function, workload)) * DTYPE_BYTES[workload.param_dtype]
-    statistic_b = geometry(function, workload).statistics * max(DTYPE_BYTES[workload.dtype], 4)
-    sizes = dict.fromkeys(("x", "y", "dy", "dx"), workload.x_bytes) | {"rstd": statistic_b}
+    sizes = dict.fromkeys(("x", "y", "dy", "dx"), workload.x_bytes)
+    if function.has_statistics:
+        statistic_b = geometry(function, workload).statistics * max(DTYPE_BYTES[workload.dtype], 4)
+        sizes |= {"rstd": statistic_b} | ({"mean": statistic_b} if function.centred else {})
+    else:
+        sizes["dy"] = workload.dy_bytes
+    if function.has_alpha:
+        sizes |= dict.fromkeys(("alpha", "dalpha"), prod(ALPHA_SHAPE) * DTYPE_BYTES[workload.param_dtype])
     if workload.affine != "none":
         sizes |= {"weight": parameter_b, "dweight": parameter_b}
     if workload.affine == "both" and function.has_bias:
         sizes |= {"bias": parameter_b, "dbias": parameter_b}
     if function.has_residual:
         sizes |= dict.fromkeys(("residual", "new_residual", "dnew_residual"), workload.x_bytes)
-    if function.centred:
-        sizes["mean"] = statistic_b
     if function.has_running_statistics:
         sizes |= {"running_mean": parameter_b, "running_var": parameter_b}
     return sizes

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lnbench.functions import parameter_shape
+from lnbench.functions import result_shape
 from lnbench.implementations.oracle import oracle as parts_of
 from lnbench.implementations.oracle import scale_of
 
@@ -24,14 +24,14 @@ def oracle(function, on, inputs, **options):
     for part in parts_of(function, on, inputs, **options):
         for name, expected in part.expected.items():
             empty = torch.full(part.view, torch.nan, dtype=torch.float64)
-            whole = found.setdefault(name, (empty, empty.clone()))
-            for tensor, given in zip(whole, (expected.value, expected.tolerance), strict=True):
+            whole = found.setdefault(name, (empty, empty.clone(), expected.least_scale))
+            for tensor, given in zip(whole[:2], (expected.value, expected.tolerance), strict=True):
                 assert tensor[part.place].isnan().all()  # no two parts hold the same
                 tensor[part.place] = given.detach()
     return {name: _assembled(name, *whole, function, on) for name, whole in found.items()}
 
 
-def _assembled(name, value, tolerance, function, on):
-    shape = parameter_shape(function, on) if name in {"dweight", "dbias"} else on.shape
-    scale = scale_of(float(value.abs().max()), float(tolerance.max()), dtype=on.dtype)
+def _assembled(name, value, tolerance, least_scale, function, on):
+    shape = result_shape(function, on, name)
+    scale = max(scale_of(float(value.abs().max()), float(tolerance.max()), dtype=on.dtype), least_scale)
     return Assembled(value.reshape(shape), tolerance.reshape(shape), scale)

@@ -49,15 +49,18 @@ def definition(name, on, inputs):
         "group_norm": lambda index: (index[:channel], index[channel] * on.groups // on.shape[channel]),
         "instance_norm": lambda index: (index[:channel], index[channel]),
     }
-    keys["add_layer_norm"] = keys["layer_norm"]
-    if name == "batch_norm" and on.norm_mode == "eval":
+    keys |= {"add_layer_norm": keys["layer_norm"], "add_rms_norm": keys["rms_norm"]}
+    if name == "dyt":
+        grown, shrunk = (inputs.alpha * inputs.x).exp(), (-inputs.alpha * inputs.x).exp()
+        y = (grown - shrunk) / (grown + shrunk)
+    elif name == "batch_norm" and on.norm_mode == "eval":
         lift = [1] * rank
         lift[channel] = -1
         mean, variance = inputs.running_mean.reshape(lift), inputs.running_var.reshape(lift)
         y = (inputs.x - mean) / (variance + on.eps).sqrt()
     else:
         x = inputs.x if inputs.residual is None else inputs.x + inputs.residual
-        y = by_groups(x, keys[name], on.eps, centred=name != "rms_norm")
+        y = by_groups(x, keys[name], on.eps, centred=name not in {"rms_norm", "add_rms_norm"})
     view = on.normalized_shape
     if FUNCTIONS[name].channelwise:
         view = tuple(on.shape[channel] if axis == channel else 1 for axis in range(rank))
@@ -82,6 +85,7 @@ def drawn(function, on, *, seed=3):
         normal(parameters).requires_grad_() if on.affine == "both" and function.has_bias else None,
         *(running if function.has_running_statistics else (None, None)),
         *residual,
+        normal((1,)).requires_grad_() if function.has_alpha else None,
     )
 
 
@@ -105,7 +109,8 @@ CASES = [
 def test_the_oracle_gives_the_definition_and_its_gradients(name, shape, dims, mode, affine):
     on = workload(*shape, norm_dims=dims, dtype="float64", affine=affine, norm_mode=mode, groups=2, eps=1e-3)
     inputs = drawn(FUNCTIONS[name], on)
-    wanted = {"dx": inputs.x, "dresidual": inputs.residual, "dweight": inputs.weight, "dbias": inputs.bias}
+    wanted = {"dx": inputs.x, "dresidual": inputs.residual, "dalpha": inputs.alpha}
+    wanted |= {"dweight": inputs.weight, "dbias": inputs.bias}
     wanted = {gradient: leaf for gradient, leaf in wanted.items() if leaf is not None}
     outputs, upstream = {"y": definition(name, on, inputs)}, [inputs.dy]
     if inputs.residual is not None:
@@ -322,6 +327,7 @@ def test_parts_of_any_size_give_the_values_tolerances_and_scales_of_the_whole(
         ("group_norm", IMAGES, 2000, {1120}),
         ("group_norm", IMAGES, 300, {280}),
         ("instance_norm", IMAGES, 100, {70}),
+        ("dyt", Workload((4, 64), (64,)), 40, {40, 24}),  # nothing is shared
     ],
 )
 def test_a_part_holds_whole_groups_that_share_statistics_and_no_more_elements_than_asked_for(name, on, most, sizes):
@@ -335,3 +341,26 @@ def test_a_part_holds_whole_groups_that_share_statistics_and_no_more_elements_th
         assert all(place[axis] == slice(0, plan.view[axis]) for axis in plan.statistic_axes)
     assert (covered == 1).all()
     assert {covered[place].numel() for place in places} == sizes
+
+
+def test_the_slope_of_a_saturated_tanh_keeps_its_digits():
+    on = workload(1, 4, dtype="float64")
+    x = torch.tensor([[20.0, -20.0, 30.0, 400.0]], dtype=torch.float64)
+    ones = torch.ones(1, 4, dtype=torch.float64)
+
+    found = oracle(FUNCTIONS["dyt"], on, Inputs(x, ones, alpha=torch.ones(1, dtype=torch.float64)))
+
+    # 1 - tanh(z)^2 is 4 exp(-2 |z|) but for parts in exp(-4 |z|); 1 - tanh^2 itself would be 0 from 19 on.
+    expected = 4 * torch.exp(-2 * x.abs())
+    torch.testing.assert_close(found["dx"].value, expected, rtol=1e-12, atol=0)
+
+
+def test_the_error_of_dalpha_is_relative_to_its_terms_where_they_nearly_cancel():
+    on = workload(1, 4, dtype="float64", affine="none")
+    x = torch.tensor([[1.0, -1.0, 1.0, -1.001]], dtype=torch.float64)  # odd in x, and dy is the same everywhere
+    alpha = torch.full((1,), 0.5, dtype=torch.float64)
+
+    found = oracle(FUNCTIONS["dyt"], on, Inputs(x, torch.ones_like(x), alpha=alpha))["dalpha"]
+
+    assert 0 < abs(float(found.value)) < 1e-3
+    assert found.scale == pytest.approx(2 * (1 - torch.tanh(alpha).item() ** 2), rel=1e-3)  # the root of four squares

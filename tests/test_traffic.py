@@ -140,6 +140,54 @@ def test_add_layer_norm_moves_the_sum_and_both_upstream_gradients_and_writes_one
     assert minimum_bytes("add_layer_norm", phase, ROWS) == Traffic(expected, "minimal")
 
 
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (INFERENCE, 4 * M * N * b + N * p),
+        (FORWARD, 4 * M * N * b + N * p + M * s),
+        (BACKWARD, 4 * M * N * b + M * s + 2 * N * p),
+        (STEP, 8 * M * N * b + 2 * M * s + 3 * N * p),
+    ],
+)
+def test_add_rms_norm_moves_what_add_layer_norm_does_without_mean_and_bias(phase, expected):
+    assert minimum_bytes("add_rms_norm", phase, ROWS) == Traffic(expected, "minimal")
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (INFERENCE, 2 * M * N * b + 2 * N * p + p),
+        (FORWARD, 2 * M * N * b + 2 * N * p + p),
+        (BACKWARD, 3 * M * N * b + 3 * N * p + 2 * p),
+        (STEP, 5 * M * N * b + 5 * N * p + 3 * p),
+    ],
+)
+@pytest.mark.parametrize("cache_b", [None, TINY_CACHE_B])
+def test_dynamic_tanh_saves_nothing_reads_nothing_twice_and_has_one_alpha(phase, expected, cache_b):
+    assert minimum_bytes("dyt", phase, ROWS, cache_b=cache_b) == Traffic(expected, "minimal")
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ({"gradients": "x"}, 3 * M * N * b + N * p + p),
+        ({"gradients": "parameters"}, 2 * M * N * b + 3 * N * p + 2 * p),
+        ({"affine": "weight"}, 3 * M * N * b + 2 * N * p + 2 * p),
+        ({"affine": "none"}, 3 * M * N * b + 2 * p),
+        ({"affine": "none", "gradients": "parameters"}, 2 * M * N * b + 2 * p),
+    ],
+)
+def test_dynamic_tanh_backward_moves_what_its_gradients_are_computed_from(axes, expected):
+    assert minimum_bytes("dyt", BACKWARD, replace(ROWS, **axes)) == Traffic(expected, "minimal")
+
+
+@pytest.mark.parametrize(("layout", "dy_b"), [("transposed_dy", M * N * b), ("expanded_dy", b)])
+def test_dynamic_tanh_reads_dy_as_it_lies(layout, dy_b):
+    found = minimum_bytes("dyt", BACKWARD, replace(ROWS, layout=layout))
+
+    assert found == Traffic(2 * M * N * b + dy_b + 3 * N * p + 2 * p, "minimal")
+
+
 def test_add_layer_norm_with_something_frozen_leaves_out_what_only_that_reads():
     frozen, first = (
         minimum_bytes("add_layer_norm", BACKWARD, replace(ROWS, gradients=it)).bytes for it in ("x", "parameters")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lnbench.errors import PluginError, Unsupported
-from lnbench.functions import Function, gradient_names, judged_as, parameter_shape
+from lnbench.functions import Function, gradient_names, judged_as, result_shape
 from lnbench.implementations.contract import MOST_REMARK, WrongResultError
 from lnbench.implementations.framework import Arrays
 from lnbench.implementations.framework_results import Result, checked_result, named_gradients, read_returned
@@ -196,9 +196,10 @@ class ArrayPrepared:
 
     def _kind_of(self, name: str) -> _Kind:
         """The dtype and shape of the result behind a name."""
-        if judged_as(name) in {"dweight", "dbias"}:
-            return {"dtype": self._workload.param_dtype, "shape": parameter_shape(self._function, self._workload)}
-        return {"dtype": self._workload.dtype, "shape": self._workload.shape}
+        judged = judged_as(name)
+        learned = judged in {"dalpha", "dweight", "dbias"}
+        dtype = self._workload.param_dtype if learned else self._workload.dtype
+        return {"dtype": dtype, "shape": result_shape(self._function, self._workload, judged)}
 
 
 def _hand_over(
@@ -211,13 +212,11 @@ def _hand_over(
         raise Unsupported("autocast is PyTorch's")
     if workload.layout != Layout.CONTIGUOUS:
         raise Unsupported(f"arrays of other frameworks are contiguous; layout {workload.layout} is PyTorch's")
-    weight, bias = arrays.parameters(function)
     mean, variance = running or (None, None)
     return Arrays(
         pairs=tuple(zip(arrays.x, arrays.dy, strict=True)),
         gradients=gradient_names(function, workload),
-        weight=weight,
-        bias=bias,
+        **arrays.learned(function),
         running_mean=mean,
         running_var=variance,
     )

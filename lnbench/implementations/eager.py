@@ -1,6 +1,6 @@
-"""LayerNorm composed of PyTorch operations, as a person would write it who has no kernel.
+"""LayerNorm and dynamic tanh composed of PyTorch operations, as a person would write them who has no kernel.
 
-The formula is fixed, because `compiled` compiles it and speedups are read against it:
+LayerNorm's formula is fixed, because `compiled` compiles it and speedups are read against it:
 
     mean     = mean of x over the normalized axes, accumulated and kept in float32
     centred  = x - mean                                  rounded to x's dtype
@@ -21,6 +21,7 @@ from torch import Tensor
 from lnbench.workload import Workload
 
 Forward = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+ForwardWithAlpha = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 ForwardWithResidual = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], tuple[Tensor, Tensor]]
 
 
@@ -51,5 +52,24 @@ def add_layer_norm(workload: Workload) -> ForwardWithResidual:
     def forward(x: Tensor, residual: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         total = x + residual
         return norm(total, weight, bias), total
+
+    return forward
+
+
+def dyt(workload: Workload) -> ForwardWithAlpha:
+    """Dynamic tanh: y = tanh(alpha x) * weight + bias, cast back to x's dtype where parameters are wider.
+
+    Source: Zhu et al. 2025, arXiv:2503.10622, algorithm 1.
+    """
+
+    dtype = getattr(torch, workload.dtype)
+
+    def forward(x: Tensor, alpha: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        y = torch.tanh(alpha * x)
+        if weight is not None:
+            y = y * weight
+        if bias is not None:
+            y = y + bias
+        return y.to(dtype)
 
     return forward

@@ -13,7 +13,8 @@ class Arrays:
 
     They export DLPack, so that a framework can read the same memory, and `.numpy()`. Their values change in place
     between calls. `pairs`: every x with its dy, several where caches are to be cold. Absent parameters are None.
-    `gradients`: the names of those that backward computes, in order (`dx`, `dweight`, `dbias`).
+    `gradients`: the names of those that backward computes, in order (`dx`, `dalpha`, `dweight`, `dbias`). `alpha`: of
+    dynamic tanh alone, one element.
     """
 
     pairs: tuple[tuple[Tensor, Tensor], ...]
@@ -22,6 +23,7 @@ class Arrays:
     bias: Tensor | None = None
     running_mean: Tensor | None = None
     running_var: Tensor | None = None
+    alpha: Tensor | None = None
 
     @property
     def x(self) -> Tensor:
@@ -35,7 +37,7 @@ class Arrays:
 
     def parameters(self) -> dict[str, Tensor]:
         """Every parameter and running statistic that there is, by name."""
-        named = {name: getattr(self, name) for name in ("weight", "bias", "running_mean", "running_var")}
+        named = {name: getattr(self, name) for name in ("alpha", "weight", "bias", "running_mean", "running_var")}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 

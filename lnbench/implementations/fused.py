@@ -57,6 +57,17 @@ def rms_norm(workload: Workload) -> Forward:
     return forward
 
 
+def add_rms_norm(workload: Workload) -> Callable[..., tuple[Tensor, Tensor]]:
+    """x + residual, then `torch.nn.functional.rms_norm`: two passes over memory, as networks are mostly written."""
+    norm = rms_norm(workload)
+
+    def forward(x: Tensor, residual: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        total = x + residual
+        return norm(total, weight), total
+
+    return forward
+
+
 def batch_norm(workload: Workload) -> Forward:
     """`torch.nn.functional.batch_norm`; in train mode it updates the running statistics with momentum 0.1."""
     view, shape = _channels_second(workload), workload.shape

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lnbench.footprint import PART_ELEMENTS
-from lnbench.functions import Function, Geometry, geometry, gradient_names, parameter_shape
+from lnbench.functions import ALPHA_SHAPE, Function, Geometry, geometry, gradient_names, parameter_shape
+from lnbench.tanh_tolerance import TanhSums, TanhTerms, tanh_sum_tolerances, tanh_tolerances
 from lnbench.tolerance import ResidualTerms, Sums, Terms, rounding, sum_tolerances, tolerances
 from lnbench.workload import Layout, Workload
 
@@ -36,6 +37,7 @@ class Inputs:
     running_var: Tensor | None = None
     residual: Tensor | None = None
     dnew_residual: Tensor | None = None
+    alpha: Tensor | None = None
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Those that are there, by name."""
@@ -49,10 +51,15 @@ PARAMETERS = ("weight", "bias", "running_mean", "running_var")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Right values in float64, and the largest accepted |error|, elementwise."""
+    """Right values in float64, and the largest accepted |error|, elementwise.
+
+    least_scale: what a relative error is relative to at least. dalpha, one sum of all elements, may be small by chance:
+    then it is the root-sum-square of its terms.
+    """
 
     value: Tensor
     tolerance: Tensor
+    least_scale: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +106,12 @@ def oracle(
     The variance divides by the number of elements, not by one less.
     Sources: layer norm arXiv:1607.06450, RMS norm arXiv:1910.07467, batch norm arXiv:1502.03167,
     group norm arXiv:1803.08494, instance norm arXiv:1607.08022; dx = rstd (g - mean(g) - x̂ mean(g x̂)), g = w dy.
+    Dynamic tanh arXiv:2503.10622: y = w tanh(alpha x) + b, dx = alpha g s, dalpha = sum(g x s), s = 1 - tanh^2.
     """
     plan = geometry(function, workload)
+    if not function.has_statistics:
+        yield from _dynamic_tanh(function, workload, inputs, plan, part_elements=part_elements)
+        return
     fixed = function.has_running_statistics and workload.norm_mode == "eval"
     names = expected_names(function, workload)
     given = _canonical(inputs, plan)
@@ -140,6 +151,47 @@ def oracle(
             name: Expected(it.value.reshape(parameters), it.tolerance.reshape(parameters)) for name, it in found.items()
         }
         yield Part(parameters, (), shaped)
+
+
+def _dynamic_tanh(
+    function: Function, workload: Workload, inputs: Inputs, plan: Geometry, *, part_elements: int
+) -> Iterator[Part]:
+    """The same of dynamic tanh: parts of x, then the gradients of weight and bias, and that of alpha."""
+    names, dtype = expected_names(function, workload), workload.dtype
+    given = _canonical(inputs, plan)
+    zeros = (given.x.new_zeros(plan.parameter_view, dtype=torch.float64) for _ in range(5))
+    sums = TanhSums(*zeros, *(given.x.new_zeros((), dtype=torch.float64) for _ in range(3)))
+    for place in part_places(plan, part_elements):
+        own = tuple(taken if axis in plan.parameter_axes else slice(None) for axis, taken in enumerate(place))
+        terms = _tanh_terms(_part_of(given, place, own))
+        if "dalpha" in names:
+            sums.add(terms, plan, own, dtype=dtype)
+        yield Part(plan.view, place, _named({"y": terms.y, "dx": terms.dx}, tanh_tolerances(terms, dtype=dtype), names))
+    if "dalpha" in names:
+        is_equal = workload.layout == Layout.EXPANDED_DY
+        allowed = tanh_sum_tolerances(sums, plan, elements=workload.elements, dtype=dtype, equal_dy=is_equal)
+        found = _named({"dweight": sums.dweight, "dbias": sums.dbias}, allowed, names)
+        parameters = parameter_shape(function, workload)
+        shaped = {
+            name: Expected(it.value.reshape(parameters), it.tolerance.reshape(parameters)) for name, it in found.items()
+        }
+        yield Part(parameters, (), shaped)
+        scale = float(sums.dalpha_squares.sqrt())
+        dalpha = Expected(sums.dalpha.reshape(ALPHA_SHAPE), allowed["dalpha"].reshape(ALPHA_SHAPE), scale)
+        yield Part(ALPHA_SHAPE, (), {"dalpha": dalpha})
+
+
+def _tanh_terms(part: Inputs) -> TanhTerms:
+    """What the formula is made of. The slope is taken from cosh, which keeps its digits where tanh is nearly 1."""
+    assert part.alpha is not None
+    z = part.alpha * part.x
+    tanh, slope = z.tanh(), 1.0 / z.cosh().square()
+    y = tanh if part.weight is None else tanh * part.weight
+    if part.bias is not None:
+        y = y + part.bias
+    scaled_dy = part.dy if part.weight is None else part.dy * part.weight
+    dx = part.alpha * slope * scaled_dy
+    return TanhTerms(part.x, z, tanh, slope, part.alpha, part.weight, part.bias, part.dy, scaled_dy, y, dx)
 
 
 def part_places(plan: Geometry, most_elements: int) -> Iterator[tuple[slice, ...]]:
@@ -196,13 +248,12 @@ def _canonical(inputs: Inputs, plan: Geometry) -> Inputs:
     """The inputs in the canonical views of x and of the parameters, in their own dtypes."""
     found = {}
     for name, tensor in inputs.named():
-        view = plan.parameter_view if name in PARAMETERS else plan.view
+        view = () if name == "alpha" else plan.parameter_view if name in PARAMETERS else plan.view
         found[name] = tensor.detach().reshape(view)
     return Inputs(**found)
 
 
 def _part_of(given: Inputs, place: tuple[slice, ...], own: tuple[slice, ...]) -> Inputs:
     """A part of canonical inputs, in float64. `own`: where its parameters lie among all."""
-    return Inputs(
-        **{name: tensor[own if name in PARAMETERS else place].to(torch.float64) for name, tensor in given.named()}
-    )
+    places = {"alpha": (), **dict.fromkeys(PARAMETERS, own)}
+    return Inputs(**{name: tensor[places.get(name, place)].to(torch.float64) for name, tensor in given.named()})

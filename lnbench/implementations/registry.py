@@ -100,6 +100,13 @@ _PYTORCH = (
         "compiled:add_layer_norm",
         compiles=True,
     ),
+    Row(
+        "add_rms_norm",
+        "add_rms_norm",
+        "x + residual, then torch.nn.functional.rms_norm: not fused",
+        "fused:add_rms_norm",
+    ),
+    Row("dyt", "dyt", "dynamic tanh in composed PyTorch operations", "eager:dyt"),
 )
 
 _KERAS = (TENSORFLOW, KERAS)

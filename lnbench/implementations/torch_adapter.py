@@ -47,16 +47,13 @@ class TorchPrepared:
         self._leaves = arrays.leaves(function)
         self._running = arrays.running_statistics() if function.has_running_statistics else None
         self._names = gradient_names(function, workload)
-        weight, bias = (
-            None if parameter is None else parameter.detach().requires_grad_(name in self._names)
-            for name, parameter in zip(("dweight", "dbias"), arrays.parameters(function), strict=True)
-        )
-        tensors = {"weight": weight, "bias": bias}
+        tensors = {
+            name: None if parameter is None else parameter.detach().requires_grad_(f"d{name}" in self._names)
+            for name, parameter in arrays.learned(function).items()
+        }
+        self._parameters = [(f"d{name}", parameter) for name, parameter in tensors.items() if parameter is not None]
         if self._running:
             tensors |= dict(zip(("running_mean", "running_var"), self._running, strict=True))
-        self._parameters = [
-            (f"d{name}", parameter) for name, parameter in (("weight", weight), ("bias", bias)) if parameter is not None
-        ]
         built = as_callable(built)
         if isinstance(built, nn.Module):
             self._parameters, removed = bind_module(built, function, workload, tensors)
@@ -188,11 +185,11 @@ class TorchPrepared:
         def pack(tensor: Tensor) -> Tensor:
             saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
-            if self.overwrites_results:
-                self.backward(results)  # CUDA graphs wait for it before they reuse the memory of this forward
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             results = self.forward()
+            if self.overwrites_results:
+                self.backward(results)  # CUDA graphs wait for it before they reuse the memory of this forward
         others = [*(results if isinstance(results, tuple) else (results,)), *(leaf for _, leaf in self._parameters)]
         others += [leaf for pair in self._leaves for leaf in pair] + self._arrays.all_buffers()
         for storage in storages([*others, *(self._running or ())]):

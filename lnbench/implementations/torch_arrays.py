@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from lnbench.functions import Function, channel_axis, parameter_shape
+from lnbench.functions import ALPHA_SHAPE, Function, channel_axis, parameter_shape
 from lnbench.implementations.oracle import Inputs
 from lnbench.implementations.torch_layouts import Slab, slab_of_dy, slab_of_x
 from lnbench.workload import Gradients, Workload
@@ -17,7 +17,15 @@ from lnbench.workload import Gradients, Workload
 UPSTREAM: Mapping[str, str] = MappingProxyType({"y": "dy", "new_residual": "dnew_residual"})
 """The upstream gradient of each output."""
 
-_STREAMS = {"x": 0, "dy": 1, "weight and bias": 2, "running statistics": 3, "residual": 4, "dnew_residual": 5}
+_STREAMS = {
+    "x": 0,
+    "dy": 1,
+    "weight and bias": 2,
+    "running statistics": 3,
+    "residual": 4,
+    "dnew_residual": 5,
+    "alpha": 6,
+}
 """Each draws its own values from the seed, whatever else there is."""
 
 
@@ -25,8 +33,8 @@ class TorchArrays:
     """x and dy, `pairs` of each, and one weight and bias per parameter shape, on the workload's device.
 
     Where a function adds a residual, there are as many of it and of the new residual's upstream gradient, which lie in
-    memory as x and dy do. Values are drawn from a seed: weight normal around 1 with deviation 0.25, all others standard
-    normal.
+    memory as x and dy do. Values are drawn from a seed: weight normal around 1 with deviation 0.25, alpha uniform
+    between 0.25 and 0.75, all others standard normal.
     """
 
     def __init__(self, workload: Workload, *, seed: int, pairs: int = 1) -> None:
@@ -38,6 +46,7 @@ class TorchArrays:
         self._slabs: dict[str, Slab] = {}
         self._casts: dict[tuple[str, torch.dtype], Slab] = {}
         self._parameters: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
+        self._alpha: Tensor | None = None
         self._shared: list[tuple[str, Tensor]] = []
         self.x = self.of("x")
         self.dy = self.of("dy")
@@ -76,6 +85,12 @@ class TorchArrays:
             bias if affine == "both" and function.has_bias else None,
         )
 
+    def learned(self, function: Function) -> dict[str, Tensor | None]:
+        """What a function learns, by name: alpha, where it has one, weight and bias."""
+        weight, bias = self.parameters(function)
+        alpha = {"alpha": self._of_alpha()} if function.has_alpha else {}
+        return {**alpha, "weight": weight, "bias": bias}
+
     def running_statistics(self) -> tuple[Tensor, Tensor]:
         """A fresh running mean and variance, one entry per channel, in the parameters' dtype.
 
@@ -94,8 +109,11 @@ class TorchArrays:
         """What a function reads, for the oracle."""
         weight, bias = self.parameters(function)
         mean, variance = running or (None, None)
-        added = [self.of(name)[index] for name in ("residual", "dnew_residual")] if function.has_residual else []
-        return Inputs(self.x[index], self.dy[index], weight, bias, mean, variance, *added)
+        residual, dnew_residual = (
+            self.of(name)[index] if function.has_residual else None for name in ("residual", "dnew_residual")
+        )
+        alpha = self._of_alpha() if function.has_alpha else None
+        return Inputs(self.x[index], self.dy[index], weight, bias, mean, variance, residual, dnew_residual, alpha)
 
     def refill(self, seed: int) -> None:
         """Draw all values anew, in the same memory."""
@@ -162,6 +180,8 @@ class TorchArrays:
         self._fill_casts()
         for shape in self._parameters:
             self._fill_parameters(shape)
+        if self._alpha is not None:
+            self._fill_alpha(self._alpha)
 
     def _fill_slab(self, name: str) -> None:
         slab = self._slabs[name]
@@ -171,6 +191,18 @@ class TorchArrays:
         for (name, _), slab in self._casts.items():
             for cell, drawn in zip(slab.cells, self._slabs[name].cells, strict=True):
                 cell.data.copy_(drawn)
+
+    def _of_alpha(self) -> Tensor:
+        """The one alpha of all cases; made on first use."""
+        if self._alpha is None:
+            self._alpha = torch.empty(ALPHA_SHAPE, dtype=self._param_dtype, device=self.workload.device)
+            self._shared.append(("alpha", self._alpha))
+            self._fill_alpha(self._alpha)
+        return self._alpha
+
+    def _fill_alpha(self, alpha: Tensor) -> None:
+        """Around 0.5, the value that training begins with."""
+        alpha.data.copy_(0.25 + 0.5 * torch.rand(ALPHA_SHAPE, generator=self._generator(_STREAMS["alpha"])))
 
     def _fill_parameters(self, shape: tuple[int, ...]) -> None:
         generator = self._generator(_STREAMS["weight and bias"])

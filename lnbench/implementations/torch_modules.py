@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lnbench.errors import Unsupported, in_a_line, text_of
-from lnbench.functions import Function, parameter_shape
+from lnbench.functions import ALPHA_SHAPE, Function, parameter_shape
 from lnbench.workload import Workload
 
-_LEARNED = ("weight", "bias")
+_LEARNED = ("alpha", "weight", "bias")
 
 
 class _Found(NamedTuple):
@@ -52,7 +52,7 @@ def bind_module(
     Raises Unsupported, with what to do, where a tensor is missing or can't be matched: nothing was computed yet.
     """
     instead = f"register forward(x, {', '.join(function.parameters)})"
-    shape = parameter_shape(function, workload)
+    shapes = dict.fromkeys(tensors, parameter_shape(function, workload)) | {"alpha": ALPHA_SHAPE}
     first: dict[str, tuple[_Found, Tensor]] = {}
     bound: dict[str, Tensor | None] = {}
     for found in _tensors_of(module):
@@ -70,11 +70,14 @@ def bind_module(
         if present is not original:
             text = f'the module has two tensors called "{found.name}", {before.whole} and {found.whole}'
             raise Unsupported(f"{text}, the workload has one: {instead}")
-        if present.shape != shape:
+        own, shape = tensors[found.name], shapes[found.name]
+        if found.name == "alpha" and own is not None and not present.dim():  # a number without axes does too
+            own = own.detach().reshape(()).requires_grad_(own.requires_grad)
+        elif present.shape != shape:
             text = f"the module's {found.whole} is {tuple(present.shape)}, the workload's is {shape}"
             raise Unsupported(f"{text}: give it that shape, or {instead}")
         if found.name not in bound:
-            bound[found.name] = _as_own(found, tensors[found.name])
+            bound[found.name] = _as_own(found, own)
         _put(found, bound[found.name], instead=instead)
     missing = [name for name, tensor in tensors.items() if tensor is not None and name not in bound]
     if missing:
@@ -141,6 +144,8 @@ def _what_is_missing(name: str, workload: Workload, *, instead: str) -> str:
     """A module without a parameter can be measured where the workload has none either."""
     if name not in _LEARNED:
         return f'the module has no buffer called "{name}", which the workload has: build it with one, or {instead}'
+    if name == "alpha":
+        return f'the module has no parameter called "alpha": name it so, or {instead}'
     without = "none" if name == "weight" or workload.affine != "both" else "weight"
     text = f'the module has no parameter called "{name}", which the workload has'
     return f"{text}: name it so, {instead}, or measure it with affine: {without}"

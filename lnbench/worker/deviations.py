@@ -40,6 +40,7 @@ def judge(outputs: Mapping[str, Tensor], expected: Iterable[Part], *, names: Col
         if name not in given.values():
             raise WrongResultError(f"it gives no {name}")
     seen: dict[str, list[Tensor]] = {name: [] for name in outputs}
+    least_scales = dict.fromkeys(outputs, 0.0)
     views: dict[tuple[str, tuple[int, ...]], Tensor] = {}
     for part in expected:
         for name, tensor in outputs.items():
@@ -49,6 +50,7 @@ def judge(outputs: Mapping[str, Tensor], expected: Iterable[Part], *, names: Col
             if key not in views:  # a copy where the result lies in memory otherwise
                 views[key] = tensor.reshape(part.view)
             right = part.expected[given[name]]
+            least_scales[name] = max(least_scales[name], right.least_scale)
             error = (views[key][part.place].to(right.value.device, torch.float64) - right.value).abs()
             seen[name].append(
                 torch.stack(
@@ -58,7 +60,7 @@ def judge(outputs: Mapping[str, Tensor], expected: Iterable[Part], *, names: Col
     relative, share = {}, {}
     for name, found in seen.items():
         largest, worst, value, tolerance = torch.stack(found).amax(0).tolist()  # of NaN and a number it is NaN
-        scale = scale_of(value, tolerance, dtype=dtype)
+        scale = max(scale_of(value, tolerance, dtype=dtype), least_scales[name])
         relative[name] = largest / scale if scale else (0.0 if largest == 0 else float("inf"))
         share[name] = worst if worst == worst else float("inf")
         if relative[name] != relative[name]:

@@ -152,10 +152,11 @@ class Judge:
     def _judge_eps(self, twin: LiveCase, arrays: TorchArrays) -> None:
         """Raise WrongResultError for an eps that is not the workload's, or not under the root.
 
-        On x with a variance of 1 it stays within the tolerance, so it is judged on x with a variance of eps.
+        On x with a variance of 1 it stays within the tolerance, so it is judged on x with a variance of eps. A function
+        without statistics has no eps.
         """
         eps = twin.workload.eps
-        if eps < LEAST_EPS:
+        if eps < LEAST_EPS or not twin.function.has_statistics:
             return
         arrays.scale_x(sqrt(eps), 0.0)
         try:
@@ -176,7 +177,7 @@ class Judge:
             if not judgement.is_right:
                 failures[hard.name] = judgement.share[judgement.worst]
             arrays.restore()
-        return Hard(twin.workload.dtype, errors, hard_input_notice(failures))
+        return Hard(twin.workload.dtype, errors, hard_input_notice(failures, twin.function))
 
     def _tell(self, number: int, hard: Hard) -> None:
         if hard.errors:
@@ -193,6 +194,8 @@ class Judge:
         self._cases.arrays.scale_x(ROUNDED_MEAN.factor, ROUNDED_MEAN.offset)
         fill = self._fill(self._cases.arrays, exact_mean=True)
         for number, case in list(self._cases.live.items()):
+            if not case.function.has_statistics:
+                continue
             with self._cases.attempt(number, Stage.VERIFY):
                 judgement = fill.judge(case.prepared, case.function, case.workload, case.prepared.inputs())
                 if not judgement.is_right:

@@ -41,6 +41,10 @@ HARD_INPUTS = (
 )
 
 
+_HARD_CAUSE = "computing the variance as E[x²] - mean² does that; subtract the mean first"
+_HARD_CAUSE_OF_TANH = "an exponential that overflows does that, as in (exp(2z) - 1) / (exp(2z) + 1); use tanh itself"
+
+
 class Fill:
     """One set of values in the shared buffers, and the oracle's answers for it.
 
@@ -123,7 +127,7 @@ def accuracy_notices(judgement: Judgement, workload: Workload) -> list[Notice]:
     coarse = {
         name: error
         for name, error in judgement.relative.items()
-        if name in {"dweight", "dbias"} and error > COARSE_GRADIENT
+        if name in {"dalpha", "dweight", "dbias"} and error > COARSE_GRADIENT
     }
     if not coarse:
         return []
@@ -137,13 +141,10 @@ def accuracy_notices(judgement: Judgement, workload: Workload) -> list[Notice]:
     ]
 
 
-def hard_input_notice(failures: Mapping[str, float]) -> Notice | None:
+def hard_input_notice(failures: Mapping[str, float], function: Function) -> Notice | None:
     """The notice `inaccurate` for the hard inputs on which a case left its tolerance."""
     if not failures:
         return None
     parts = "; ".join(f"{name}: {share:.2g} times the tolerance" for name, share in failures.items())
-    return Notice(
-        code="inaccurate",
-        text=f"right on ordinary inputs, off on hard ones ({parts}); computing the variance as E[x²] - mean² does "
-        "that; subtract the mean first",
-    )
+    cause = _HARD_CAUSE if function.has_statistics else _HARD_CAUSE_OF_TANH
+    return Notice(code="inaccurate", text=f"right on ordinary inputs, off on hard ones ({parts}); {cause}")

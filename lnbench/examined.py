@@ -1,6 +1,7 @@
 """What processes of their own find out about the machine and what is installed, before anything is judged."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal, assert_never
 
@@ -53,8 +54,9 @@ class Listed:
     """An implementation in the list. `function` and `summary` are "" where only loading its package would tell.
 
     `needs`: its libraries, with the version of each that is here. `missing`: why it can't be used here, "" when nothing
-    is known to be in the way. `rehearsal`: what came of trying it, None when it was not tried. `source`: what brings
-    it; None for lnbench itself. `device`: the kind on which it would be tried.
+    is known to be in the way. `options`: what a suite may set, with the defaults. `rehearsal`: what came of trying it,
+    None when it was not tried. `source`: what brings it; None for lnbench itself. `device`: the kind on which it would
+    be tried.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Listed:
     missing: str = ""
     device: str = "cpu"
     rehearsal: Rehearsal | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:

@@ -19,15 +19,16 @@ from lnbench.suite_text import Step, show
 class Known:
     """A registered implementation: what it computes, and the options that a suite may set, with their defaults.
 
-    An option whose default is None takes any scalar. `groups` is an option of every function that has groups.
-    `compiles`: building it takes seconds rather than a moment. `obstacle`: why it can't be built here, on whatever
-    workload. `devices`: the kinds that it runs on, where not on all. `libraries`: the distributions beside PyTorch that
-    its code is from. `function` is "" where that is not known, because its package could not be loaded, or was not;
-    then there is an obstacle, and it takes any option.
+    An option whose default is None takes any scalar, one in `choices` those words alone. `groups` is an option of every
+    function that has groups. `compiles`: building it takes seconds rather than a moment. `obstacle`: why it can't be
+    built here, on whatever workload. `devices`: the kinds that it runs on, where not on all. `libraries`: the
+    distributions beside PyTorch that its code is from. `function` is "" where that is not known, because its package
+    could not be loaded, or was not; then there is an obstacle, and it takes any option.
     """
 
     function: str
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    choices: Mapping[str, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
     compiles: bool = False
     obstacle: tuple[SetAside, str] | None = None
     devices: tuple[str, ...] = ()
@@ -141,14 +142,9 @@ def line_up_sides(
                 old = replace(new, implementation=f"{new.implementation}{BASE_SUFFIX}", use=f"{new.use}{BASE_SUFFIX}")
                 for option, value in declared.entry.options.items():
                     place = suite.place(*declared.path, "options", option)
-                    _check_option(option, value, _accepted(old, known), owner=old.use, place=place)
+                    _check_option(option, value, known[old.use], owner=old.use, place=place)
                 entrants += [replace(it, reference=old.implementation) for it in (old, new)]
     return entrants[0].reference, tuple(entrants)
-
-
-def _accepted(entrant: Entrant, known: Mapping[str, Known]) -> Mapping[str, object]:
-    """The options of an implementation with their defaults."""
-    return {**known[entrant.use].options, **({"groups": DEFAULT_GROUPS} if entrant.function.has_groups else {})}
 
 
 def _margin(suite: Suite, number: int, name: str) -> float:
@@ -207,9 +203,9 @@ def _entrants(suite: Suite, number: int, declared: _Declared, *, known: Mapping[
         yield Entrant(entry.name, entry.use, UNKNOWN_FUNCTION, "", dict(entry.options), None, margin)
         return
     function = FUNCTIONS[known[entry.use].function]
-    accepted = {**known[entry.use].options, **({"groups": DEFAULT_GROUPS} if function.has_groups else {})}
     for name, value in entry.options.items():
-        _check_option(name, value, accepted, owner=entry.use, place=suite.place(*declared.path, "options", name))
+        place = suite.place(*declared.path, "options", name)
+        _check_option(name, value, known[entry.use], owner=entry.use, place=place)
     options, groups = dict(entry.options), None
     if function.has_groups:
         groups = int(options.pop("groups", DEFAULT_GROUPS))
@@ -222,12 +218,17 @@ def _entrants(suite: Suite, number: int, declared: _Declared, *, known: Mapping[
         yield Entrant(entry.name, entry.use, function, mode, options, groups, margin)
 
 
-def _check_option(name: str, value: OptionValue, accepted: Mapping[str, object], *, owner: str, place: str) -> None:
+def _check_option(name: str, value: OptionValue, known: Known, *, owner: str, place: str) -> None:
+    """Raise SuiteError for an option that an implementation does not have, or a value that is not of its kind."""
+    function = FUNCTIONS.get(known.function, UNKNOWN_FUNCTION)
+    accepted = {**known.options, **({"groups": DEFAULT_GROUPS} if function.has_groups else {})}
     if name not in accepted:
         hint = nearest(name, accepted) if accepted else "it takes none"
         raise SuiteError(f"{place}: {show(owner)} has no such option", hint=hint)
     if not _is_like(value, accepted[name]):
         raise SuiteError(f"{place}: {show(value)} does not fit", hint=f"the default is {show(accepted[name])}")
+    if name in known.choices and value not in known.choices[name]:
+        raise SuiteError(f"{place}: unknown {name} {show(value)}", hint=nearest(str(value), known.choices[name]))
 
 
 def _is_like(value: object, default: object) -> bool:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from command import journal, results, run_lnbench
 
-from lnbench.implementations.compiled import missing_cpp_compiler
+from lnbench.implementations.toolchains import missing_cpp_compiler
 
 PLUGIN = """
 import torch

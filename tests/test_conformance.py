@@ -3,19 +3,22 @@
 from itertools import product
 
 import pytest
+import torch
 from stage import judged, prepared, workload
 
 from lnbench.errors import Unsupported
 from lnbench.functions import FUNCTIONS, geometry
-from lnbench.implementations.compiled import missing_cpp_compiler
 from lnbench.implementations.registry import BUILT_IN
+from lnbench.implementations.toolchains import missing_cpp_compiler
 from lnbench.planned import Status
 from lnbench.units import format_shape
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NOT_COMPILED = [row.name for row in BUILT_IN.values() if row.builder.startswith(("eager:", "fused:"))]
+COMPILED = [row.name for row in BUILT_IN.values() if row.builder.startswith("compiled:")]
 LAYER_NORMS = ["eager", "fused", "module"]
+ROW_NORMS = [*LAYER_NORMS, "rms_norm", "add_layer_norm", "add_rms_norm", "dyt"]
 SHAPES = [((6, 32), 1), ((3, 5, 32), 1), ((3, 4, 8), 2), ((2, 3, 4, 32), 1), ((2, 3, 4, 8), 2), ((2, 32, 5, 3), 3)]
 DTYPES = [
     ("float32", "float32"),
@@ -113,7 +116,7 @@ def test_a_built_in_is_right_whatever_the_layout_and_says_nothing_of_it(name, la
 
 @pytest.mark.parametrize("layout", ["transposed", "strided", "transposed_dy", "expanded_dy"])
 @pytest.mark.parametrize(("shape", "dims"), [((6, 32), 1), ((700, 33), 1), ((3, 4, 8), 2), ((2, 3, 4, 8), 2)])
-@pytest.mark.parametrize("name", [*LAYER_NORMS, "rms_norm", "add_layer_norm"])
+@pytest.mark.parametrize("name", ROW_NORMS)
 def test_row_norms_are_right_whatever_the_layout_and_the_rank(name, shape, dims, layout):
     outcome = judged(name, *shape, norm_dims=dims, layout=layout)
 
@@ -174,7 +177,7 @@ def test_a_built_in_takes_the_eps_of_the_workload(name, eps):
 
 
 @pytest.mark.parametrize("shape", [(1, 64), (2, 1), (3, 257), (700, 33), (2, 8193)])
-@pytest.mark.parametrize("name", [*LAYER_NORMS, "rms_norm", "add_layer_norm"])
+@pytest.mark.parametrize("name", ROW_NORMS)
 def test_row_norms_are_right_on_irregular_shapes(name, shape):
     outcome = judged(name, *shape)
 
@@ -193,10 +196,37 @@ def test_batch_norm_in_train_mode_updates_its_running_statistics_and_in_eval_mod
     assert changed == [True, False]
 
 
-@pytest.mark.skipif(bool(missing_cpp_compiler()), reason="torch.compile on the CPU needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(
+    bool(missing_cpp_compiler()), reason="torch.compile on the CPU needs a C++ compiler"
+)
+
+
+@needs_compiler
 @pytest.mark.parametrize("axes", [{}, {"layout": "transposed"}, {"gradients": "x"}, {"autocast": "bfloat16"}])
 @pytest.mark.parametrize("name", ["compiled", "add_layer_norm_compiled"])
 def test_the_compiled_layer_norms_are_right(name, axes):
     outcome = judged(name, 32, 64, **axes)
 
     assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+@needs_compiler
+@pytest.mark.parametrize("axes", [{}, {"dtype": "bfloat16", "param_dtype": "float32"}, {"affine": "none"}])
+@pytest.mark.parametrize("name", sorted({*COMPILED} - {"compiled", "add_layer_norm_compiled", "compiled_batch_norm"}))
+def test_every_other_compiled_row_norm_is_right(name, axes):
+    outcome = judged(name, 32, 64, **axes)
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+
+
+@needs_compiler
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize(("shape", "dims"), [((32, 64), 1), ((4, 8, 3, 5), 3)])
+def test_the_compiled_batch_norm_is_right_and_updates_its_running_statistics_in_train_mode_alone(shape, dims, mode):
+    outcome = judged("compiled_batch_norm", *shape, norm_dims=dims, norm_mode=mode)
+    work, _ = prepared("compiled_batch_norm", workload(*shape, norm_dims=dims, norm_mode=mode))
+    before = work.inputs().running_mean.clone()
+    work.forward()
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+    assert torch.equal(work.inputs().running_mean, before) is (mode == "eval")

@@ -4,17 +4,23 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from stage import workload
+import torch
+from stage import judged, workload
 
 from lnbench.errors import Unsupported
 from lnbench.implementations import apex_norms, liger_norms, quack_norms, transformer_engine_norms
 from lnbench.implementations.needs import LIGER, TRITON, is_installed
 from lnbench.implementations.registry import BUILT_IN
+from lnbench.planned import Status
 
 # In bfloat16 the interpreter's own arithmetic overflows in Liger's RMS norm: its numbers are uint16 in NumPy.
-INTERPRETED = [("liger", "float32"), ("liger", "float16"), ("liger", "bfloat16"), ("liger_rms_norm", "float32")]
+INTERPRETED = [
+    *(("liger", dtype) for dtype in ("float32", "float16", "bfloat16")),
+    *((name, "float32") for name in ("liger_rms_norm", "liger_add_rms_norm", "liger_dyt")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +38,15 @@ def interpreted():
 
 @pytest.mark.parametrize(("name", "dtype"), INTERPRETED)
 def test_liger_s_kernels_are_right_in_triton_s_interpreter(interpreted, name, dtype):
-    assert interpreted[name, dtype] == {"status": "ok", "reason": ""}
+    assert interpreted[name, dtype].items() >= {"status": "ok", "reason": ""}.items()
+
+
+def test_the_row_says_that_liger_zeroes_dx_where_it_does(interpreted):
+    """With in_place=False Liger's RMS norm allocates dx by zeros_like; where that has ended, so may the remark."""
+    zeroed = {name for (name, _), found in interpreted.items() if found["zeroed"]}
+    remarked = {name for (name, _), found in interpreted.items() if "zeroes dx" in found["remark"]}
+
+    assert zeroed == remarked == {"liger_rms_norm"}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +55,11 @@ def test_liger_s_kernels_are_right_in_triton_s_interpreter(interpreted, name, dt
         (liger_norms.layer_norm, {"affine": "weight"}, "always has a weight and a bias"),
         (liger_norms.layer_norm, {"norm_dims": 2}, "the last axis alone"),
         (liger_norms.rms_norm, {"affine": "none"}, "always has a weight"),
+        (liger_norms.add_rms_norm, {"affine": "none"}, "always has a weight"),
+        (liger_norms.add_rms_norm, {"norm_dims": 2}, "the last axis alone"),
+        (liger_norms.dyt, {"affine": "none"}, "always has a weight"),
+        (liger_norms.dyt, {"norm_dims": 2}, "the last axis alone"),
+        (quack_norms.add_rms_norm, {"norm_dims": 2}, "the last axis alone"),
         (apex_norms.layer_norm, {"affine": "weight"}, "weight and bias, or neither"),
         (apex_norms.layer_norm, {"dtype": "bfloat16", "param_dtype": "float32"}, "the parameters' float32"),
         (apex_norms.rms_norm, {"dtype": "float32", "param_dtype": "bfloat16"}, "the parameters' bfloat16"),
@@ -56,7 +75,39 @@ def test_a_library_of_kernels_says_what_it_does_not_do_before_it_is_imported(bui
 
 
 def test_every_library_of_kernels_is_for_cuda_alone():
-    kernels = {"liger", "liger_rms_norm", "apex", "apex_rms_norm", "quack"}
+    kernels = {"liger", "liger_rms_norm", "liger_add_rms_norm", "liger_dyt"}
+    kernels |= {"apex", "apex_rms_norm", "quack", "quack_add_rms_norm"}
     kernels |= {"transformer_engine", "transformer_engine_rms_norm"}
 
     assert kernels == {row.name for row in BUILT_IN.values() if row.devices == ("cuda",)}
+
+
+class Quack:
+    """What `quack.rmsnorm` gives (quack-kernels 0.2.4 on), by PyTorch; it keeps what it was called with."""
+
+    def __init__(self):
+        self.called = []
+
+    def rmsnorm(self, x, weight=None, *, residual=None, eps=1e-6, prenorm=False):
+        self.called.append({"eps": eps, "prenorm": prenorm, "residual": residual is not None})
+        total = x if residual is None else x + residual
+        y = torch.nn.functional.rms_norm(total, x.shape[-1:], weight, eps)
+        return (y, total) if prenorm and residual is not None else y
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("quack", {"eps": 1e-3, "prenorm": False, "residual": False}),
+        ("quack_add_rms_norm", {"eps": 1e-3, "prenorm": True, "residual": True}),
+    ],
+)
+@pytest.mark.usefixtures("one_thread")
+def test_quack_is_called_as_its_signature_has_it(monkeypatch, name, asked):
+    quack = Quack()
+    monkeypatch.setitem(sys.modules, "quack", SimpleNamespace(rmsnorm=quack.rmsnorm))
+
+    outcome = judged(name, 6, 32, eps=1e-3)
+
+    assert (outcome.status, outcome.reason) == (Status.OK, "")
+    assert quack.called[0] == asked

@@ -25,6 +25,7 @@ FOUND = (
         "compiled_max_autotune",
         "layer_norm",
         "torch.compile of eager: whole graph, static shapes, max-autotune without CUDA graphs",
+        options={"dynamic": False},
     ),
     Listed(
         "keras",
@@ -77,6 +78,11 @@ def test_json_holds_the_same_with_null_for_what_is_not_known():
     ]
     assert (told["transformer_engine"]["here"], told["jax"]["here"]) == (False, True)
     assert told["mine"]["from"] == "mine.py"
+    assert [told[name]["options"] for name in ("compiled_max_autotune", "mine", "packed")] == [
+        {"dynamic": False},
+        {},
+        None,
+    ]
 
 
 @pytest.fixture

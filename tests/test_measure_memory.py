@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import cases, prepared, workload
 
-from lnbench.implementations.compiled import missing_cpp_compiler
+from lnbench.implementations.toolchains import missing_cpp_compiler
 from lnbench.measure.memory import Allocation, memory_of, peak_b, temporary_peak_b
 from lnbench.observed import MemoryUse
 from lnbench.worker.costs import measure_memory

@@ -12,7 +12,7 @@ from lnbench.suite import read_suite, suite_schema
 from lnbench.suite_text import read_yaml
 
 SUITES = sorted((Path(__file__).parents[1] / "suites").glob("*.yaml"))
-KNOWN = {row.name: Known(row.function, {}) for row in BUILT_IN.values()}
+KNOWN = {row.name: Known(row.function, row.options, row.choices) for row in BUILT_IN.values()}
 MIB = 1 << 20
 SMALL_MACHINE = Machine(
     threads=2,

@@ -33,6 +33,8 @@ def _known(row: Row) -> Known:
     missing = availability(row)
     return Known(
         row.function,
+        row.options,
+        choices=row.choices,
         compiles=row.compiles,
         obstacle=(Status.SKIPPED, missing) if missing else None,
         devices=row.devices,

@@ -31,7 +31,7 @@ def list_implementations(plugins: Sequence[Path], *, names: Sequence[str] = ()) 
     files = with_packages([PluginSource(path=str(path)) for path in plugins], names=())
     own = tuple(_built_in(row, absent_cuda=absent["cuda"]) for row in BUILT_IN.values())
     described = describe_sources(files).found
-    given = tuple(Listed(it.name, it.function, it.summary, files[it.number]) for it in described)
+    given = tuple(Listed(it.name, it.function, it.summary, files[it.number], options=it.options) for it in described)
     found = (*own, *given, *_installed({listed.name: listed.origin for listed in (*own, *given)}))
     known = {listed.name for listed in found}
     for name in names:
@@ -78,7 +78,7 @@ def _built_in(row: Row, *, absent_cuda: str) -> Listed:
     if row.devices == ("cuda",) and absent_cuda and not missing:
         missing = f"{runs_only_on(row.devices)}; {absent_cuda}"
     device = row.devices[0] if row.devices else "cpu"
-    return Listed(row.name, row.function, row.summary, needs=needs, missing=missing, device=device)
+    return Listed(row.name, row.function, row.summary, needs=needs, missing=missing, device=device, options=row.options)
 
 
 def _installed(taken: dict[str, str]) -> Iterator[Listed]:

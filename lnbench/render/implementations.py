@@ -63,6 +63,7 @@ def _told(listed: Listed) -> dict[str, object]:
         "missing": listed.missing or None,
         "tried": None if tried is None else {"status": tried.status, "detail": tried.detail},
         "what_it_is": listed.summary or None,
+        "options": dict(listed.options) if listed.function else None,
     }
 
 
@@ -72,6 +73,8 @@ def _cells(listed: Listed) -> tuple[str, ...]:
     summary = listed.summary
     if not summary and isinstance(listed.source, InstalledSource):
         summary = listed.source.value + (", not loaded" if listed.rehearsal is None else "")
+    if listed.options:
+        summary = f"{summary} (options: {', '.join(listed.options)})".strip()
     texts = (listed.name, listed.function or UNKNOWN, listed.origin, needs, here_text(listed), summary)
     return tuple(plain(text) for text in texts)
 

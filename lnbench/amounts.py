@@ -51,6 +51,9 @@ Finite = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
 """A duration; 0 where a clock's correction took all of it."""
 
+Hertz = Annotated[float, Field(ge=1, le=1e15, allow_inf_nan=False)]
+"""The rate of a clock."""
+
 Time = Annotated[float, Field(ge=SHORTEST_S, le=LONGEST_S, allow_inf_nan=False)]
 """A duration of which the logarithm is taken."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from lnbench.costs import TENSORS
 from lnbench.row_summary import RowSummary
 from lnbench.units import format_bytes, format_seconds, format_significant
 from lnbench.view import WorkloadTable
@@ -16,10 +17,11 @@ TIME = "time"
 
 @dataclass(frozen=True, slots=True)
 class CostColumn:
-    """A heading, and what stands under it; "" where nothing was measured."""
+    """A heading, and what stands under it; "" where nothing was measured. `note`: what is said where it is shown."""
 
     heading: str
     text: Callable[[RowSummary], str]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,11 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
                 CostColumn("bound", lambda row: row.bytes_bound),
                 CostColumn("GB/s", _number("gb_per_s")),
                 CostColumn("% of copy", _number("percent_of_copy", 2)),
+                CostColumn(
+                    "% of peak",
+                    _number("percent_of_peak", 2),
+                    note="% of peak: against 2 x memory clock x bus width, which no copy reaches.",
+                ),
                 CostColumn("page faults a call", _number("faults_per_call", 2)),
                 CostColumn("limited by", lambda row: row.limited_by.removesuffix("-bound").replace("-", " ")),
             ),
@@ -139,7 +146,7 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
         "accuracy": Group(
             "Accuracy",
             (
-                *(CostColumn(name, _number(f"{name}_error_eps", 2)) for name in ("y", "dx", "dweight", "dbias")),
+                *(CostColumn(name, _number(f"{name}_error_eps", 2)) for name in TENSORS),
                 CostColumn("hard inputs", _number("hard_error_eps", 2)),
                 CostColumn("backward repeats to the bit", _repeats),
             ),
@@ -219,7 +226,7 @@ def cost_table(table: WorkloadTable, name: str) -> CostTable:
         title=group.title,
         headings=(*first, *(group.columns[place].heading for place in used)),
         rows=tuple((*heads, *(line[place] for place in used)) for heads, line in kept),
-        note=group.note,
+        note=" ".join(filter(None, (group.note, *(group.columns[place].note for place in used)))),
     )
 
 

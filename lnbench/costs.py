@@ -18,7 +18,7 @@ EPSILON: Mapping[str, float] = MappingProxyType(
 )
 """The distance from 1 to the next number of a dtype."""
 
-TENSORS = ("y", "dx", "dweight", "dbias")
+TENSORS = ("y", "dx", "dweight", "dbias", "dalpha")
 LIMIT_SHARE = 0.5
 """What takes half of a row's time is what to mend first."""
 
@@ -60,6 +60,19 @@ def fault_share(evidence: Evidence, number: int, *, faults: float | None, time_s
     device = evidence.planned_workload(number).workload.device
     costs = [worker.fault_s for worker in evidence.workers if worker.device == device and worker.fault_s is not None]
     return faults * float(np.median(costs)) / time_s if faults and costs and time_s else 0.0
+
+
+def percent_of_peak(evidence: Evidence, number: int, bytes_per_s: float) -> float | None:
+    """A bandwidth as a share of what the device's memory could move at most; None where that is not known.
+
+    Peak: two transfers per clock, of the whole bus; so NVIDIA's data sheets count it (3352 GB/s for an H100 SXM, by
+    2619 MHz and 5120 bits).
+    """
+    device = evidence.planned_workload(number).workload.device
+    for worker in evidence.workers:
+        if worker.device == device and worker.memory_clock_hz and worker.memory_bus_bits:
+            return 100 * bytes_per_s / (2 * worker.memory_clock_hz * worker.memory_bus_bits / 8)
+    return None
 
 
 def limited_by(*, launch_share: Share, least_fault_share: float, least_percent_of_copy: float | None) -> str:

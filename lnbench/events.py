@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, field_validator
 
-from lnbench.amounts import MOST, MOST_FAULTS, Count, LogRatio, Seconds, Time
+from lnbench.amounts import MOST, MOST_FAULTS, Count, Hertz, LogRatio, Seconds, Size, Time
 from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse
 from lnbench.planned import Frozen, Notice, Stage, Status
 from lnbench.workload import Clock, Dtype, Phase
@@ -36,7 +36,8 @@ class WorkerStarted(Frozen):
     """A worker process is ready. `process` counts the run's passes over the plan; `worker` every process started.
 
     `fault_s`: what one page fault costs here, zeroing the page included. `flushes_denormals`: the mode of its floating
-    point unit. `wakeup_s`: run-queue delay of one wake-up on this machine when it is quiet. None where not found out.
+    point unit. `wakeup_s`: run-queue delay of one wake-up on this machine when it is quiet. `memory_clock_hz` and
+    `memory_bus_bits`: of a GPU's memory, its largest clock and the width of its bus. None where not found out.
     """
 
     event: Literal["worker_started"] = "worker_started"
@@ -49,6 +50,8 @@ class WorkerStarted(Frozen):
     fault_s: Seconds | None = None
     flushes_denormals: bool | None = None
     wakeup_s: Seconds | None = None
+    memory_clock_hz: Hertz | None = None
+    memory_bus_bits: Size | None = None
 
 
 class Built(Frozen):

@@ -108,3 +108,5 @@ class RowSummary:
     undisturbed_share: float | None = None
     cpu_s: float | None = None
     judged_by: str = ""
+    dalpha_error_eps: float | None = None
+    percent_of_peak: float | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from lnbench import across, ratios, row_notices, stats
 from lnbench.break_even import break_even_columns
 from lnbench.case_turns import Series
-from lnbench.costs import case_costs, fault_share, limited_by, phase_costs
+from lnbench.costs import case_costs, fault_share, limited_by, percent_of_peak, phase_costs
 from lnbench.errors import Unsupported
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
@@ -144,6 +144,7 @@ def _row(
         if traffic is not None:
             columns["gb_per_s"] = traffic.bytes / columns["median_s"] / 1e9
             columns["percent_of_copy"] = percent and percent.value
+            columns["percent_of_peak"] = percent_of_peak(evidence, number, traffic.bytes / columns["median_s"])
         columns |= break_even_columns(evidence, speedups, number, phase, clock=clock, median_s=columns["median_s"])
         faults, least_faults = (
             fault_share(evidence, number, faults=columns["faults_per_call"], time_s=columns[time])

@@ -135,6 +135,8 @@ RESULT_COLUMNS = _columns(
     undisturbed_share="float64",
     cpu_s="float64",
     judged_by="string",
+    dalpha_error_eps="float64",
+    percent_of_peak="float64",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

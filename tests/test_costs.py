@@ -195,6 +195,34 @@ def test_a_step_is_held_against_a_copy_of_its_own_working_set():
     )
 
 
+def card(device, *, process=0, **bus):
+    return WorkerStarted(process=process, worker=process, device=device, device_name="a card", import_s=1.0, **bus)
+
+
+H100 = {"memory_clock_hz": 2.619e9, "memory_bus_bits": 5120}
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "peak"),
+    [
+        ("cuda", [card("cuda", **H100)], 3352.32e9),
+        ("cuda", [card("cuda:1", memory_clock_hz=1e9, memory_bus_bits=64), card("cuda", **H100)], 3352.32e9),
+        ("cuda", [card("cuda"), card("cuda", process=1, **H100)], 3352.32e9),
+        ("cuda", [card("cuda", memory_clock_hz=2.619e9)], None),
+        ("cuda", [card("cuda", memory_bus_bits=5120)], None),
+        ("cuda", [], None),
+        ("cpu", [card("cpu"), card("cuda", **H100)], None),
+    ],
+)
+def test_the_share_of_peak_is_of_two_transfers_per_clock_over_the_bus_of_the_row_s_device(device, workers, peak):
+    row = only([*workers, *(turn(0, 1e-4, round=step) for step in range(4))], device=device)
+
+    assert row.percent_of_peak == (
+        None if peak is None else pytest.approx(100 * row.minimum_bytes / row.median_s / peak)
+    )
+    assert row.gb_per_s is not None
+
+
 def compiled_run(compiled_s, *, first_call_s=20.0, rounds=40):
     """A compiled case beside fused and eager: 100 and 300 us a step."""
     events = [

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lnbench.measure.memory_bus import MemoryBus, bus_of, memory_bus
 from lnbench.measure.nvml import GpuMemory, Nvml
 from lnbench.planned import Gpu
 
@@ -205,3 +206,32 @@ def test_a_library_that_is_not_installed_is_missing_with_its_reason(monkeypatch)
 
     assert nvml.missing.startswith("nvidia-ml-py is not installed")
     assert nvml.gpus() == ()
+
+
+def bus_library(**figures):
+    """A card that tells these of its memory and refuses the rest."""
+    library = Library()
+    library.nvmlDeviceGetMaxClockInfo = lambda _, kind: figures["clock_mhz"] if kind == 2 else refuse()
+    library.nvmlDeviceGetMemoryBusWidth = lambda _: figures["bits"]
+    return library
+
+
+@pytest.mark.parametrize(
+    ("figures", "properties", "expected"),
+    [
+        ({"clock_mhz": 2619, "bits": 5120}, {}, MemoryBus(2.619e9, 5120)),
+        ({}, {"memory_clock_rate": 2_619_000, "memory_bus_width": 5120}, MemoryBus(2.619e9, 5120)),
+        ({"clock_mhz": 2619}, {"memory_clock_rate": 1, "memory_bus_width": 5120}, MemoryBus(2.619e9, 5120)),
+        ({"clock_mhz": 2619, "bits": 0}, {}, None),
+        ({"bits": 5120}, {}, None),
+        ({}, {}, None),
+    ],
+)
+def test_the_memory_bus_is_nvml_s_else_pytorch_s_and_none_where_a_figure_is_missing(figures, properties, expected):
+    found = bus_of(SimpleNamespace(uuid="second", **properties), Nvml(bus_library(**figures)))
+
+    assert found == expected
+
+
+def test_a_cpu_has_no_memory_bus():
+    assert memory_bus("cpu") is None

@@ -131,6 +131,14 @@ class Nvml:
             device_b=None if info is None else int(info.used),
         )
 
+    def memory_bus(self, uuid: str) -> tuple[float | None, int | None]:
+        """The largest memory clock of a GPU in Hz, and the width of its memory bus in bits, as far as it tells."""
+        handle = self._handle(uuid)
+        if handle is None:
+            return None, None
+        clock_mhz = self._try("nvmlDeviceGetMaxClockInfo", handle, _CLOCK_MEMORY)
+        return None if clock_mhz is None else 1e6 * clock_mhz, self._try("nvmlDeviceGetMemoryBusWidth", handle)
+
     def readings(self, uuid: str) -> Mapping[str, float]:
         """Clocks, power and temperature of a GPU now, as far as it tells; of a slice its card's clocks and temperature.
 

@@ -26,6 +26,7 @@ from lnbench.measure.cuda import (
 )
 from lnbench.measure.environment import RECORDED_PACKAGES, installed_versions
 from lnbench.measure.heap import can_retain_heap, page_fault_s
+from lnbench.measure.memory_bus import memory_bus
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.probe import Probe
 from lnbench.measure.processor import processor_name
@@ -69,6 +70,7 @@ class Session:
         self._others = Others()
         self._company = Company()
         self._registry = Registry(self._load_plugins())
+        bus = memory_bus(setup.device)
         channel.send(
             WorkerStarted(
                 process=setup.process,
@@ -80,6 +82,8 @@ class Session:
                 fault_s=page_fault_s(),
                 flushes_denormals=flushes_denormals(),
                 wakeup_s=self._wakeup_s,
+                memory_clock_hz=None if bus is None else bus.clock_hz,
+                memory_bus_bits=None if bus is None else bus.width_bits,
             )
         )
         if setup.allocator == Allocator.RETAINED and not can_retain_heap():

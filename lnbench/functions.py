@@ -20,6 +20,7 @@ class Function:
     parameters: the arguments of `forward` after x, in order. outputs: what it returns, a tuple where they are several.
     has_statistics: elements are normalized together; without, each is treated by itself, as dynamic tanh does.
     centred: the mean is subtracted. norm_modes: () when training and evaluation compute the same.
+    formula: what y is, for who has registered something else under its name.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Function:
     channelwise: bool = False
     has_groups: bool = False
     has_statistics: bool = True
+    formula: str = ""
 
     @property
     def has_alpha(self) -> bool:
@@ -52,23 +54,51 @@ class Function:
         return "running_mean" in self.parameters
 
 
+_CENTRED = "y = (x - mean) / sqrt(var + eps) * weight + bias"
+
 FUNCTIONS: Mapping[str, Function] = MappingProxyType(
     {
         function.name: function
         for function in (
-            Function("layer_norm", ("weight", "bias")),
-            Function("rms_norm", ("weight",), centred=False),
+            Function("layer_norm", ("weight", "bias"), formula=_CENTRED),
+            Function("rms_norm", ("weight",), centred=False, formula="y = x / sqrt(mean(x²) + eps) * weight"),
             Function(
                 "batch_norm",
                 ("weight", "bias", "running_mean", "running_var"),
                 norm_modes=("train", "eval"),
                 channelwise=True,
+                formula=f"{_CENTRED}, per channel",
             ),
-            Function("group_norm", ("weight", "bias"), channelwise=True, has_groups=True),
-            Function("instance_norm", ("weight", "bias"), channelwise=True),
-            Function("add_layer_norm", ("residual", "weight", "bias"), outputs=("y", "new_residual")),
-            Function("add_rms_norm", ("residual", "weight"), outputs=("y", "new_residual"), centred=False),
-            Function("dyt", ("alpha", "weight", "bias"), centred=False, has_statistics=False),
+            Function(
+                "group_norm",
+                ("weight", "bias"),
+                channelwise=True,
+                has_groups=True,
+                formula=f"{_CENTRED}, per sample and group of channels",
+            ),
+            Function(
+                "instance_norm", ("weight", "bias"), channelwise=True, formula=f"{_CENTRED}, per sample and channel"
+            ),
+            Function(
+                "add_layer_norm",
+                ("residual", "weight", "bias"),
+                outputs=("y", "new_residual"),
+                formula="new_residual = x + residual, and y = layer_norm of that",
+            ),
+            Function(
+                "add_rms_norm",
+                ("residual", "weight"),
+                outputs=("y", "new_residual"),
+                centred=False,
+                formula="new_residual = x + residual, and y = rms_norm of that",
+            ),
+            Function(
+                "dyt",
+                ("alpha", "weight", "bias"),
+                centred=False,
+                has_statistics=False,
+                formula="y = tanh(alpha * x) * weight + bias",
+            ),
         )
     }
 )

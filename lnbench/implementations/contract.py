@@ -23,6 +23,9 @@ MOST_REMARK = 400
 MOST_REGISTRATIONS = 10_000
 """Of one file; a table of more is read by nobody."""
 
+OTHER_FUNCTIONS = "how Gemma's (1 + weight), gates and norms over channels are written: README, Other norms"
+"""For who looks for a function that is not there."""
+
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
@@ -132,7 +135,10 @@ def implementation(name: str, *, function: str, summary: str = "") -> Callable[[
             f"implementation name {name[:16]!r}...: {len(name)} characters, at most {MOST_NAME} are shown"
         )
     if not isinstance(function, str) or function not in FUNCTIONS:
-        raise PluginError(f'implementation "{name}": unknown function "{function}"', hint=nearest(function, FUNCTIONS))
+        raise PluginError(
+            f'implementation "{name}": unknown function "{function}"',
+            hint=f"{nearest(str(function), FUNCTIONS)}; {OTHER_FUNCTIONS}",
+        )
 
     def register(builder: Builder) -> Builder:
         if not callable(builder):

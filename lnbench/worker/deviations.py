@@ -24,9 +24,22 @@ class Judgement:
         return max(self.share, key=lambda name: self.share[name])
 
     @property
+    def wrong(self) -> Mapping[str, float]:
+        """The tensors that leave their tolerance, by how many times: outputs before gradients, those of forward and
+        backward before those of other calls, the furthest off before others."""
+        off = {name: share for name, share in self.share.items() if share > 1.0}
+        order = sorted(off, key=lambda name: (is_gradient(name), name != judged_as(name), -off[name]))
+        return {name: off[name] for name in order}
+
+    @property
     def is_right(self) -> bool:
         """True when every element of every tensor is within its tolerance."""
         return all(share <= 1.0 for share in self.share.values())
+
+
+def is_gradient(name: str) -> bool:
+    """True for a result that backward computes."""
+    return judged_as(name).startswith("d")
 
 
 def judge(outputs: Mapping[str, Tensor], expected: Iterable[Part], *, names: Collection[str], dtype: str) -> Judgement:

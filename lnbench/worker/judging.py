@@ -159,11 +159,9 @@ class Judge:
         if eps < LEAST_EPS or not twin.function.has_statistics:
             return
         arrays.scale_x(sqrt(eps), 0.0)
+        hint = f", where the variance of x is about eps: is {eps:g} added to the variance, under the root?"
         try:
-            self._require_right(self._fill(arrays), twin)
-        except WrongResultError as error:
-            text = f"{error}, where the variance of x is about eps: is {eps:g} added to the variance, under the root?"
-            raise WrongResultError(text) from error
+            self._require_right(self._fill(arrays), twin, hint=hint)
         finally:
             arrays.restore()
 
@@ -210,11 +208,11 @@ class Judge:
     def _fill(self, arrays: TorchArrays, *, exact_mean: bool = False) -> Fill:
         return Fill(arrays, exact_mean=exact_mean, part_elements=self._part_elements)
 
-    def _require_right(self, fill: Fill, case: LiveCase) -> Judgement:
-        """The judgement of a case; raises WrongResultError when it is outside its tolerance."""
+    def _require_right(self, fill: Fill, case: LiveCase, *, hint: str = "") -> Judgement:
+        """The judgement of a case; raises WrongResultError when it is outside its tolerance. `hint`: see `explain`."""
         judgement = fill.judge(case.prepared, case.function, case.workload, case.prepared.inputs())
         if not judgement.is_right:
-            raise WrongResultError(explain(judgement, case.workload))
+            raise WrongResultError(explain(judgement, case.function, case.workload, hint=hint))
         return judgement
 
 

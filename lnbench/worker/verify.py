@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from lnbench.footprint import PART_ELEMENTS
-from lnbench.functions import Function
+from lnbench.functions import Function, judged_as
 from lnbench.implementations.contract import Prepared, WrongResultError
 from lnbench.implementations.oracle import Inputs, Part, expected_names, oracle
 from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.planned import Notice
 from lnbench.units import format_shape
-from lnbench.worker.deviations import Judgement, judge
+from lnbench.worker.deviations import Judgement, is_gradient, judge
 from lnbench.workload import Workload
 
 COARSE_GRADIENT = 0.02
@@ -111,15 +111,23 @@ class Fill:
         return written
 
 
-def explain(judgement: Judgement, workload: Workload) -> str:
-    """The reason that a wrong case gets: which tensor, by how much, where."""
-    name = judgement.worst
+def explain(judgement: Judgement, function: Function, workload: Workload, *, hint: str = "") -> str:
+    """The reason that a wrong case gets: which tensor, by how much, where; and what its function computes.
+
+    An output is named where one is off, for its gradients then follow. `hint`: what is known of the input.
+    """
+    name, *others = judgement.wrong
     size = judgement.share[name]
     times = "not finite" if size == float("inf") else f"{size:.3g} times the tolerance"
-    return (
+    text = (
         f"{name} is off by {judgement.relative[name]:.2g} of its largest value, {times}, "
-        f"at {format_shape(workload.shape)} {workload.dtype}"
+        f"at {format_shape(workload.shape)} {workload.dtype}{hint}"
     )
+    if is_gradient(name):
+        return text
+    gradients = ", ".join(dict.fromkeys(judged_as(other) for other in others if is_gradient(other)))
+    follow = f"; so are its gradients ({gradients})" if gradients else ""
+    return f"{text}{follow}; {function.name} is {function.formula}"
 
 
 def accuracy_notices(judgement: Judgement, workload: Workload) -> list[Notice]:

@@ -43,6 +43,7 @@ class HostWork:
     release_ns: int = 0
     select_ns: int = 0
     on_torch_stream: bool = True
+    renew_ns: int = 0
     selected: int = 0
     calls: list[tuple[str, int]] = field(default_factory=list)
 
@@ -63,6 +64,10 @@ class HostWork:
     @property
     def forward_backward(self) -> Callable[[], object] | None:
         return (lambda: self._call("forward_backward", self.one_piece_ns)) if self.one_piece_ns else None
+
+    @property
+    def renew_dy(self) -> Callable[[], object] | None:
+        return (lambda: self._call("renew", self.renew_ns)) if self.renew_ns else None
 
     def select(self, index: int) -> None:
         self.clock.take(self.select_ns)
@@ -136,6 +141,7 @@ class StreamWork:
     waits: bool = False
     on_torch_stream: bool = True
     launches: int = 1
+    renew_s: float = 0.0
     calls: int = 0
 
     __hash__ = object.__hash__
@@ -155,6 +161,10 @@ class StreamWork:
     @property
     def forward_backward(self) -> Callable[[], object] | None:
         return (lambda: self._call(self.one_piece_s)) if self.one_piece_s else None
+
+    @property
+    def renew_dy(self) -> Callable[[], object] | None:
+        return (lambda: self._call(self.renew_s)) if self.renew_s else None
 
     def select(self, index: int) -> None:
         pass

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
@@ -67,8 +67,8 @@ class Heard:
         return {message.notice.code: message.notice.text for message in self.of(Noticed) if message.case == case}
 
 
-Entry = str | Callable[..., Any]
-"""A built-in's name, or a planted builder."""
+Entry = str | Callable[..., Any] | Registration
+"""A built-in's name, a planted builder, or a whole registration."""
 
 
 def cases(
@@ -79,7 +79,7 @@ def cases(
     for number, (name, entry) in enumerate(entries.items()):
         row = BUILT_IN.get(entry) if isinstance(entry, str) else None
         if row is None:
-            planted.append(Registration(name, function, "", entry, builder_options(entry)))
+            planted.append(_planted(name, function, entry))
         planned[number] = PlannedCase(
             workload=0,
             implementation=name,
@@ -119,9 +119,15 @@ def judged(entry: Entry, *shape: int, function="layer_norm", norm_mode="", group
 
 def prepared(entry: Entry, on: Workload) -> tuple[Prepared, TorchArrays]:
     """One built case on buffers of its own."""
-    registration = BUILT_IN[entry].load() if isinstance(entry, str) else Registration("it", "layer_norm", "", entry, {})
+    registration = BUILT_IN[entry].load() if isinstance(entry, str) else _planted("it", "layer_norm", entry)
     arrays = TorchArrays(on, seed=11)
     return prepare(registration, on, {}, arrays), arrays
+
+
+def _planted(name: str, function: str, entry: Callable[..., Any] | Registration) -> Registration:
+    if isinstance(entry, Registration):
+        return replace(entry, name=name, function=function)
+    return Registration(name, function, "", entry, builder_options(entry))
 
 
 class ScriptedSampler:

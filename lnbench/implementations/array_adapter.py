@@ -37,6 +37,7 @@ class ArrayPrepared:
 
     on_torch_stream: bool = False
     overwrites_results: bool = False
+    renew_dy: Callable[[], object] | None = None
     repeats: bool | None = None
     inference: Callable[[], Any]
     forward: Callable[[], Any]

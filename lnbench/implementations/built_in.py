@@ -36,6 +36,7 @@ class Row:
     `choices`: the words that one of them takes, where it takes no others.
     `needs`: the libraries beside PyTorch without which it can't be built. `devices`: the kinds that it runs on
     ("cpu", "cuda"), where it does not run on all. `compiles`: its first calls compile, which takes seconds.
+    `writes_dy`: as in a Registration.
     """
 
     name: str
@@ -48,12 +49,14 @@ class Row:
     needs: tuple[Need, ...] = ()
     devices: tuple[str, ...] = ()
     compiles: bool = False
+    writes_dy: bool = False
 
     def load(self) -> Registration:
         """Import the builder."""
         module, _, attribute = self.builder.partition(":")
         builder = getattr(import_module(f"lnbench.implementations.{module}"), attribute)
-        return Registration(self.name, self.function, self.summary, partial(builder, **self.fixed), self.options)
+        fixed = partial(builder, **self.fixed)
+        return Registration(self.name, self.function, self.summary, fixed, self.options, writes_dy=self.writes_dy)
 
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")

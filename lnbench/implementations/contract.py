@@ -31,13 +31,17 @@ Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A named implementation. `options`: what its builder takes beside the workload, with the defaults."""
+    """A named implementation. `options`: what its builder takes beside the workload, with the defaults.
+
+    `writes_dy`: its backward writes into dy, so that each call needs a dy of its own.
+    """
 
     name: str
     function: str
     summary: str
     build: Callable[..., Any]
     options: Mapping[str, object]
+    writes_dy: bool = False
 
     @property
     def takes_arrays(self) -> bool:
@@ -58,7 +62,8 @@ class Prepared(Protocol):
     to PyTorch's current stream, whose events time it. `copies`: the inputs that it holds in buffers of its own.
     `compiles`: its first calls compile, though not by torch.compile. `overwrites_results`: a call writes its results
     where those of the call before lie, so whoever keeps one copies it first. `remark`: what a reader of its rows has to
-    know; "" where that is nothing.
+    know; "" where that is nothing. `renew_dy`: to be called after each backward, outside of what is timed, because
+    backward has written into its own copy of dy; None where dy is only read.
     """
 
     repeats: bool | None
@@ -69,6 +74,7 @@ class Prepared(Protocol):
     compiles: bool
     overwrites_results: bool
     remark: str
+    renew_dy: Callable[[], object] | None
 
     def inference(self) -> object:
         """Compute the outputs; called inside `without_gradients`."""
@@ -116,14 +122,17 @@ class Prepared(Protocol):
 _collected: list[Registration] = []
 
 
-def implementation(name: str, *, function: str, summary: str = "") -> Callable[[Builder], Builder]:
+def implementation(
+    name: str, *, function: str, summary: str = "", writes_dy: bool = False
+) -> Callable[[Builder], Builder]:
     """Register a builder under `name` as an implementation of `function`.
 
     The builder takes a `Workload` and gives a callable `forward(x, weight, bias)` (see the table of signatures in the
     README for other functions) or an `nn.Module`. One that takes a second argument, `arrays`, is of the fuller contract
     for other frameworks: it gives what `implementations/framework.py` describes. Keyword-only parameters of the builder
-    are options that a suite may set. Raises PluginError for an unknown function or a name that can't be typed on a
-    command line.
+    are options that a suite may set. `writes_dy`: backward writes into the memory of dy, as in-place kernels do; each
+    call then gets a copy of dy, which is made outside of its times. Raises PluginError for an unknown function or a
+    name that can't be typed on a command line.
     """
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
         shown = repr(name[:MOST_NAME] if isinstance(name, str) else name)
@@ -145,9 +154,14 @@ def implementation(name: str, *, function: str, summary: str = "") -> Callable[[
             raise PluginError(f'implementation "{name}": the decorator stands on a function that takes a workload')
         if len(_collected) >= MOST_REGISTRATIONS:
             raise PluginError(f"a plug-in file registers at most {MOST_REGISTRATIONS} implementations")
+        if writes_dy and takes_arrays(builder):
+            raise PluginError(
+                f'implementation "{name}": writes_dy is for builders of PyTorch',
+                hint="a backward(saved) that works in place copies arrays.dy itself",
+            )
         told = str(summary) or (inspect.getdoc(builder) or "").partition("\n")[0]
         text = " ".join(told[: 2 * MOST_SUMMARY].split())[:MOST_SUMMARY]
-        _collected.append(Registration(name, function, text, builder, builder_options(builder)))
+        _collected.append(Registration(name, function, text, builder, builder_options(builder), writes_dy))
         return builder
 
     return register

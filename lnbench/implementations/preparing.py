@@ -20,4 +20,4 @@ def prepare(
     builder, function = bound_builder(registration, options), FUNCTIONS[registration.function]
     if registration.takes_arrays:
         return ArrayPrepared(builder, function, workload, arrays)
-    return TorchPrepared(builder(workload), function, workload, arrays)
+    return TorchPrepared(builder(workload), function, workload, arrays, writes_dy=registration.writes_dy)

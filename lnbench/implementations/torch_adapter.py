@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lnbench.errors import PluginError, text_of
+from lnbench.errors import PluginError, Unsupported, text_of
 from lnbench.functions import Function, gradient_names
 from lnbench.implementations.contract import MOST_REMARK, WrongResultError
 from lnbench.implementations.oracle import Inputs
@@ -16,8 +16,18 @@ from lnbench.implementations.torch_arrays import TorchArrays
 from lnbench.implementations.torch_autocast import autocast_call
 from lnbench.implementations.torch_compiling import compilations
 from lnbench.implementations.torch_modules import as_callable, bind_module, require_to_run_without
-from lnbench.implementations.torch_results import Check, kind, read_overwritten_results, read_results, storages
-from lnbench.workload import Autocast, Workload
+from lnbench.implementations.torch_results import (
+    Check,
+    kind,
+    read_overwritten_results,
+    read_results,
+    storages,
+)
+from lnbench.implementations.torch_upstream import Upstream
+from lnbench.workload import Autocast, Layout, Workload
+
+_REENTRANT = "use_reentrant=True"
+"""Stands in what PyTorch says of reentrant checkpointing (2.11 to 2.13)."""
 
 
 class TorchPrepared:
@@ -26,6 +36,7 @@ class TorchPrepared:
     Gradients come from `torch.autograd.grad` over x and the affine parameters, or those of them that the workload asks
     for, so nothing accumulates and nothing needs zeroing; each backward runs on the graph of its own forward. What is
     frozen does not require a gradient, so that kernels can leave its work out.
+    `writes_dy`: backward reads copies of the upstream gradients, one for each pair, which `renew_dy` fills anew.
     """
 
     inference: Callable[[], Any]
@@ -37,8 +48,13 @@ class TorchPrepared:
     on_torch_stream: bool = True
     copies: tuple[str, ...] = ()
     compiles: bool = False
+    renew_dy: Callable[[], object] | None = None
 
-    def __init__(self, built: Any, function: Function, workload: Workload, arrays: TorchArrays) -> None:
+    def __init__(
+        self, built: Any, function: Function, workload: Workload, arrays: TorchArrays, *, writes_dy: bool = False
+    ) -> None:
+        if writes_dy and workload.layout == Layout.EXPANDED_DY:
+            raise Unsupported("its backward writes into dy, which expanded_dy makes one element")
         self._function = function
         self._workload = workload
         self._arrays = arrays
@@ -71,21 +87,23 @@ class TorchPrepared:
         self._call = autocast_call(call, workload)
         found = dict(self._parameters)
         self._wanted_parameters = tuple(found[name] for name in self._names if name in found)
-        self._upstream: list[tuple[Tensor, ...]] | None = None
+        self._upstream = Upstream(arrays, self._differentiated, copied=writes_dy)
         if workload.autocast == Autocast.NONE:
-            self._upstream = self._upstream_as(dict.fromkeys(function.outputs, self._leaves[0][0].dtype))
+            self._upstream.bind(dict.fromkeys(function.outputs, self._leaves[0][0].dtype))
         self.select(0)
 
     def select(self, index: int) -> None:
         """Bind the calls to one pair of x and dy, with what belongs to it."""
         leaves = self._leaves[index]
-        upstream = None if self._upstream is None else self._upstream[index]
+        upstream = None if self._upstream.pairs is None else self._upstream.pairs[index]
         if self._function.has_residual:
             self._bind_with_residual(*leaves, wanted=self._wanted(leaves), upstream=upstream)
         else:
             self._bind(*leaves, wanted=self._wanted(leaves), upstream=upstream)
         if upstream is None:
             self.backward = lambda saved: self._first_backward(saved, index)
+        elif self._upstream.copied:
+            self.renew_dy = lambda: self._upstream.renew(index)
 
     # What the calls need is bound as locals, so that a call costs nothing extra; and each has a name of its own, by
     # which the stack of a process that died tells what it was doing.
@@ -104,7 +122,8 @@ class TorchPrepared:
         self.inference, self.forward, self.backward = inference, forward, backward
 
     def refresh(self) -> None:
-        """Nothing is copied."""
+        """Nothing is copied but what backward writes into."""
+        self._upstream.renew_all()
 
     def _bind_with_residual(
         self, x: Tensor, residual: Tensor, *, wanted: tuple[Tensor, ...], upstream: tuple[Tensor, ...] | None
@@ -131,13 +150,9 @@ class TorchPrepared:
         """What is differentiated, in the order of the gradients' names; frozen tensors are left out."""
         return (*leaves, *self._wanted_parameters) if "dx" in self._names else self._wanted_parameters
 
-    def _upstream_as(self, dtypes: Mapping[str, torch.dtype]) -> list[tuple[Tensor, ...]]:
-        """The upstream gradients of every pair, for outputs of these dtypes."""
-        return list(zip(*(self._arrays.upstream(it, dtypes[it]) for it in self._differentiated), strict=True))
-
     def _first_backward(self, saved: Any, index: int) -> Any:
         """The first backward under autocast, which decides y's dtype: from then on dy is there in that, once cast."""
-        self._upstream = self._upstream_as(self._dtypes(saved if isinstance(saved, tuple) else (saved,)))
+        self._upstream.bind(self._dtypes(saved if isinstance(saved, tuple) else (saved,)))
         self.select(index)
         return self.backward(saved)
 
@@ -207,12 +222,23 @@ class TorchPrepared:
         if not all(output.requires_grad and output.grad_fn is not None for output in flowing):
             raise WrongResultError("the result is detached from the graph: no gradient can flow back")
         wanted = self._wanted(self._leaves[0])
-        upstream = self._upstream_as(self._dtypes(outputs))[0]
-        gradients = torch.autograd.grad(flowing, wanted, upstream, allow_unused=True)
+        upstream = self._upstream.first(self._dtypes(outputs))
+        try:
+            gradients = torch.autograd.grad(flowing, wanted, upstream, allow_unused=True)
+        except RuntimeError as error:
+            if _REENTRANT in text_of(error):
+                raise Unsupported(
+                    f"activation checkpointing with {_REENTRANT} works with .backward() alone, and gradients come from "
+                    "torch.autograd.grad here; use_reentrant=False works"
+                ) from error
+            raise
         found = dict(zip(self._names, gradients, strict=True))
         for (name, gradient), leaf in zip(found.items(), wanted, strict=True):
             if gradient is None:
-                raise WrongResultError(f"no gradient reaches {name.removeprefix('d')}")
+                raise WrongResultError(
+                    f"no gradient reaches {name.removeprefix('d')}: what torch.autograd.grad gives is read, so a "
+                    "backward that adds to a buffer (main_grad) has to return it too"
+                )
             if gradient.dtype != leaf.dtype or gradient.shape != leaf.shape:
                 raise WrongResultError(f"{name} is {kind(gradient)}, its tensor is {kind(leaf)}")
         return found

@@ -115,14 +115,15 @@ class CudaSampler:
         Only the whole: a host stamp between forward and backward would need a wait inside the step.
         """
 
-        def step() -> None:
-            work.backward(work.forward())
-
-        parts: Sequence[Part] = (lambda _: work.forward(), work.backward)
+        parts: list[Part] = [lambda _: work.forward(), work.backward]
+        if work.renew_dy is not None:  # between events of its own, whose time is left out
+            renew = work.renew_dy
+            parts.append(lambda _: renew())
         timed = self._timed(work, "step", parts, calls, is_seen=work.on_torch_stream)
         if timed.seconds:
-            timed = replace(timed, seconds=(*timed.seconds, sum(timed.seconds)))
-        wall = {} if self._cold else {"forward_backward": self._wall(step, calls, wait=self._wait_for(work))}
+            forward_s, backward_s = timed.seconds[:2]
+            timed = replace(timed, seconds=(forward_s, backward_s, forward_s + backward_s))
+        wall = {} if self._cold else {"forward_backward": self._wall_step(work, calls)}
         return self._sample(wall, timed, ("forward", "backward", "forward_backward"))
 
     def sample_one_piece(self, work: Work, calls: int) -> Sample:
@@ -159,6 +160,18 @@ class CudaSampler:
             self._clock.wait()
 
         return wait
+
+    def _wall_step(self, work: Work, calls: int) -> float:
+        """Seconds of a step, less what renewing its dy takes in a block of its own."""
+        wait, renew = self._wait_for(work), work.renew_dy
+
+        def step() -> None:
+            work.backward(work.forward())
+            if renew is not None:
+                renew()
+
+        whole = self._wall(step, calls, wait=wait)
+        return whole if renew is None else seen_s(whole - self._wall(renew, calls, wait=wait))
 
     def _wall(self, call: Callable[[], Any], calls: int, *, wait: Callable[[], None]) -> float:
         wait()

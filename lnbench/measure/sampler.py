@@ -23,7 +23,8 @@ class Work(Protocol):
     """What is sampled: calls without arguments, and the choice of the buffers that they read.
 
     `forward_backward`: a whole step as one function, where there is one. `on_torch_stream`: on a GPU, the work goes to
-    PyTorch's current stream.
+    PyTorch's current stream. `renew_dy`: what has to be called after a backward that writes into its dy, outside of
+    what is timed; None where it writes into nothing.
     """
 
     @property
@@ -40,6 +41,9 @@ class Work(Protocol):
 
     @property
     def on_torch_stream(self) -> bool: ...
+
+    @property
+    def renew_dy(self) -> Callable[[], object] | None: ...
 
     def select(self, index: int) -> None: ...
 
@@ -126,7 +130,8 @@ class HostSampler:
     def sample_step(self, work: Work, calls: int) -> Sample:
         """The means of `calls` steps: forward, backward, their sum, and disposal.
 
-        The cost of an empty pair of stamps is subtracted from each part.
+        The cost of an empty pair of stamps is subtracted from each part. A dy that backward has written into is renewed
+        after the last stamp.
         """
         now, rotation = self._now, self._rotation
         forward, backward = work.forward, work.backward
@@ -143,6 +148,8 @@ class HostSampler:
             end = now()
             y = gradients = None
             disposal_ns += now() - end
+            if work.renew_dy is not None:
+                work.renew_dy()
             forward_ns += between - start
             backward_ns += end - between
         del y, gradients

@@ -249,7 +249,14 @@ def one_call(prepared: Prepared, kind: Kind) -> Callable[[], object]:
     if kind is Kind.ONE_PIECE:
         assert prepared.forward_backward is not None  # only such cases have this kind
         return prepared.forward_backward
-    return lambda: prepared.backward(prepared.forward())
+    return lambda: step(prepared)
+
+
+def step(prepared: Prepared) -> None:
+    """One forward and backward, whose results are forgotten."""
+    prepared.backward(prepared.forward())
+    if prepared.renew_dy is not None:
+        prepared.renew_dy()
 
 
 def _without_whole(sample: Sample) -> Sample:

@@ -35,6 +35,9 @@ def measure_energy_of(cases: Cases, *, planned: PlannedWorkload) -> None:
     for number, case in list(cases.live.items()):
         kinds = kinds_for(planned.phases, case.prepared, on_cuda=cases.workload.is_cuda)
         for kind in (it for it in kinds if it is not Kind.STEP or Kind.ONE_PIECE not in kinds):
+            if kind is not Kind.INFERENCE and case.prepared.renew_dy is not None:
+                cases.notice(number, "no-energy", "energy of a step was not measured: it would hold the copies of dy")
+                continue
             with cases.attempt(number, Stage.ENERGY):
                 if not _measure_energy(cases, number, case, kind, counter):
                     cases.notice(None, "no-energy", f"energy was not measured: {_why_no_counter(cases)}")
@@ -83,6 +86,8 @@ def _measure_one(cases: Cases, number: int, case: LiveCase) -> None:
     if saved_b is None:  # another framework allocates where PyTorch's profiler and allocator do not see it
         return
     found = memory_of(case.prepared, on_cuda=cases.workload.is_cuda)
+    if case.prepared.renew_dy is not None:
+        case.prepared.renew_dy()
     if compilations() == compiled:  # what compiling allocates is not the case's
         cases.report(
             MemoryUse(process=cases.process, case=number, phases=found.phases, saved_b=saved_b, kept_b=found.kept_b)

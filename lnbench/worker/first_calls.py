@@ -15,6 +15,9 @@ _OVERWRITES = (
     "each call writes its results over those of the call before, as CUDA graphs do: a network that keeps one copies "
     "it, which these times leave out"
 )
+_OWN_DY = (
+    "its backward writes into dy: each call gets a copy of dy; making the copies is not in its times, but in its cpu_s"
+)
 _GRAPH_BREAK = "torch.compile broke the graph into parts; fullgraph=True names the operation that does it"
 
 
@@ -58,6 +61,8 @@ class FirstCalls:
                 "is worth about a percent"
             )
             found.append(Notice(code="own-buffers", text=text))
+        if self.prepared.renew_dy is not None:
+            found.append(Notice(code="own-dy", text=_OWN_DY))
         if self.prepared.forward_backward is not None:
             found.append(Notice(code="one-piece", text=_ONE_PIECE))
         if self.prepared.overwrites_results:
@@ -79,6 +84,8 @@ def call_once(prepared: Prepared) -> None:
             prepared.inference()
         if not prepared.no_step:
             prepared.backward(prepared.forward())
+            if prepared.renew_dy is not None:
+                prepared.renew_dy()
         if prepared.forward_backward is not None:
             prepared.forward_backward()
         prepared.wait()

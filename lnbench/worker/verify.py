@@ -15,6 +15,9 @@ from lnbench.units import format_shape
 from lnbench.worker.deviations import Judgement, is_gradient, judge
 from lnbench.workload import Workload
 
+_WAY_OUT = {"dy": ": register it with writes_dy=True, and each call gets a copy of dy, made outside of its times"}
+"""What an implementation that writes into an input can do."""
+
 COARSE_GRADIENT = 0.02
 """A relative gradient error above which a right but coarse result is said."""
 
@@ -71,7 +74,7 @@ class Fill:
             raise
         written = self._put_back()
         if written:
-            raise WrongResultError(f"it writes into {written}; inputs belong to the caller")
+            raise WrongResultError(f"it writes into {written}; inputs belong to the caller{_WAY_OUT.get(written, '')}")
         return judge(outputs, parts, names=names, dtype=workload.dtype)
 
     def _parts(self, function: Function, workload: Workload, inputs: Inputs) -> Iterable[Part]:

@@ -23,6 +23,7 @@ class Machine:
     """What the plan must know of the machine.
 
     threads: the physical cores that this process may use. logical_cores: the logical ones.
+    asked_threads: how many the user's environment asks for; None where it leaves that open.
     devices: every device looked for ("cpu", "cuda", "cuda:0", ...) with the reason why it is absent, "" when present;
     a device that is not a key is absent too. free_b: bytes that a worker can get, by kind of device ("cpu", "cuda"),
     where that is to be looked at.
@@ -34,6 +35,12 @@ class Machine:
     memory_b: int
     devices: Mapping[str, str] = field(default_factory=lambda: {"cpu": ""})
     free_b: Mapping[str, int] = field(default_factory=dict)
+    asked_threads: int | None = None
+
+    @property
+    def default_threads(self) -> int:
+        """The threads of a workload that names none: as many as asked for, as far as there are logical cores."""
+        return self.threads if self.asked_threads is None else min(self.asked_threads, self.logical_cores)
 
 
 def count_workloads(entry: WorkloadEntry) -> int:

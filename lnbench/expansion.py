@@ -54,7 +54,7 @@ class Expansion:
         wanted = _matching(self.only, entrants)
         wanted_phases = tuple(Phase(it) for it in entry.phases if matches(it, self.only.get("phase", ("*",))))
         casts: dict[frozenset[int], tuple[Entrant, ...]] = {}
-        for shape_number, asked in multiply_out(entry, default_threads=self.machine.threads):
+        for shape_number, asked in multiply_out(entry, default_threads=self.machine.default_threads):
             hit = [rule for rule in rules if matches_workload(rule.columns, asked, "")]
             excluded_phases = {phase for rule in hit for phase in rule.phases}
             phases = (

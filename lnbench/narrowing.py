@@ -39,7 +39,7 @@ def _values(
         for column in found.keys() & of_cases.keys():
             found[column] |= of_cases[column]
         columns = found.keys() & WORKLOAD_COLUMNS.keys()
-        for _, asked in multiply_out(entry, default_threads=machine.threads) if columns else ():
+        for _, asked in multiply_out(entry, default_threads=machine.default_threads) if columns else ():
             workload = settle_cache(asked, machine)
             name = workload.name(default_threads=machine.threads)
             for column in columns:

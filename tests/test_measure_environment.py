@@ -39,9 +39,12 @@ print(page_faults() - before)
 
 @pytest.fixture
 def sysfs(tmp_path, monkeypatch):
-    """A machine whose files a test writes: `write(path, text)` below sysfs; `allow(cores)`, `quota(text)`."""
+    """A machine whose files a test writes: `write(path, text)` below sysfs; `allow(cores)`, `quota(text)`.
+
+    Control groups lie below the same folder, as `sys/fs/cgroup` and `proc/self/cgroup`.
+    """
     monkeypatch.setattr(environment, "_SYSFS", tmp_path)
-    monkeypatch.setattr(environment, "_CGROUP_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(environment._quota_cores, "__defaults__", (tmp_path,))
 
     def write(path, text):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +53,7 @@ def sysfs(tmp_path, monkeypatch):
     def allow(*cores):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(cores), raising=False)
 
-    return SimpleNamespace(write=write, allow=allow, quota=lambda text: write("cpu.max", text))
+    return SimpleNamespace(write=write, allow=allow, quota=lambda text: write("sys/fs/cgroup/cpu.max", text))
 
 
 def cache(sysfs, index, kind, level, size):
@@ -111,6 +114,60 @@ def test_two_hardware_threads_of_a_core_count_once(sysfs):
         sysfs.write(f"cpu{core}/topology/thread_siblings_list", siblings)
 
     assert (usable_physical_cores(), usable_logical_cores()) == (2, 4)
+
+
+def test_the_siblings_of_a_core_are_read_by_their_new_name_too(sysfs):
+    sysfs.allow(0, 1, 2, 3)
+    for core, siblings in enumerate(("0-1", "0-1", "2-3", "2-3")):
+        sysfs.write(f"cpu{core}/topology/core_cpus_list", siblings)
+
+    assert (usable_physical_cores(), usable_logical_cores()) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        pytest.param(
+            "0::/jobs/mine",
+            {"jobs/cpu.max": "300000 100000", "jobs/mine/cpu.max": "max 100000"},
+            3,
+            id="version 2, above the own group",
+        ),
+        pytest.param(
+            "0::/jobs/mine", {"jobs/cpu.max": "300000 100000", "jobs/mine/cpu.max": "50000 25000"}, 2, id="the tightest"
+        ),
+        pytest.param(
+            "4:cpu,cpuacct:/docker/it",
+            {
+                "cpu,cpuacct/docker/it/cpu.cfs_quota_us": "250000",
+                "cpu,cpuacct/docker/it/cpu.cfs_period_us": "100000",
+                "cpu,cpuacct/cpu.cfs_quota_us": "-1",
+                "cpu,cpuacct/cpu.cfs_period_us": "100000",
+            },
+            2,
+            id="version 1",
+        ),
+        pytest.param(
+            "4:cpu:/docker/it",
+            {"cpu/cpu.cfs_quota_us": "150000", "cpu/cpu.cfs_period_us": "100000"},
+            1,
+            id="version 1 in a container, which sees its own group as the root",
+        ),
+        pytest.param(
+            "0::/mine",
+            {"mine/cpu.max": "3000000000 1000000", "cpu/cpu.cfs_quota_us": "0", "cpu/cpu.cfs_period_us": "0"},
+            4,
+            id="more than there is, and nonsense",
+        ),
+    ],
+)
+def test_the_tightest_quota_of_all_groups_and_versions_holds(sysfs, groups, files, cores):
+    sysfs.allow(0, 1, 2, 3)
+    sysfs.write("proc/self/cgroup", groups)
+    for path, text in files.items():
+        sysfs.write(f"sys/fs/cgroup/{path}", text)
+
+    assert usable_logical_cores() == cores
 
 
 def test_a_quota_below_the_physical_cores_binds_them_too(sysfs):

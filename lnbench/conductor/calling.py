@@ -11,7 +11,8 @@ from typing import IO
 
 from lnbench.conductor.process_group import children, end_group, signal_name
 from lnbench.conductor.stack_place import place_of
-from lnbench.conductor.starting import worker_command
+from lnbench.conductor.starting import worker_command, worker_environment
+from lnbench.measure.environment import usable_physical_cores
 from lnbench.worker.ending import TELL_SIGNAL
 
 _MOST_ANSWER_BYTES = 1 << 26
@@ -49,6 +50,7 @@ def call_worker(arguments: Sequence[str], *, timeout_s: float) -> Answer:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=worker_environment(usable_physical_cores()),
             start_new_session=True,
         )
         assert process.stderr is not None  # it was asked for

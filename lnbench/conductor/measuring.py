@@ -1,5 +1,6 @@
 """One run, from a prepared plan, or from where it was interrupted, to its folder and its exit code."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from lnbench.conductor.preparation import Prepared, refuse_empty
 from lnbench.conductor.process_group import adopt_orphans
 from lnbench.conductor.resuming import Resumable, how_to_resume
 from lnbench.conductor.runner import Habits, Runner
+from lnbench.conductor.thread_variables import thread_notices
 from lnbench.errors import ExitCode, OutputError, StoppedAtOnce, most_telling
 from lnbench.events import Resumed
 from lnbench.plan import Plan
@@ -183,6 +185,9 @@ def _carry_out(course: _Course, journal: Journal, options: RunOptions, observer:
             uses_gpu = any(plan.workloads[case.workload].workload.is_cuda for case in plan.cases if case.status is None)
             if course.missing_nvml and uses_gpu:
                 runner.notice("no-nvml", f"GPU memory is not read: {course.missing_nvml}")
+            threads = {plan.workloads[case.workload].workload.threads for case in plan.cases if case.status is None}
+            for notice in thread_notices(os.environ, threads, physical_cores=course.environment.physical_cores):
+                runner.notice(notice.code, notice.text)
             finished = runner.measure()
             if finished and (cases := course.again(read_run(folder))):
                 finished = runner.confirm(cases)

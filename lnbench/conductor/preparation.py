@@ -10,6 +10,7 @@ from lnbench.conductor.describing import describe_sources
 from lnbench.conductor.known import known_implementations, with_libraries
 from lnbench.conductor.loaded import Loaded, digests, loaded, with_packages
 from lnbench.conductor.revision import both_sides, files_of_both_sides, parse_against
+from lnbench.conductor.thread_variables import asked_threads
 from lnbench.errors import NothingMeasuredError, PluginError, SuiteError, UsageError, nearest
 from lnbench.lineup import NOT_LOADED, Known, used_names
 from lnbench.measure.environment import absent_devices, read_environment
@@ -224,6 +225,7 @@ def machine_of(environment: Environment, nvml: Nvml, *, free_b: Mapping[str, int
         memory_b=environment.memory_b,
         devices=absent_devices(environment, nvml),
         free_b=free_b or {},
+        asked_threads=asked_threads(os.environ),
     )
 
 

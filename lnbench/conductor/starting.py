@@ -3,6 +3,8 @@
 import os
 import sys
 
+from lnbench.conductor.thread_variables import with_threads
+
 SPIN_COUNT = "5000"
 """How long a thread of GNU OpenMP spins at a barrier before it sleeps, about 0.1 ms instead of 5. With a neighbour on
 the cores a thread that spins keeps the one that it waits for from running: a layer norm of 12 us then reads 8 ms.
@@ -15,15 +17,12 @@ def worker_command(*arguments: str) -> list[str]:
 
 
 def worker_environment(threads: int, *, compile_cache: str = "") -> dict[str, str]:
-    """The worker's environment variables: every OpenMP and BLAS library gets the workload's threads, and spins briefly.
-
-    NPROC is where XLA's client for the CPU, which JAX uses, looks for the number of threads (jaxlib 0.10).
+    """The worker's environment variables: every library gets the workload's threads on all cores, and spins briefly.
 
     A user's own OMP_WAIT_POLICY or GOMP_SPINCOUNT stays. `compile_cache`: where torch.compile and Triton keep what they
     compiled; "" for where they do anyway.
     """
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
-    environment = {**os.environ, **dict.fromkeys(names, str(threads))}
+    environment = with_threads(os.environ, threads)
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     if compile_cache:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from lnbench.measure.cgroup import ROOT, cgroup_files
 from lnbench.measure.cuda_setup import allocator_settings, cuda_versions
 from lnbench.measure.nvml import Nvml
 from lnbench.measure.processor import processor_name, processor_signature
@@ -18,7 +19,6 @@ RECORDED_PACKAGES = ("torch", "numpy", "triton")
 _SYSFS = Path("/sys/devices/system/cpu")
 _TURBO = {"0": "on", "1": "off"}
 _BOOST = {"1": "on", "0": "off"}
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def read_environment(nvml: Nvml) -> Environment:
@@ -68,7 +68,7 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def usable_logical_cores() -> int:
-    """The logical cores that this process may use, by its affinity and its cgroup's quota; at least 1."""
+    """The logical cores that this process may use, by its affinity and the quotas of its control groups; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, _quota_cores() or cores))
 
@@ -138,20 +138,27 @@ def _cpu_flags(root: Path) -> list[str]:
 
 
 def _siblings(core: int) -> str:
-    """The hardware threads that share this one's core, as the system lists them."""
-    try:
-        return (_SYSFS / f"cpu{core}" / "topology" / "thread_siblings_list").read_text(encoding="utf-8").strip()
-    except OSError:
-        return str(core)
+    """The hardware threads that share this one's core, as the system lists them, by its new or its old name."""
+    topology = _SYSFS / f"cpu{core}" / "topology"
+    return _line(topology / "core_cpus_list") or _line(topology / "thread_siblings_list") or str(core)
 
 
-def _quota_cores() -> int | None:
-    """Whole cores of the cgroup's CPU quota, at least 1; None without one."""
-    try:
-        quota, _, period = _CGROUP_QUOTA.read_text(encoding="utf-8").strip().partition(" ")
-        return max(1, floor(int(quota) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
+def _quota_cores(root: Path = ROOT) -> int | None:
+    """Whole cores of the tightest CPU quota of the process's control groups and those above, at least 1; None without.
+
+    Version 2 writes quota and period as one line, the quota `max` where there is none; version 1 as two files, the
+    quota -1 where there is none.
+    """
+    lines = [_line(path) for path in cgroup_files("cpu", "cpu.max", root=root)]
+    lines += [
+        f"{_line(path)} {_line(path.with_name('cpu.cfs_period_us'))}"
+        for path in cgroup_files("cpu", "cpu.cfs_quota_us", root=root)
+    ]
+    pairs = (line.split() for line in lines)
+    shares = [
+        int(pair[0]) / int(pair[1]) for pair in pairs if len(pair) == 2 and all(it.isdigit() and int(it) for it in pair)
+    ]
+    return max(1, floor(min(shares))) if shares else None
 
 
 def _size_b(text: str) -> int:

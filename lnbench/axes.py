@@ -9,7 +9,7 @@ from typing import Any
 from lnbench.footprint import memory_shortage
 from lnbench.planned import CacheSizes, SetAside, Status
 from lnbench.suite_entries import WorkloadEntry
-from lnbench.workload import STEP_PHASES, Autocast, Cache, Gradients, Layout, Phase, Workload
+from lnbench.workload import NORM_AXES, STEP_PHASES, Autocast, Cache, Gradients, Layout, Phase, Workload
 
 MAX_BUFFERS = 131_072
 """Pairs of x and dy that cold rotates through; more are slow to make, and small tensors would need millions."""
@@ -60,7 +60,10 @@ def multiply_out(entry: WorkloadEntry, *, default_threads: int) -> Iterator[tupl
             chosen = dict(zip(axes, values, strict=True))
             dims = chosen.pop("norm_dims")
             chosen["param_dtype"] = chosen["param_dtype"] or chosen["dtype"]
+            chosen["norm_axes"] = axes_named = NORM_AXES[chosen["norm_axes"]]
             normalized_shape = (1,) * (dims - rank) + item.shape[-dims:]
+            if axes_named:
+                normalized_shape = tuple(item.shape[axis] for axis in axes_named)
             yield number, Workload(item.shape, normalized_shape, **chosen, label=item.label)
 
 
@@ -68,6 +71,7 @@ def _axes(entry: WorkloadEntry, *, default_threads: int) -> Mapping[str, tuple[A
     """The values of every axis but the shape, under the name that a workload has for it."""
     return {
         "norm_dims": entry.norm_dims,
+        "norm_axes": entry.norm_axes,
         "dtype": entry.dtypes,
         "param_dtype": entry.param_dtypes or ("",),
         "device": entry.devices,
@@ -143,6 +147,8 @@ def find_obstacle(
 def _why_meaningless(workload: Workload, phases: Collection[Phase]) -> str:
     """Why a value of an axis would measure what another one does; "" where it has a meaning of its own."""
     shape, layout = workload.shape, workload.layout
+    if workload.norm_axes == (len(shape) - 1,):
+        return f"axis {len(shape) - 1} is the last one of this shape, which norm_axes: last normalizes"
     if layout == Layout.CHANNELS_LAST and len(shape) != 4:
         return "channels_last needs a shape of 4 axes, as in (N, C, H, W)"
     if layout in {Layout.TRANSPOSED, Layout.TRANSPOSED_DY} and min(shape[-2:]) == 1:

@@ -85,7 +85,7 @@ class Expansion:
         obstacle = find_obstacle(planned.workload, self.machine, phases=planned.phases, has_residual=has_residual)
         for entrant in cast:
             known = self.known[entrant.use]
-            own = known.obstacle_on(planned.workload.device)
+            own = known.obstacle_to(planned.workload)
             status, reason = obstacle or own or self._refusal(entrant, planned.workload)
             self.cases.append(
                 PlannedCase(
@@ -126,7 +126,14 @@ class Expansion:
     def _refusal(self, entrant: Entrant, workload: Workload) -> tuple[SetAside | None, str]:
         """Status and reason where the function is not defined on the workload; None where it is."""
         what = (entrant.function.name, entrant.norm_mode, entrant.groups)
-        key = (*what, workload.shape, workload.normalized_shape, workload.affine, workload.gradients)
+        key = (
+            *what,
+            workload.shape,
+            workload.normalized_shape,
+            workload.norm_axes,
+            workload.affine,
+            workload.gradients,
+        )
         if key not in self.refusals:
             try:
                 refuse_undefined(

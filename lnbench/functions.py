@@ -111,6 +111,9 @@ dtype. Source: Zhu et al. 2025, arXiv:2503.10622, algorithm 1."""
 UNKNOWN_FUNCTION = Function("", ())
 """That of an implementation which could not be loaded."""
 
+LAST_AXES_ALONE = "it normalizes the last axes alone"
+"""Why an implementation is left out where another axis is normalized."""
+
 DEFAULT_GROUPS = 32
 """Group norm's groups where a suite names none. Source: Wu, He 2018, arXiv:1803.08494, section 4."""
 
@@ -157,11 +160,13 @@ class Geometry:
 def channel_axis(workload: Workload) -> int:
     """The axis of x that a channel-wise function treats as channels.
 
-    With one normalized axis it is that (last) axis and all others are samples; when all axes but the first are
-    normalized it is axis 1, as in (N, C, H, W). Raises Unsupported for anything between, where "channels" has no
-    agreed meaning.
+    With one normalized axis it is that axis and, where it is the last, all others are samples; when all axes but the
+    first are normalized it is axis 1, as in (N, C, H, W). Raises Unsupported for anything between, where "channels" has
+    no agreed meaning.
     """
     rank, dims = len(workload.shape), len(workload.normalized_shape)
+    if workload.norm_axes:
+        return workload.norm_axes[0]
     if dims == 1:
         return rank - 1
     if dims == rank - 1:
@@ -215,11 +220,13 @@ def geometry(function: Function, workload: Workload) -> Geometry:
 
     Raises Unsupported where the function is not defined on the workload, with the reason.
     """
-    if not function.channelwise:
-        statistic_axes = (1,) if function.has_statistics else ()
+    statistic_axes = (1,) if function.has_statistics else ()
+    if not function.channelwise and not workload.norm_axes:
         return Geometry((workload.rows, workload.features), statistic_axes, parameter_axes=(1,))
     axis = channel_axis(workload)
     samples, channels, spatial = prod(workload.shape[:axis]), workload.shape[axis], prod(workload.shape[axis + 1 :])
+    if not function.channelwise:
+        return Geometry((samples, channels, spatial), statistic_axes, parameter_axes=(1,))
     if function.name == "batch_norm":
         if workload.norm_mode != "eval" and samples * spatial < 2:
             raise Unsupported("batch norm in train mode needs more than one value per channel")

@@ -6,13 +6,14 @@ from types import MappingProxyType
 
 from lnbench.amounts import MOST_SIZE
 from lnbench.errors import SuiteError, UsageError, nearest
-from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, UNKNOWN_FUNCTION, Function
+from lnbench.functions import DEFAULT_GROUPS, FUNCTIONS, LAST_AXES_ALONE, UNKNOWN_FUNCTION, Function
 from lnbench.planned import BASE_SUFFIX, DEFAULT_MARGIN, SetAside, Status
 from lnbench.selection import is_pattern, matches
 from lnbench.suite import Suite
 from lnbench.suite_entries import ImplementationEntry, WorkloadEntry
 from lnbench.suite_fields import OptionValue
 from lnbench.suite_text import Step, show
+from lnbench.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,10 @@ class Known:
 
     An option whose default is None takes any scalar, one in `choices` those words alone. `groups` is an option of every
     function that has groups. `compiles`: building it takes seconds rather than a moment. `obstacle`: why it can't be
-    built here, on whatever workload. `devices`: the kinds that it runs on, where not on all. `libraries`: the
-    distributions beside PyTorch that its code is from. `function` is "" where that is not known, because its package
-    could not be loaded, or was not; then there is an obstacle, and it takes any option.
+    built here, on whatever workload. `devices`: the kinds that it runs on, where not on all. `norm_axes`: it normalizes
+    other axes than the last ones too. `libraries`: the distributions beside PyTorch that its code is from. `function`
+    is "" where that is not known, because its package could not be loaded, or was not; then there is an obstacle, and
+    it takes any option.
     """
 
     function: str
@@ -33,11 +35,14 @@ class Known:
     obstacle: tuple[SetAside, str] | None = None
     devices: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
+    norm_axes: bool = True
 
-    def obstacle_on(self, device: str) -> tuple[SetAside, str] | None:
-        """Status and reason where it can't run on a device; None where it can."""
-        if self.devices and device.partition(":")[0] not in self.devices:
+    def obstacle_to(self, workload: Workload) -> tuple[SetAside, str] | None:
+        """Status and reason where it can't do a workload, as far as is known beforehand; None where it can."""
+        if self.devices and workload.device.partition(":")[0] not in self.devices:
             return Status.SKIPPED, runs_only_on(self.devices)
+        if workload.norm_axes and not self.norm_axes and self.obstacle is None:
+            return Status.UNSUPPORTED, LAST_AXES_ALONE
         return self.obstacle
 
 

@@ -153,8 +153,10 @@ class PlannedWorkload(Frozen):
         shape, normalized = self.workload.shape, self.workload.normalized_shape
         if prod(shape) > MOST_ELEMENTS:
             raise ValueError(f"shape {format_shape(shape)} has more than {MOST_ELEMENTS} elements")
-        dims = len(normalized)
-        if normalized != (1,) * (dims - len(shape)) + shape[-dims:]:
+        dims, axes = len(normalized), self.workload.norm_axes
+        if axes and normalized != tuple(shape[axis] for axis in axes if axis < len(shape)):
+            raise ValueError(f"{format_shape(normalized)} is not axis {axes[0]} of shape {format_shape(shape)}")
+        if not axes and normalized != (1,) * (dims - len(shape)) + shape[-dims:]:
             raise ValueError(f"{format_shape(normalized)} is not the end of shape {format_shape(shape)}")
         if len(set(self.phases)) < len(self.phases) or len(set(self.clocks)) < len(self.clocks):
             raise ValueError("a phase or a clock stands twice")

@@ -41,6 +41,7 @@ class RowSummary:
     layout: str
     gradients: str
     autocast: str
+    norm_axes: str
     reference: str
 
     implementation: str

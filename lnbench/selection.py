@@ -20,6 +20,7 @@ WORKLOAD_COLUMNS: Mapping[str, Callable[[Workload, str], str]] = {
     "input_shape": lambda workload, _: format_shape(workload.shape),
     "normalized_shape": lambda workload, _: format_shape(workload.normalized_shape),
     "norm_dims": lambda workload, _: str(len(workload.normalized_shape)),
+    "norm_axes": lambda workload, _: workload.norm_axes_text,
     "rows": lambda workload, _: str(workload.rows),
     "features": lambda workload, _: str(workload.features),
     "affine": lambda workload, _: workload.affine,

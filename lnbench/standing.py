@@ -155,4 +155,5 @@ def _memory_kind(case: PlannedCase, workload: Workload) -> tuple[object, ...]:
         workload.affine,
         workload.gradients,
         workload.autocast,
+        workload.norm_axes,
     )

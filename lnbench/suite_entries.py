@@ -19,6 +19,7 @@ from lnbench.suite_fields import (
     ImplementationName,
     Label,
     LayoutName,
+    NormAxes,
     NormModeName,
     OneOrMany,
     Option,
@@ -98,6 +99,7 @@ class Exclusion(SuiteModel):
     norm_mode: Axis[NormModeName] = ()
     label: Axis[Label] = ()
     norm_dims: Axis[Count] = ()
+    norm_axes: Axis[NormAxes] = ()
     rows: Axis[Count] = ()
     features: Axis[Count] = ()
     dtype: Axis[Dtype] = ()
@@ -141,6 +143,9 @@ class WorkloadEntry(SuiteModel):
     norm_dims: Axis[Annotated[Count, Field(le=7)]] = Field(
         default=(1,), description="How many last axes are normalized."
     )
+    norm_axes: Axis[NormAxes] = Field(
+        default=("last",), description="last: the last norm_dims axes; 1: axis 1 alone, the channels of (N, C, H, W)."
+    )
     dtypes: Axis[Dtype] = Field(default=("float32",), description="Element types of the input.")
     param_dtypes: Axis[Dtype] = Field(default=(), description="Element types of weight and bias; by default the dtype.")
     devices: Axis[Device] = Field(default=("cpu",), description="Absent devices are skipped, with a reason.")
@@ -171,6 +176,16 @@ class WorkloadEntry(SuiteModel):
     implementations: Implementations = Field(default=(), description="Overrides the suite's list.")
     thresholds: Thresholds = Field(default={}, description="Overrides the suite's thresholds.")
     exclude: tuple[Exclusion, ...] = Field(default=(), description="Combinations to leave out.")
+
+    @model_validator(mode="after")
+    def _check_normalized_axes(self) -> Self:
+        if self.norm_dims != (1,) and self.norm_axes != ("last",):
+            raise problem(
+                "norm_dims counts the last axes, and norm_axes names another",
+                hint="write two workloads, one with each",
+                at=("norm_axes",),
+            )
+        return self
 
 
 class Sampling(SuiteModel):

@@ -23,7 +23,18 @@ from lnbench.amounts import MOST_ELEMENTS, MOST_SIZE
 from lnbench.errors import nearest
 from lnbench.suite_text import Step, show
 from lnbench.units import format_shape
-from lnbench.workload import DEVICE_PATTERN, DTYPE_BYTES, Affine, Allocator, Autocast, Cache, Gradients, Layout, Phase
+from lnbench.workload import (
+    DEVICE_PATTERN,
+    DTYPE_BYTES,
+    NORM_AXES,
+    Affine,
+    Allocator,
+    Autocast,
+    Cache,
+    Gradients,
+    Layout,
+    Phase,
+)
 
 OptionValue = bool | int | float | str
 """What an option of an implementation may be."""
@@ -158,6 +169,14 @@ def _option(value: object) -> OptionValue:
     return value
 
 
+def _norm_axes(value: object) -> str:
+    if type(value) in {int, str} and str(value) in NORM_AXES:
+        return str(value)
+    raise problem(
+        f"must be last or 1, found {show(value)}", hint="1 normalizes axis 1 alone, the channels of (N, C, H, W)"
+    )
+
+
 def _device(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(DEVICE_PATTERN, value):
         return value
@@ -224,6 +243,7 @@ Thresholds = Annotated[
 Dtype = Annotated[str, Name("dtype", DTYPE_BYTES, _DTYPE_ALIASES)]
 CacheName = Annotated[str, Name("cache", (Cache.HOT, Cache.COLD), {"displaced": "cold", "warm": "hot"})]
 AllocatorName = Annotated[str, Name("allocator", Allocator)]
+NormAxes = Annotated[str, PlainValidator(_norm_axes), Described({"enum": ["last", 1]})]
 LayoutName = Annotated[str, Name("layout", Layout, _LAYOUT_ALIASES)]
 AffineName = Annotated[str, Name("affine", Affine)]
 GradientsName = Annotated[str, Name("gradients", Gradients, _GRADIENTS_ALIASES)]

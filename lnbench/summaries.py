@@ -81,6 +81,7 @@ def _workload_columns(planned: PlannedWorkload, *, device_name: str | None) -> d
         "device_name": device_name,
         "input_shape": format_shape(workload.shape),
         "normalized_shape": format_shape(workload.normalized_shape),
+        "norm_axes": workload.norm_axes_text,
     }
 
 

@@ -137,6 +137,7 @@ RESULT_COLUMNS = _columns(
     judged_by="string",
     dalpha_error_eps="float64",
     percent_of_peak="float64",
+    norm_axes="string",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 

@@ -117,6 +117,16 @@ def one_of(what: str, known: Collection[str]) -> Callable[[str], str]:
     return check
 
 
+NORM_AXES: Mapping[str, tuple[int, ...]] = MappingProxyType({"last": (), "1": (1,)})
+"""Which axes a suite may have normalized: the last ones, or axis 1 alone, the channels of (N, C, H, W)."""
+
+
+def _norm_axes(axes: tuple[int, ...]) -> tuple[int, ...]:
+    if axes not in NORM_AXES.values():
+        raise ValueError(f"axes {axes} are not normalized; known: {', '.join(NORM_AXES)}")
+    return axes
+
+
 DEVICE_PATTERN = r"^(cpu|cuda(:(0|[1-9][0-9]{0,2}))?)$"
 """How a device is named."""
 
@@ -130,6 +140,7 @@ class Workload:
     """What is normalized. Plug-ins read it: every field is a plain value.
 
     `norm_mode` ("train", "eval" or "") and `groups` are set where a case's function has them.
+    `norm_axes`: the axes that are normalized where they are not the last ones; `normalized_shape` are their sizes.
     `threads` is the number of CPU threads; `eps` is added to the variance (or mean square) under the root. Bounds and
     known words hold where one is read from outside.
     """
@@ -150,6 +161,12 @@ class Workload:
     label: str = ""
     norm_mode: NormMode = ""
     groups: Size | None = None
+    norm_axes: Annotated[tuple[int, ...], Field(max_length=8), AfterValidator(_norm_axes)] = ()
+
+    @property
+    def norm_axes_text(self) -> str:
+        """The axes that are normalized, as suites write them."""
+        return next(text for text, axes in NORM_AXES.items() if axes == self.norm_axes)
 
     @property
     def features(self) -> int:
@@ -159,7 +176,11 @@ class Workload:
     @property
     def rows(self) -> int:
         """How many times `features` elements x holds."""
-        return prod(self.shape[: max(len(self.shape) - len(self.normalized_shape), 0)])
+        return prod(size for axis, size in enumerate(self.shape) if axis not in self._normalized_axes)
+
+    @property
+    def _normalized_axes(self) -> Collection[int]:
+        return self.norm_axes or range(len(self.shape) - len(self.normalized_shape), len(self.shape))
 
     @property
     def elements(self) -> int:
@@ -192,6 +213,8 @@ class Workload:
         parts = [format_shape(self.shape), self.dtype, self.device]
         if len(self.normalized_shape) != 1:
             parts.append(f"norm_dims={len(self.normalized_shape)}")
+        if self.norm_axes:
+            parts.append(f"norm_axes={self.norm_axes_text}")
         if self.param_dtype != self.dtype:
             parts.append(f"param_dtype={self.param_dtype}")
         if self.threads != default_threads:
@@ -212,13 +235,14 @@ class Workload:
         return "/".join(parts)
 
     def with_rows(self, rows: int) -> "Workload":
-        """The same workload with at most `rows` rows: leading sizes shrink, the rank stays."""
-        lead = list(self.shape[: len(self.shape) - len(self.normalized_shape)])
+        """The same workload with at most `rows` rows: sizes that are not normalized shrink, the rank stays."""
+        sizes = list(self.shape)
         room = rows
-        for axis in reversed(range(len(lead))):
-            lead[axis] = min(lead[axis], max(room, 1))
-            room //= lead[axis]
-        return replace(self, shape=(*lead, *self.normalized_shape))
+        for axis in reversed(range(len(sizes))):
+            if axis not in self._normalized_axes:
+                sizes[axis] = min(sizes[axis], max(room, 1))
+                room //= sizes[axis]
+        return replace(self, shape=tuple(sizes))
 
 
 @dataclass(frozen=True, slots=True)

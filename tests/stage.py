@@ -27,11 +27,12 @@ from lnbench.worker.watching import LOOK_EVERY_S, Watch
 from lnbench.workload import Phase, Workload
 
 
-def workload(*shape: int, norm_dims=1, dtype="float32", **axes) -> Workload:
+def workload(*shape: int, norm_dims=1, norm_axes=(), dtype="float32", **axes) -> Workload:
     """A workload whose parameters have x's dtype unless said otherwise."""
     return Workload(
         shape=shape,
-        normalized_shape=shape[len(shape) - norm_dims :],
+        normalized_shape=tuple(shape[axis] for axis in norm_axes) or shape[len(shape) - norm_dims :],
+        norm_axes=norm_axes,
         **{"dtype": dtype, "param_dtype": dtype, "threads": torch.get_num_threads(), **axes},
     )
 

@@ -148,7 +148,7 @@ def test_on_the_host_renewing_dy_stands_outside_of_every_part():
     sample = HostSampler(now=clock).sample_step(work, 3)
 
     assert sample.wall_s == pytest.approx(
-        {"forward": 200e-9, "backward": 300e-9, "forward_backward": 500e-9, "disposal": 30e-9}
+        {"forward": 200e-9, "backward": 300e-9, "forward_backward": 500e-9, "disposal": 20e-9}
     )
     assert [name for name, _ in work.calls] == ["forward", "backward", "renew"] * 3
 

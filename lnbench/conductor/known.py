@@ -21,7 +21,7 @@ def known_implementations(sources: Sequence[Source] = (), registered: Registered
     for entry in registered.found:
         source = sources[entry.number]
         libraries = (source.distribution,) if isinstance(source, InstalledSource) else ()
-        known[entry.name] = Known(entry.function, entry.options, libraries=libraries)
+        known[entry.name] = Known(entry.function, entry.options, libraries=libraries, norm_axes=entry.norm_axes)
     for number, obstacle in registered.unloadable.items():
         source = sources[number]
         if isinstance(source, InstalledSource):
@@ -39,6 +39,7 @@ def _known(row: Row) -> Known:
         obstacle=(Status.SKIPPED, missing) if missing else None,
         devices=row.devices,
         libraries=tuple(need.name for need in row.needs),
+        norm_axes=row.norm_axes,
     )
 
 

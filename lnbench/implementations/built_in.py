@@ -36,7 +36,7 @@ class Row:
     `choices`: the words that one of them takes, where it takes no others.
     `needs`: the libraries beside PyTorch without which it can't be built. `devices`: the kinds that it runs on
     ("cpu", "cuda"), where it does not run on all. `compiles`: its first calls compile, which takes seconds.
-    `writes_dy`: as in a Registration.
+    `writes_dy`, `norm_axes`: as in a Registration.
     """
 
     name: str
@@ -50,13 +50,22 @@ class Row:
     devices: tuple[str, ...] = ()
     compiles: bool = False
     writes_dy: bool = False
+    norm_axes: bool = False
 
     def load(self) -> Registration:
         """Import the builder."""
         module, _, attribute = self.builder.partition(":")
         builder = getattr(import_module(f"lnbench.implementations.{module}"), attribute)
         fixed = partial(builder, **self.fixed)
-        return Registration(self.name, self.function, self.summary, fixed, self.options, writes_dy=self.writes_dy)
+        return Registration(
+            self.name,
+            self.function,
+            self.summary,
+            fixed,
+            self.options,
+            writes_dy=self.writes_dy,
+            norm_axes=self.norm_axes,
+        )
 
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -67,15 +76,19 @@ def _compiled(name: str, function: str, summary: str, **fixed: object) -> Row:
     """A row of torch.compile, whose builder has the function's name. `fixed`: options that a suite can't set."""
     options = {option: value for option, value in {"mode": "default", "dynamic": False}.items() if option not in fixed}
     choices = {option: words for option, words in {"mode": MODES}.items() if option in options}
-    return Row(name, function, summary, f"compiled:{function}", fixed, options, choices, compiles=True)
+    # Dynamic tanh is written for parameters along the last axes.
+    norm_axes = function != "dyt"
+    return Row(
+        name, function, summary, f"compiled:{function}", fixed, options, choices, compiles=True, norm_axes=norm_axes
+    )
 
 
 _CUDA = ("cuda",)
 _CPU = ("cpu",)
 
 _PYTORCH = (
-    Row("eager", "layer_norm", "composed PyTorch operations, float32 statistics", "eager:layer_norm"),
-    Row("fused", "layer_norm", "torch.nn.functional.layer_norm", "fused:layer_norm"),
+    Row("eager", "layer_norm", "composed PyTorch operations, float32 statistics", "eager:layer_norm", norm_axes=True),
+    Row("fused", "layer_norm", "torch.nn.functional.layer_norm", "fused:layer_norm", norm_axes=True),
     Row("module", "layer_norm", "torch.nn.LayerNorm", "fused:layer_norm_module"),
     _compiled("compiled", "layer_norm", "torch.compile of eager: whole graph, static shapes"),
     _compiled("compiled_dynamic", "layer_norm", "torch.compile of eager: whole graph, dynamic shapes", dynamic=True),
@@ -85,15 +98,16 @@ _PYTORCH = (
         "torch.compile of eager: whole graph, static shapes, max-autotune without CUDA graphs",
         mode="max-autotune-no-cudagraphs",
     ),
-    Row("rms_norm", "rms_norm", "torch.nn.functional.rms_norm", "fused:rms_norm"),
-    Row("batch_norm", "batch_norm", "torch.nn.functional.batch_norm", "fused:batch_norm"),
-    Row("group_norm", "group_norm", "torch.nn.functional.group_norm", "fused:group_norm"),
-    Row("instance_norm", "instance_norm", "torch.nn.functional.instance_norm", "fused:instance_norm"),
+    Row("rms_norm", "rms_norm", "torch.nn.functional.rms_norm", "fused:rms_norm", norm_axes=True),
+    Row("batch_norm", "batch_norm", "torch.nn.functional.batch_norm", "fused:batch_norm", norm_axes=True),
+    Row("group_norm", "group_norm", "torch.nn.functional.group_norm", "fused:group_norm", norm_axes=True),
+    Row("instance_norm", "instance_norm", "torch.nn.functional.instance_norm", "fused:instance_norm", norm_axes=True),
     Row(
         "add_layer_norm",
         "add_layer_norm",
         "x + residual, then torch.nn.functional.layer_norm: not fused",
         "fused:add_layer_norm",
+        norm_axes=True,
     ),
     _compiled("add_layer_norm_compiled", "add_layer_norm", "torch.compile of x + residual and eager: one fused graph"),
     Row(
@@ -101,6 +115,7 @@ _PYTORCH = (
         "add_rms_norm",
         "x + residual, then torch.nn.functional.rms_norm: not fused",
         "fused:add_rms_norm",
+        norm_axes=True,
     ),
     _compiled("compiled_add_rms_norm", "add_rms_norm", "torch.compile of add_rms_norm: one fused graph"),
     _compiled("compiled_rms_norm", "rms_norm", "torch.compile of rms_norm: whole graph, static shapes"),

@@ -33,7 +33,8 @@ Builder = TypeVar("Builder", bound=Callable[..., Any])
 class Registration:
     """A named implementation. `options`: what its builder takes beside the workload, with the defaults.
 
-    `writes_dy`: its backward writes into dy, so that each call needs a dy of its own.
+    `writes_dy`: its backward writes into dy, so that each call needs a dy of its own. `norm_axes`: its builder reads
+    `workload.norm_axes`, and so normalizes other axes than the last ones too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Registration:
     build: Callable[..., Any]
     options: Mapping[str, object]
     writes_dy: bool = False
+    norm_axes: bool = False
 
     @property
     def takes_arrays(self) -> bool:
@@ -123,7 +125,7 @@ _collected: list[Registration] = []
 
 
 def implementation(
-    name: str, *, function: str, summary: str = "", writes_dy: bool = False
+    name: str, *, function: str, summary: str = "", writes_dy: bool = False, norm_axes: bool = False
 ) -> Callable[[Builder], Builder]:
     """Register a builder under `name` as an implementation of `function`.
 
@@ -131,8 +133,9 @@ def implementation(
     README for other functions) or an `nn.Module`. One that takes a second argument, `arrays`, is of the fuller contract
     for other frameworks: it gives what `implementations/framework.py` describes. Keyword-only parameters of the builder
     are options that a suite may set. `writes_dy`: backward writes into the memory of dy, as in-place kernels do; each
-    call then gets a copy of dy, which is made outside of its times. Raises PluginError for an unknown function or a
-    name that can't be typed on a command line.
+    call then gets a copy of dy, which is made outside of its times. `norm_axes`: the builder reads
+    `workload.norm_axes`; without it, workloads that normalize axis 1 are unsupported. Raises PluginError for an unknown
+    function or a name that can't be typed on a command line.
     """
     if not isinstance(name, str) or not name.replace("_", "").replace("-", "").replace(".", "").isalnum():
         shown = repr(name[:MOST_NAME] if isinstance(name, str) else name)
@@ -161,7 +164,9 @@ def implementation(
             )
         told = str(summary) or (inspect.getdoc(builder) or "").partition("\n")[0]
         text = " ".join(told[: 2 * MOST_SUMMARY].split())[:MOST_SUMMARY]
-        _collected.append(Registration(name, function, text, builder, builder_options(builder), writes_dy))
+        _collected.append(
+            Registration(name, function, text, builder, builder_options(builder), writes_dy, bool(norm_axes))
+        )
         return builder
 
     return register

@@ -27,7 +27,7 @@ ForwardWithResidual = Callable[[Tensor, Tensor, Tensor | None, Tensor | None], t
 
 def layer_norm(workload: Workload) -> Forward:
     """The formula above for a workload; x: `workload.shape`, weight and bias: `workload.normalized_shape`."""
-    axes = tuple(range(-len(workload.normalized_shape), 0))
+    axes = workload.norm_axes or tuple(range(-len(workload.normalized_shape), 0))
     eps = workload.eps
     statistics = torch.float64 if workload.dtype == "float64" else torch.float32
 
@@ -41,6 +41,17 @@ def layer_norm(workload: Workload) -> Forward:
         if bias is not None:
             y = y + bias
         return y.to(x.dtype)
+
+    return _along_axis(forward, workload) if workload.norm_axes else forward
+
+
+def _along_axis(norm: Forward, workload: Workload) -> Forward:
+    """The norm with weight and bias in the shape that meets the normalized axis of x, as (C, 1, 1) does of NCHW."""
+    (axis,) = workload.norm_axes
+    shape = (workload.shape[axis], *[1] * (len(workload.shape) - axis - 1))
+
+    def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        return norm(x, None if weight is None else weight.view(shape), None if bias is None else bias.view(shape))
 
     return forward
 

@@ -15,14 +15,21 @@ Forward = Callable[..., Tensor]
 
 
 def layer_norm(workload: Workload) -> Forward:
-    """`torch.nn.functional.layer_norm` over the normalized shape."""
+    """`torch.nn.functional.layer_norm` over the normalized shape; of another axis than the last, between two permutes.
+
+    y then lies in memory with that axis last, as ConvNeXt's and torchvision's norms over channels leave it.
+    """
     shape, eps = workload.normalized_shape, workload.eps
+    to_last, back = _permutations(workload)
 
     def forward(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         return functional.layer_norm(x, shape, weight, bias, eps)
 
+    def between_permutes(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+        return functional.layer_norm(x.permute(to_last), shape, weight, bias, eps).permute(back)
+
     _require_dtypes(workload, lambda x, weight, bias: functional.layer_norm(x, (8,), weight, bias, eps))
-    return forward
+    return between_permutes if workload.norm_axes else forward
 
 
 def layer_norm_module(workload: Workload) -> nn.Module:
@@ -48,13 +55,20 @@ def add_layer_norm(workload: Workload) -> Callable[..., tuple[Tensor, Tensor]]:
 
 
 def rms_norm(workload: Workload) -> Forward:
-    """`torch.nn.functional.rms_norm` over the normalized shape: y = x / sqrt(mean(x^2) + eps) * weight."""
+    """`torch.nn.functional.rms_norm` over the normalized shape: y = x / sqrt(mean(x^2) + eps) * weight.
+
+    Of another axis than the last, between two permutes, as `layer_norm`.
+    """
     shape, eps = workload.normalized_shape, workload.eps
+    to_last, back = _permutations(workload)
 
     def forward(x: Tensor, weight: Tensor | None) -> Tensor:
         return functional.rms_norm(x, shape, weight, eps)
 
-    return forward
+    def between_permutes(x: Tensor, weight: Tensor | None) -> Tensor:
+        return functional.rms_norm(x.permute(to_last), shape, weight, eps).permute(back)
+
+    return between_permutes if workload.norm_axes else forward
 
 
 def add_rms_norm(workload: Workload) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -111,6 +125,13 @@ def instance_norm(workload: Workload) -> Forward:
         return functional.instance_norm(x, None, None, weight, bias, use_input_stats=True, eps=eps)
 
     return forward
+
+
+def _permutations(workload: Workload) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The order of axes that puts the normalized one last, and the order that puts it back."""
+    axes = range(len(workload.shape))
+    to_last = (*(axis for axis in axes if axis not in workload.norm_axes), *workload.norm_axes)
+    return to_last, tuple(to_last.index(axis) for axis in axes)
 
 
 def _channels_second(workload: Workload) -> tuple[int, int] | None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from lnbench.functions import FUNCTIONS
+from lnbench.errors import Unsupported
+from lnbench.functions import FUNCTIONS, LAST_AXES_ALONE
 from lnbench.implementations.array_adapter import ArrayPrepared
 from lnbench.implementations.contract import Prepared, Registration, bound_builder
 from lnbench.implementations.torch_adapter import TorchPrepared
@@ -17,6 +18,8 @@ def prepare(
 
     Raises Unsupported where it does not do the workload, PluginError where it gives what is no implementation.
     """
+    if workload.norm_axes and not registration.norm_axes:
+        raise Unsupported(LAST_AXES_ALONE)
     builder, function = bound_builder(registration, options), FUNCTIONS[registration.function]
     if registration.takes_arrays:
         return ArrayPrepared(builder, function, workload, arrays)

@@ -28,6 +28,7 @@ class Described(BaseModel):
     summary: str
     options: dict[str, bool | int | float | str | None]
     number: int
+    norm_axes: bool = False
 
 
 class Description(BaseModel):
@@ -65,6 +66,7 @@ def describe_registration(number: int, registration: Registration) -> Described:
         summary=_writable(registration.summary),
         options=_scalars(registration.options),
         number=number,
+        norm_axes=registration.norm_axes,
     )
 
 

@@ -273,3 +273,13 @@ def test_a_turn_that_has_some_of_what_a_version_added_is_left_to_the_model(missi
     blocks, odd = PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads)).read([(2, line)])
 
     assert (blocks, odd) == ({}, [(2, line)])
+
+
+@pytest.mark.parametrize("value", [[], [1], [[1]]])
+@pytest.mark.parametrize("field", ["round", "started_s", "steal_s", "calls", "wall_s"])
+def test_a_list_in_the_place_of_a_number_of_a_turn_is_no_number(field, value):
+    turn = json.loads(fabricate.turn(0, 1e-3, **fabricate.looked_at()).model_dump_json())
+    is_map = isinstance(turn[field], dict)
+    line = json.dumps(turn | {field: {"inference": value} if is_map else value}).replace(", ", ",").replace(": ", ":")
+
+    assert PlainTurns(MADE.header.cases, workloads=len(MADE.header.workloads)).read([(2, line.encode())]) is None

@@ -73,7 +73,7 @@ class PlainTurns:
             odd.append((number, line))
         try:
             blocks = {_layout(rows[0]): _block(places, rows) for places, rows in chunk.values() if rows}
-        except TypeError:
+        except (TypeError, ValueError):  # numpy raises the latter for a list among numbers
             return None
         return (blocks, odd) if all(map(self._is_sound, blocks.values())) else None
 
@@ -101,22 +101,26 @@ def _block(places: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> Block:
     whole, real, maps = columns[: len(WHOLE)], columns[len(WHOLE) : -len(_MAPS)], columns[-len(_MAPS) :]
     return Block(
         places=np.array(places),
-        whole=_checked(np.array(whole).T, "i"),
-        real=_checked(np.array(real).T, "if"),
+        whole=_checked(np.array(whole), "i", shape=(len(whole), len(rows))).T,
+        real=_checked(np.array(real), "if", shape=(len(real), len(rows))).T,
         **{
             part: _checked(
-                np.array(list(chain.from_iterable(map(dict.values, found)))).reshape(len(rows), -1),
+                np.array(list(chain.from_iterable(map(dict.values, found)))),
                 "i" if part in COUNTS else "if",
-            )
+                shape=(len(rows) * len(found[0]),),
+            ).reshape(len(rows), -1)
             for part, found in zip(_MAPS, maps, strict=True)
         },
     )
 
 
-def _checked(values: NDArray[Any], kinds: str) -> NDArray[Any]:
-    """The values, if numpy found them to be of one of these kinds. It makes text of a mixture of numbers and text."""
-    if values.size and values.dtype.kind not in kinds:
-        raise TypeError(f"{values.dtype} is none of {kinds}")
+def _checked(values: NDArray[Any], kinds: str, *, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The values, if numpy found them to be of one of these kinds. It makes text of a mixture of numbers and text.
+
+    Lists in the place of numbers give another shape than one number each.
+    """
+    if values.shape != shape or (values.size and values.dtype.kind not in kinds):
+        raise TypeError(f"{values.dtype} of {values.shape} is not {shape} of {kinds}")
     return values.astype(np.int64 if kinds == "i" else np.float64, copy=False)
 
 

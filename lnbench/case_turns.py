@@ -72,12 +72,12 @@ class CaseTurns:
 
     def calls(self, phase: str, *, clock: Clock) -> Ints:
         """How many calls each turn's sample of a phase is the mean of; a step's parts have its calls."""
-        kind, of_device = self.kind(phase), self._columns.device_calls
-        column = of_device[kind] if clock is Clock.DEVICE and kind in of_device else self._columns.calls.get(kind)
-        if column is None:
+        kind, seconds = self.kind(phase), self._columns.samples[clock].get(phase)
+        column = self._columns.clock_calls[clock].get(kind, self._columns.calls.get(kind))
+        if column is None or seconds is None:
             return NO_NUMBERS
         found = column[self._numbers]
-        return found[found > 0]
+        return found[(found > 0) & ~np.isnan(seconds[self._numbers])]
 
     def kind(self, name: str) -> str:
         """The kind of call by which the time of a phase, or the disposal, was sampled."""

@@ -6,12 +6,12 @@ import numpy as np
 
 from lnbench.events import Condensed, Ended, Event, Noticed, RunFinished, WorkerStarted, WorkloadFinished
 from lnbench.evidence import Evidence
-from lnbench.observed import MachineLook, MemoryUse
+from lnbench.observed import Launching, MachineLook, MemoryUse
 from lnbench.planned import Stage, Status
 from lnbench.record import Run
 from lnbench.speedups import Speedups
 
-KEPT = (WorkerStarted, WorkloadFinished, Ended, MemoryUse, MachineLook, Noticed, RunFinished, Condensed)
+KEPT = (WorkerStarted, WorkloadFinished, Ended, MemoryUse, Launching, MachineLook, Noticed, RunFinished, Condensed)
 """Events that tell how a run went, beside the samples."""
 
 

@@ -9,7 +9,7 @@ from lnbench.costs import TENSORS
 from lnbench.row_summary import RowSummary
 from lnbench.units import format_bytes, format_seconds, format_significant
 from lnbench.view import WorkloadTable
-from lnbench.workload import Phase
+from lnbench.workload import Phase, is_cuda
 
 TIME = "time"
 """The group that every table shows unless others are asked for."""
@@ -28,7 +28,8 @@ class CostColumn:
 class Group:
     """Columns that belong together. `by_phase`: each phase has a line of its own; else a case has one.
 
-    `absent`: what is said where nothing was measured. `untimed`: rows without times have a line, too.
+    `absent`: what is said where nothing was measured. `untimed`: rows without times have a line, too. `by_clock`: each
+    phase has a line on every clock.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Group:
     absent: str
     note: str = ""
     untimed: bool = False
+    by_clock: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ def _bytes(name: str) -> Callable[[RowSummary], str]:
         return "" if value is None else format_bytes(value)
 
     return text
+
+
+def _on_gpu(text: Callable[[RowSummary], str]) -> Callable[[RowSummary], str]:
+    """The same for rows of a GPU, and nothing for others."""
+    return lambda row: text(row) if is_cuda(row.device) else ""
 
 
 def _repeats(row: RowSummary) -> str:
@@ -207,6 +214,24 @@ GROUPS: Mapping[str, Group] = MappingProxyType(
             "alone; samples and rounds count them.",
             untimed=True,
         ),
+        "clocks": Group(
+            "Clocks",
+            (
+                CostColumn("time", _on_gpu(_seconds("median_s"))),
+                CostColumn("speedup", _on_gpu(_number("speedup", 3))),
+                CostColumn("% of copy", _on_gpu(_number("percent_of_copy", 2))),
+                CostColumn("host overhead", _on_gpu(_seconds("host_overhead_s"))),
+                CostColumn("kernel time", _on_gpu(_seconds("kernel_s"))),
+                CostColumn("launches", _on_gpu(_number("launches", 3))),
+                CostColumn("status", _on_gpu(lambda row: "" if row.status.has_times else row.status.value)),
+            ),
+            True,
+            "one clock alone: rows of the CPU have no other than the wall clock",
+            "wall: the host's time to completion. device: events around each call. batch: events around many calls in "
+            "a row. graph: events around replays of a CUDA graph. Host overhead: the host's time to enqueue a call. "
+            "Kernel time and launches: the kernels, copies and fills of a call, from torch.profiler.",
+            by_clock=True,
+        ),
     }
 )
 """Every group but time, by the name that --columns takes."""
@@ -221,7 +246,8 @@ def cost_table(table: WorkloadTable, name: str) -> CostTable:
     kept = [(heads, line) for (heads, _), line in zip(lines, texts, strict=True) if any(line)]
     if not kept:
         return CostTable(group.title, (), (), group.absent)
-    first = ("implementation", "phase") if group.by_phase else ("implementation",)
+    parts = (("implementation", True), ("phase", group.by_phase), ("clock", group.by_clock))
+    first = tuple(heading for heading, is_shown in parts if is_shown)
     return CostTable(
         title=group.title,
         headings=(*first, *(group.columns[place].heading for place in used)),
@@ -233,7 +259,10 @@ def cost_table(table: WorkloadTable, name: str) -> CostTable:
 def _lines(table: WorkloadTable, group: Group) -> Iterator[tuple[tuple[str, ...], RowSummary]]:
     """What each line begins with, and the row that it tells of."""
     for case in table.rows:
-        if group.by_phase:
+        if group.by_clock:
+            if any(row.median_s is not None for row in case.every_clock):
+                yield from (((case.title, row.phase.value, row.clock.value), row) for row in case.every_clock)
+        elif group.by_phase:
             shown = (cell for cell in case.cells if cell.median_s is not None or group.untimed)
             yield from (((case.title, cell.phase.value), cell) for cell in shown)
         else:

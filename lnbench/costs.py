@@ -39,7 +39,7 @@ def case_costs(evidence: Evidence, number: int) -> dict[str, Any]:
 
 
 def phase_costs(evidence: Evidence, number: int, phase: Phase, *, minimum_bytes: int | None) -> dict[str, Any]:
-    """What belongs to one phase of a case: memory, page faults, energy."""
+    """What belongs to one phase of a case: memory, page faults, energy, what launching takes."""
     turns = evidence.turns(number)
     faults = turns.faults(phase)  # of inference, and of a step in one piece
     if not len(faults) and phase is not Phase.INFERENCE:
@@ -48,6 +48,7 @@ def phase_costs(evidence: Evidence, number: int, phase: Phase, *, minimum_bytes:
         "faults_per_call": float(np.median(faults)) if len(faults) else None,
         **_memory_columns(evidence, number, phase),
         **_energy_columns(evidence, number, phase, minimum_bytes=minimum_bytes),
+        **_launching_columns(evidence, number, phase),
     }
 
 
@@ -166,6 +167,15 @@ def _energy_columns(evidence: Evidence, number: int, phase: Phase, *, minimum_by
         "energy_window_s": float(np.median([event.window_s for event in found])),
         "idle_power_w": float(np.median([(event.idle_before_w + event.idle_after_w) / 2 for event in found])),
     }
+
+
+def _launching_columns(evidence: Evidence, number: int, phase: Phase) -> dict[str, Any]:
+    """Medians over the processes that measured them."""
+    found = {
+        name: [getattr(event, name)[phase] for event in evidence.launching[number] if phase in getattr(event, name)]
+        for name in ("host_overhead_s", "kernel_s", "launches")
+    }
+    return {name: float(np.median(values)) for name, values in found.items() if values}
 
 
 def _condition_columns(evidence: Evidence, number: int) -> dict[str, Any]:

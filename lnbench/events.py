@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, field_validator
 
 from lnbench.amounts import MOST, MOST_FAULTS, Count, Hertz, LogRatio, Seconds, Size, Time
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, Launching, MachineLook, MemoryUse
 from lnbench.planned import Frozen, Notice, Stage, Status
 from lnbench.workload import Clock, Dtype, Phase
 
@@ -30,6 +30,10 @@ WAITS, LATE, BLOCKED = "waits-for-device", "late-launches", "launch-blocking"
 
 NO_DEVICE_TIME = (OFF_STREAM, WAITS, LATE, BLOCKED)
 """Whose text is the reason of rows without times on the device's clock."""
+
+
+L2_HOT = "l2-hot"
+"""The code of the notice that the replays of a CUDA graph find their buffers in L2, though it should be cold."""
 
 
 class WorkerStarted(Frozen):
@@ -111,8 +115,9 @@ class Turn(Frozen):
     A turn that takes several samples of each kind has an event for each, with the same `started_s`, numbered by
     `sample`. `started_s`: seconds since the workload's first turn. `calls`: timed calls per sample, by "inference" and
     "step", and by "forward_backward" where the whole step is a piece of its own beside its parts.
-    `device_calls`: those whose mean `device_s` is, by the same; a device's queue holds another number of them. Empty in
-    journals before version 8, whose `calls` it had at most.
+    `device_calls`, `batch_calls`, `graph_calls`: those whose mean the times of that clock are, by the same; a device's
+    queue, and a CUDA graph, hold another number of them. Empty in journals before version 8, whose `calls` they were at
+    most.
     `uncounted`: the turn's calls before counting began. `faults`: page faults per timed call, by the same.
 
     What the scheduler did to the threads of the process, by the same kinds of call, from the look before a sample to
@@ -121,6 +126,9 @@ class Turn(Frozen):
     journals before version 7, and `delay_s` where the system does not count it. `steal_s`: what a hypervisor took from
     the cores during the turn. `reach_s`: how long before the turn a thread had been waiting that first ran in it, so
     that turns before it were disturbed too.
+
+    The samples of each clock stand in the field that `Clock.field` names; `batch_s` and `graph_s` are empty in journals
+    before version 8.
     """
 
     event: Literal["turn"] = "turn"
@@ -143,6 +151,10 @@ class Turn(Frozen):
     device_calls: Mapping[Sampled, Count] = Field(default_factory=dict)
     steal_s: Seconds = 0.0
     reach_s: Seconds = 0.0
+    batch_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
+    batch_calls: Mapping[Sampled, Count] = Field(default_factory=dict)
+    graph_s: Mapping[Sampled, Seconds] = Field(default_factory=dict)
+    graph_calls: Mapping[Sampled, Count] = Field(default_factory=dict)
 
     @field_validator("faults", mode="before")
     @classmethod
@@ -157,6 +169,7 @@ class WorkloadFinished(Frozen):
     """A process is done with a workload, judging and all: why the rounds stopped, and where the time went.
 
     `setup_s`: from the order to the first turn. `compiling_s`: the part of it in builds and first calls that compiled.
+    `on_graph`: the rounds were those of the graph clock, which a worker of its own takes after the others.
     """
 
     event: Literal["workload_finished"] = "workload_finished"
@@ -167,10 +180,14 @@ class WorkloadFinished(Frozen):
     rounds_s: Seconds
     setup_s: Seconds = 0.0
     compiling_s: Seconds = 0.0
+    on_graph: bool = False
 
 
 class Ended(Frozen):
-    """A case ended otherwise than ok, at a stage, for a reason; later processes leave it out."""
+    """A case ended otherwise than ok, at a stage, for a reason; later processes leave it out.
+
+    `clock`: the end concerns the rows of this clock alone; None where it concerns the whole case.
+    """
 
     event: Literal["ended"] = "ended"
     process: Count
@@ -179,6 +196,7 @@ class Ended(Frozen):
     stage: Stage
     reason: str
     detail: str = ""
+    clock: Clock | None = None
 
 
 class Noticed(Frozen):
@@ -246,6 +264,7 @@ AnyEvent = (
     | MemoryUse
     | DeviceMemory
     | EnergyUse
+    | Launching
     | Conditions
     | MachineLook
     | Condensed

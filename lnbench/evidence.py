@@ -27,13 +27,13 @@ from lnbench.events import (
     WorkerStarted,
     WorkloadFinished,
 )
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, Launching, MachineLook, MemoryUse
 from lnbench.pairing import Turns
 from lnbench.planned import Notice, PlannedCase, PlannedWorkload, Status
 from lnbench.record import Run
 from lnbench.turn_disturbances import Disturbances
 from lnbench.undisturbed import POOLS
-from lnbench.workload import STEP_PHASES, Clock, Phase
+from lnbench.workload import STEP_PHASES, Cache, Clock, Phase
 
 INTERRUPTED = "the run ended before this case was measured"
 """The reason of a case that was planned and has no times, though nothing was said against it."""
@@ -69,6 +69,7 @@ class Evidence:
         self.memory: dict[int, list[MemoryUse]] = defaultdict(list)
         self.device_memory: dict[int, list[DeviceMemory]] = defaultdict(list)
         self.energy: dict[int, list[EnergyUse]] = defaultdict(list)
+        self.launching: dict[int, list[Launching]] = defaultdict(list)
         self.conditions: dict[int, list[Conditions]] = defaultdict(list)
         self.machine_looks: list[MachineLook] = []
         self.noticed: list[Noticed] = []
@@ -77,7 +78,7 @@ class Evidence:
         self._condensed: dict[tuple[int, Phase, Clock], dict[int, Condensed]] = defaultdict(dict)
         self._condensed_cases: set[int] = set()
         self._processes: dict[int, set[int]] = defaultdict(set)
-        self._ended: dict[int, list[Ended]] = defaultdict(list)
+        self._ended: dict[tuple[int, Clock | None], list[Ended]] = defaultdict(list)
         self._cases: dict[int, list[int]] = defaultdict(list)
         self._named: dict[tuple[int, str], list[int]] = defaultdict(list)
         for number, case in enumerate(run.header.cases):
@@ -120,7 +121,7 @@ class Evidence:
                     self.finished[event.workload].append(event)
                     self._processes[event.workload].add(event.process)
                 case Ended():
-                    self._ended[event.case].append(event)
+                    self._ended[event.case, event.clock].append(event)
                 case Noticed():
                     self.noticed.append(event)
                     key = (None, event.case) if event.case is not None else (event.workload, None)
@@ -133,6 +134,8 @@ class Evidence:
                     self.device_memory[event.case].append(event)
                 case EnergyUse():
                     self.energy[event.case].append(event)
+                case Launching():
+                    self.launching[event.case].append(event)
                 case Conditions():
                     self.conditions[event.workload].append(event)
                 case MachineLook():
@@ -193,12 +196,15 @@ class Evidence:
             self._kept_turns[key] = turns.without(self._spoiling(_is_on_device(clock)).dropped(workload))
         return self._kept_turns[key]
 
-    def status(self, number: int) -> tuple[Status, str]:
-        """How a case ended, and why where it is not ok; a failure counts before instability."""
+    def status(self, number: int, *, clock: Clock | None = None) -> tuple[Status, str]:
+        """How a case ended, and why where it is not ok; a failure counts before instability.
+
+        `clock`: what ended its rows on that clock alone counts too, where the whole case has no end.
+        """
         planned = self.case(number)
         if planned.status is not None:
             return planned.status, planned.reason
-        ended = self._ended.get(number)
+        ended = self._ended.get((number, None)) or self._ended.get((number, clock))
         if ended:
             telling = next((event for event in ended if not event.status.has_times), ended[0])
             return telling.status, telling.reason
@@ -211,7 +217,7 @@ class Evidence:
 
     def row(self, number: int, phase: Phase, *, clock: Clock) -> Row:
         """How one row of a case stands, and its samples."""
-        status, reason = self.status(number)
+        status, reason = self.status(number, clock=clock)
         if not status.has_times:
             return Row(status, reason, {})
         no_step = next((event.no_step for event in self.built.get(number, ()) if event.no_step), "")
@@ -273,10 +279,17 @@ class Evidence:
         return self.turns(number, clock=clock).unseen_share(phase, clock=clock) > MOST_UNSEEN
 
     def _why_no_sample(self, number: int, phase: Phase, clock: Clock) -> str:
-        is_cuda = self.planned_workload(number).workload.is_cuda
-        if is_cuda and clock is Clock.WALL and phase in {Phase.FORWARD, Phase.BACKWARD}:
+        workload = self.planned_workload(number).workload
+        is_part = phase in {Phase.FORWARD, Phase.BACKWARD}
+        if workload.is_cuda and workload.cache != Cache.HOT and clock in {Clock.WALL, Clock.BATCH}:
+            return f"the {clock} clock would hold what displaces L2 before each call"
+        if workload.is_cuda and clock is Clock.WALL and is_part:
             return "the host's clock can't part forward from backward without waiting inside the step"
-        if clock is Clock.DEVICE:
+        if clock is Clock.BATCH and is_part:
+            return "steps in a row between two events can't be parted into forward and backward"
+        if clock is Clock.GRAPH and not any(event.on_graph for event in self.finished[self.case(number).workload]):
+            return "the run ended before the graph clock's rounds"
+        if clock in {Clock.DEVICE, Clock.BATCH}:
             unseen = [notice.text for notice in self.case_notices(number) if notice.code in NO_DEVICE_TIME]
             if unseen:
                 return "; ".join(unseen)

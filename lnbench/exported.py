@@ -66,7 +66,7 @@ class Export:
 
 
 def export_run(run: Run, only: Filter = NO_FILTER) -> Export:
-    """Every row of a run that matches, in plan order: on the device's clock where there is one, else the wall's.
+    """Every row of a run that matches, in plan order: on the clock that decides.
 
     Raises UsageError where none matches.
     """

@@ -13,6 +13,10 @@ Reading = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 """Cores, threads or processes: how many there are on average."""
 
 
+Launches = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+"""How many there are in a call, on average."""
+
+
 class PhaseMemory(Frozen):
     """Bytes of one phase above its inputs, as the framework's allocator saw them.
 
@@ -69,6 +73,21 @@ class EnergyUse(Frozen):
     idle_before_w: Finite
     idle_after_w: Finite
     unusable: str = ""
+
+
+class Launching(Frozen):
+    """What the calls of a case on a GPU launch, and what launching takes the host, by phase.
+
+    `host_overhead_s`: seconds of the host's time to enqueue a call, without waiting. `kernel_s`: the sum of the times
+    of the kernels, copies and fills of a call; `launches`: how many there are. Empty where not measured.
+    """
+
+    event: Literal["launching"] = "launching"
+    process: Count
+    case: Count
+    host_overhead_s: Mapping[Phase, Seconds] = Field(default_factory=dict)
+    kernel_s: Mapping[Phase, Seconds] = Field(default_factory=dict)
+    launches: Mapping[Phase, Launches] = Field(default_factory=dict)
 
 
 class MachineLook(Frozen):

@@ -48,7 +48,9 @@ class Stage(StrEnum):
     BUILD = "build"
     VERIFY = "verify"
     WARM_UP = "warm-up"
+    CAPTURE = "capture"
     TIMING = "timing"
+    LAUNCHING = "launching"
     MEMORY = "memory"
     ENERGY = "energy"
     CLOSE = "close"
@@ -146,6 +148,12 @@ class PlannedWorkload(Frozen):
     reference: str
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=len(Phase))]
     clocks: Annotated[tuple[Clock, ...], Field(min_length=1, max_length=len(Clock))]
+
+    @property
+    def deciding_clock(self) -> Clock:
+        """The clock that tables and verdicts use: the device's where there is one; others alone where asked for."""
+        order = (Clock.DEVICE, Clock.WALL, Clock.GRAPH, Clock.BATCH)
+        return next(clock for clock in order if clock in self.clocks)
 
     @model_validator(mode="after")
     def _is_planned(self) -> Self:

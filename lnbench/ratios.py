@@ -46,8 +46,10 @@ def launch_share(evidence: Evidence, case: int, phase: Phase, *, clock: Clock) -
     """The share of launching in a row's time: 0.5 and more where it takes as long as the work.
 
     With two clocks, what the host takes beyond the device. On the CPU alone that of the copy: where copies as small as
-    these are all launch, so is each operation of a case.
+    these are all launch, so is each operation of a case. None of it on clocks that the host's launches do not reach.
     """
+    if clock in {Clock.BATCH, Clock.GRAPH}:
+        return NO_SHARE
     if not evidence.planned_workload(case).workload.is_cuda:
         return call_share_of_copy(evidence, evidence.case(case).workload, phase, clock=clock)
     found = host_over_device(evidence, case, phase)

@@ -19,9 +19,10 @@ beside time, and parted page faults by kind of call. 4 added resumed runs and th
 be finished only when nothing of it is left to do. 5 added axes (gradients, autocast, layouts), parts of a step that a
 case does not have, and cases whose package could not be loaded. 6 added the commit of the code that was measured. 7
 added what the scheduler did during each sample, several samples a turn, the total budget, looks at how busy the machine
-was, and how far processes of earlier runs lay apart. 8 added how many calls a device's time is the mean of, the numbers
-of processors, how GPUs are set up, and workloads that normalize another axis than the last. All have defaults; older
-ones are read as far as they went."""
+was, and how far processes of earlier runs lay apart. 8 added a GPU's batch and graph clocks, how many calls a time on
+one of its clocks is the mean of, ends that concern one clock alone, what launching costs, the numbers of processors,
+how GPUs are set up, and workloads that normalize another axis than the last. All have defaults; older ones are read as
+far as they went."""
 
 
 SHORT_ID = 10

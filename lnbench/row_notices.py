@@ -1,10 +1,11 @@
 """Notices that follow from a row's own numbers, and so are derived when reading."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from lnbench.busyness import host_text
 from lnbench.costs import LIMIT_SHARE, shows_bandwidth
+from lnbench.events import L2_HOT
 from lnbench.evidence import Evidence
 from lnbench.planned import Notice, PlannedCase
 from lnbench.ratios import Share, host_over_device, log_ratio
@@ -52,6 +53,9 @@ _FUNCTIONAL: Mapping[str, str] = MappingProxyType({"module": "fused"})
 
 ROUNDED_UP_B = 64 * 512
 """CUDA's caching allocator hands out multiples of 512 bytes."""
+
+GRAPH_CODES = frozenset({L2_HOT})
+"""The codes of notices that concern the rows of the graph clock alone."""
 
 BYTES_CODES = frozenset(f"{bound}-bytes" for bound in _BOUND_TEXTS)
 """The codes of notices that concern the bytes alone: they have no place where no column shows bytes."""
@@ -148,8 +152,15 @@ def drain_notices(clock: Clock, *, median_s: float) -> list[Notice]:
     return [Notice(code="launch-and-drain", text=text)]
 
 
-def launch_notices(evidence: Evidence, case: int, phase: Phase) -> list[Notice]:
+def of_clock(notices: Iterable[Notice], clock: Clock) -> list[Notice]:
+    """Those of a case's notices that concern a row of this clock."""
+    return [notice for notice in notices if clock is Clock.GRAPH or notice.code not in GRAPH_CODES]
+
+
+def launch_notices(evidence: Evidence, case: int, phase: Phase, *, clock: Clock) -> list[Notice]:
     """That the host takes far longer than the device, on a workload that has both clocks."""
+    if clock not in {Clock.WALL, Clock.DEVICE}:
+        return []
     found = host_over_device(evidence, case, phase)
     if found is None or found.exp().low < LAUNCH_BOUND:
         return []

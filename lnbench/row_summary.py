@@ -111,3 +111,6 @@ class RowSummary:
     judged_by: str = ""
     dalpha_error_eps: float | None = None
     percent_of_peak: float | None = None
+    host_overhead_s: float | None = None
+    kernel_s: float | None = None
+    launches: float | None = None

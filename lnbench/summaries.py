@@ -101,7 +101,8 @@ def _row(
     header, case = evidence.run.header, evidence.case(number)
     reference = evidence.reference(number)
     traffic = _traffic(header, case, phase)
-    notices = evidence.workload_notices(case.workload) + evidence.case_notices(number)
+    notices = evidence.workload_notices(case.workload)
+    notices += row_notices.of_clock(evidence.case_notices(number), clock)
     if reference is not None:
         notices += row_notices.function_notices(case, header.cases[reference])
     notices += row_notices.bound_notices(traffic)
@@ -159,7 +160,7 @@ def _row(
         notices += row_notices.fault_notices(faults, least_faults, columns["faults_per_call"], phase)
         call_share = ratios.call_share_of_copy(evidence, case.workload, phase, clock=clock)
         notices += row_notices.copy_notices(percent, call_share, cache=shared["cache"])
-        notices += row_notices.launch_notices(evidence, number, phase)
+        notices += row_notices.launch_notices(evidence, number, phase, clock=clock)
         notices += row_notices.drain_notices(clock, median_s=columns["median_s"])
         notices += row_notices.busy_host_notices(evidence, number, clock=clock)
         if phase is Phase.FORWARD_BACKWARD and clock is Clock.WALL:

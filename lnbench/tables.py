@@ -1,6 +1,6 @@
 """Tables as values: the columns of results.csv and of the raw samples, each defined once for every output."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -138,6 +138,9 @@ RESULT_COLUMNS = _columns(
     dalpha_error_eps="float64",
     percent_of_peak="float64",
     norm_axes="string",
+    host_overhead_s="float64",
+    kernel_s="float64",
+    launches="float64",
 )
 """results.csv, column by column: each is a field of RowSummary."""
 
@@ -208,9 +211,9 @@ def _sample_rows(
 ) -> Iterator[tuple[Value, ...]]:
     """`kept`: which samples are undisturbed, by the number of the turn and the kind of call, where that is known."""
     key = run.key(run.header.cases[turn.case])
-    clocks: Sequence[tuple[Clock, Mapping[str, float]]] = ((Clock.WALL, turn.wall_s), (Clock.DEVICE, turn.device_s))
-    for clock, samples in clocks:
-        calls = turn.device_calls or turn.calls if clock is Clock.DEVICE else turn.calls
+    for clock in Clock:
+        samples: Mapping[str, float] = getattr(turn, clock.field)
+        calls: Mapping[str, int] = getattr(turn, clock.calls_field) or turn.calls
         for phase, sample_s in samples.items():
             kind = next((it for it in kinds_of(phase) if it in turn.calls), "")
             shared = (run.header.run_id, *key, turn.process, turn.round, turn.started_s)

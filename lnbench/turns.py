@@ -40,9 +40,13 @@ class Layout(NamedTuple):
     voluntary: tuple[str, ...] = ()
     cpu_s: tuple[str, ...] = ()
     device_calls: tuple[str, ...] = ()
+    batch_s: tuple[str, ...] = ()
+    batch_calls: tuple[str, ...] = ()
+    graph_s: tuple[str, ...] = ()
+    graph_calls: tuple[str, ...] = ()
 
 
-COUNTS = frozenset({"calls", "wakeups", "involuntary", "voluntary", "device_calls"})
+COUNTS = frozenset({"wakeups", "involuntary", "voluntary", *(clock.calls_field for clock in Clock)})
 """The parts of a layout whose values are whole numbers."""
 
 USAGE = ("delay_s", "wakeups", "involuntary", "voluntary", "cpu_s")
@@ -65,6 +69,10 @@ class Block(NamedTuple):
     voluntary: Ints
     cpu_s: Floats
     device_calls: Ints
+    batch_s: Floats
+    batch_calls: Ints
+    graph_s: Floats
+    graph_calls: Ints
 
 
 def block_of(turns: Sequence[tuple[int, Turn]]) -> Block:
@@ -117,7 +125,7 @@ class TurnBlocks:
 class TurnColumns:
     """The turns of a run in the order in which they were taken; one value a turn in every column.
 
-    `places`: their numbers among all events. Where a turn has none, in `calls` and `device_calls` -1, and in samples,
+    `places`: their numbers among all events. Where a turn has none, in `calls` and `clock_calls` -1, and in samples,
     `faults` and `usage` NaN. A turn of several samples stands here once for each of them.
     """
 
@@ -131,11 +139,12 @@ class TurnColumns:
         self.started_s, self.steal_s, self.reach_s = (
             _joined(block.real[:, column] for block in blocks.values())[order] for column in range(len(REAL))
         )
-        self.calls: Mapping[str, Ints] = dict(_columns(blocks, "calls", order, missing=_NO_CALLS))
-        self.device_calls: Mapping[str, Ints] = dict(_columns(blocks, "device_calls", order, missing=_NO_CALLS))
+        self.clock_calls: Mapping[Clock, Mapping[str, Ints]] = {
+            clock: dict(_columns(blocks, clock.calls_field, order, missing=_NO_CALLS)) for clock in Clock
+        }
+        self.calls = self.clock_calls[Clock.WALL]
         self.samples: Mapping[Clock, Mapping[str, Floats]] = {
-            Clock.WALL: dict(_columns(blocks, "wall_s", order)),
-            Clock.DEVICE: dict(_columns(blocks, "device_s", order)),
+            clock: dict(_columns(blocks, clock.field, order)) for clock in Clock
         }
         self.faults: Mapping[str, Floats] = dict(_columns(blocks, "faults", order))
         self.usage: Mapping[str, Mapping[str, Floats]] = {
@@ -155,8 +164,11 @@ class TurnColumns:
         found.places = places
         for name in (*WHOLE, *REAL):
             setattr(found, name, getattr(self, name)[numbers])
-        found.calls = {name: column[numbers] for name, column in self.calls.items()}
-        found.device_calls = {name: column[numbers] for name, column in self.device_calls.items()}
+        found.clock_calls = {
+            clock: {name: column[numbers] for name, column in columns.items()}
+            for clock, columns in self.clock_calls.items()
+        }
+        found.calls = found.clock_calls[Clock.WALL]
         found.faults = {name: column[numbers] for name, column in self.faults.items()}
         found.samples = {
             clock: {name: column[numbers] for name, column in samples.items()}
@@ -173,6 +185,8 @@ class TurnColumns:
             part: {name: int(value) if part in COUNTS else value for name, value in _present(columns, number).items()}
             for part, columns in self.usage.items()
         }
+        times: dict[str, Any] = {clock.field: _present(self.samples[clock], number) for clock in Clock}
+        calls: dict[str, Any] = {clock.calls_field: _counted(self.clock_calls[clock], number) for clock in Clock}
         return Turn.model_construct(
             process=int(self.process[number]),
             workload=int(self.workload[number]),
@@ -182,11 +196,9 @@ class TurnColumns:
             started_s=float(self.started_s[number]),
             steal_s=float(self.steal_s[number]),
             reach_s=float(self.reach_s[number]),
-            calls=_counted(self.calls, number),
-            device_calls=_counted(self.device_calls, number),
+            **calls,
             uncounted=int(self.uncounted[number]),
-            wall_s=_present(self.samples[Clock.WALL], number),
-            device_s=_present(self.samples[Clock.DEVICE], number),
+            **times,
             faults=_present(self.faults, number),
             **usage,
         )

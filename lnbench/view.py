@@ -12,7 +12,7 @@ from lnbench.evidence import Evidence
 from lnbench.fastest import Contest, contests, fastest_cases
 from lnbench.planned import Notice, PlannedWorkload, Status
 from lnbench.record import Header, Run
-from lnbench.row_notices import BYTES_CODES
+from lnbench.row_notices import BYTES_CODES, GRAPH_CODES
 from lnbench.row_summary import RowSummary
 from lnbench.selection import Filter
 from lnbench.speedups import Speedups
@@ -35,6 +35,7 @@ class TableRow:
     """One case: a summary per phase, a status of its own where no phase has a time, and the numbers of its footnotes.
 
     `fastest`: the phases in which it is the fastest of the reference's function, or ties with the fastest.
+    `every_clock`: its rows on all clocks, of which `cells` are those on the one that decides.
     """
 
     title: str
@@ -42,6 +43,7 @@ class TableRow:
     cells: tuple[RowSummary, ...]
     fastest: frozenset[Phase]
     footnotes: tuple[int, ...]
+    every_clock: tuple[RowSummary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,8 @@ def fastest_legend(table: WorkloadTable) -> str:
 
 
 def default_clock(planned: PlannedWorkload) -> Clock:
-    """The clock that tables and verdicts use: the device's where there is one."""
-    return Clock.DEVICE if Clock.DEVICE in planned.clocks else Clock.WALL
+    """The clock that tables and verdicts use."""
+    return planned.deciding_clock
 
 
 ByHeap = Mapping[Workload, Mapping[str, Sequence[RowSummary]]]
@@ -148,11 +150,16 @@ def _workload_table(
     general = evidence.workload_notices(number)
     every, shown = shown, [summary for summary in shown if fits(summary, only)]
     phases = {summary.phase for summary in shown}
+    on_all_clocks: dict[int, list[RowSummary]] = defaultdict(list)
+    for summary in summaries:
+        if fits(summary, only):
+            on_all_clocks[summary.case].append(summary)
     footnotes: dict[str, int] = {}
     rows = []
     for case, found in groupby(shown, key=lambda summary: summary.case):
         cells = tuple(found)
-        numbers = {footnotes.setdefault(text, len(footnotes) + 1) for text in _footnote_texts(cells, general)}
+        texts = [*_footnote_texts(cells, general), *_graph_texts(on_all_clocks[case], cells)]
+        numbers = {footnotes.setdefault(text, len(footnotes) + 1) for text in texts}
         rows.append(
             TableRow(
                 title=evidence.case(case).title,
@@ -160,6 +167,7 @@ def _workload_table(
                 cells=cells,
                 fastest=frozenset(phase for phase, cases in fastest.items() if case in cases),
                 footnotes=tuple(sorted(numbers)),
+                every_clock=tuple(on_all_clocks[case]),
             )
         )
     label = planned.workload.label
@@ -232,10 +240,21 @@ def _footnote_texts(cells: Iterable[RowSummary], general: Sequence[Notice]) -> l
     return found
 
 
+def _graph_texts(every_clock: Iterable[RowSummary], cells: Sequence[RowSummary]) -> Iterator[str]:
+    """What is to be said of the graph clock's rows of a case, where they are not those that are shown."""
+    said = {cell.reason for cell in cells}
+    for row in every_clock:
+        if row.clock is Clock.GRAPH and row not in cells:
+            if row.reason not in said and (row.status.is_failure or row.status is Status.UNSUPPORTED):
+                yield f"graph clock: {row.status}: {row.reason}"
+            yield from (f"graph clock: {notice.text}" for notice in row.notices if notice.code in GRAPH_CODES)
+
+
 def _caption(evidence: Evidence, number: int, shown: Sequence[RowSummary]) -> tuple[str, ...]:
     """What the figures rest on: what they are compared with, where, how often, and why measuring stopped."""
     first = shown[0]
-    finished = evidence.finished.get(number, [])
+    is_graph = default_clock(evidence.run.header.workloads[number]) is Clock.GRAPH
+    finished = [event for event in evidence.finished.get(number, []) if event.on_graph == is_graph]
     rounds = max((summary.rounds for summary in shown), default=0)
     processes = max((summary.processes for summary in shown), default=0)
     where = [first.device_name or first.device]

@@ -100,10 +100,23 @@ class Autocast(StrEnum):
 
 
 class Clock(StrEnum):
-    """wall: the host's clock, to completion. device: CUDA events around the work alone."""
+    """How time is taken. wall: the host's clock, to completion. On a GPU also device, batch and graph: CUDA events
+    around each call, around many calls in a row, and around the replay of a CUDA graph that holds many calls."""
 
     WALL = "wall"
     DEVICE = "device"
+    BATCH = "batch"
+    GRAPH = "graph"
+
+    @property
+    def field(self) -> str:
+        """The field of a sample, and of a turn in the journal, that holds the times of this clock."""
+        return f"{self.value}_s"
+
+    @property
+    def calls_field(self) -> str:
+        """The field of a turn that holds how many calls these times are the mean of."""
+        return "calls" if self is Clock.WALL else f"{self.value}_calls"
 
 
 def one_of(what: str, known: Collection[str]) -> Callable[[str], str]:
@@ -129,6 +142,12 @@ def _norm_axes(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 DEVICE_PATTERN = r"^(cpu|cuda(:(0|[1-9][0-9]{0,2}))?)$"
 """How a device is named."""
+
+
+def is_cuda(device: str) -> bool:
+    """True for the name of an NVIDIA GPU."""
+    return device.startswith("cuda")
+
 
 Dtype = Annotated[str, AfterValidator(one_of("dtype", DTYPE_BYTES))]
 Device = Annotated[str, Field(pattern=DEVICE_PATTERN)]
@@ -206,7 +225,7 @@ class Workload:
     @property
     def is_cuda(self) -> bool:
         """True when the work runs on an NVIDIA GPU."""
-        return self.device.startswith("cuda")
+        return is_cuda(self.device)
 
     def name(self, *, default_threads: int) -> str:
         """A readable id: shape, dtype and device, then every other axis that differs from its default."""

@@ -22,10 +22,11 @@ from lnbench.events import (
     WorkerStarted,
     WorkloadFinished,
 )
-from lnbench.observed import Conditions, DeviceMemory, EnergyUse, MachineLook, MemoryUse, PhaseMemory
+from lnbench.observed import Conditions, DeviceMemory, EnergyUse, Launching, MachineLook, MemoryUse, PhaseMemory
 from lnbench.planned import (
     CacheSizes,
     Environment,
+    Gpu,
     Notice,
     PlannedCase,
     PlannedWorkload,
@@ -50,6 +51,28 @@ ENVIRONMENT = Environment(
     libc="glibc 2.36",
     python="3.11.9",
     versions={"torch": "2.13.0", "numpy": "2.4.6"},
+)
+
+GPU_ENVIRONMENT = ENVIRONMENT.model_copy(
+    update={
+        "gpus": (
+            Gpu(
+                index=0,
+                name="NVIDIA H100 80GB HBM3",
+                memory_b=85520809984,
+                power_limit_w=700.0,
+                max_sm_clock_hz=1.98e9,
+                max_memory_clock_hz=2.619e9,
+                ecc=True,
+                mig=False,
+                persistence=True,
+            ),
+        ),
+        "gpu_driver": "580.159.04",
+        "versions": {**ENVIRONMENT.versions, "cuda": "13.0", "cudnn": "9.13.0.50"},
+        "settings": {"cuda_allocator": "expandable_segments:True"},
+        "cpu_signature": "GenuineIntel family 6 model 143 stepping 8",
+    }
 )
 
 SPREAD = ProcessSpread(device_name=ENVIRONMENT.cpu, deviation=0.02, freedom=16, runs=2)
@@ -99,7 +122,7 @@ def turn(number: int, seconds: float, *, of=0, process=0, round=0, started_s=0.0
         case=number,
         started_s=started_s,
         calls={"inference": 100, "step": 50},
-        **{"wall_s" if clock is Clock.WALL else "device_s": samples, **fields},
+        **{clock.field: samples, **fields},
     )
 
 
@@ -175,9 +198,9 @@ def run(workloads: Iterable[PlannedWorkload], cases: Iterable[PlannedCase], even
     return Run(header=header(workloads, cases, **fields), events=tuple(events))
 
 
-def ended(number: int, status: Status, reason: str, *, process=0, stage=Stage.TIMING) -> Ended:
-    """A case that did not end well."""
-    return Ended(process=process, case=number, status=status, stage=stage, reason=reason)
+def ended(number: int, status: Status, reason: str, *, process=0, stage=Stage.TIMING, clock=None) -> Ended:
+    """A case that did not end well, or its rows on one clock."""
+    return Ended(process=process, case=number, status=status, stage=stage, reason=reason, clock=clock)
 
 
 def finished(of=0, *, process=0, rounds=40, stopped_by="precision") -> WorkloadFinished:
@@ -353,7 +376,12 @@ def every_event() -> Run:
         ),
         turn(2, 1e-4, process=1, round=0, started_s=0.01, sample=1, **looked_at(delay_s=3e-3, involuntary=1)),
         turn(2, 1e-4, process=1, round=1, started_s=0.02, steal_s=0.01, **looked_at()),
-    ]
+        turn(
+            10, 3e-5, of=2, process=1, round=40, clock=Clock.DEVICE, device_calls={"inference": 48, "step": 24},
+            batch_s={"inference": 2.5e-5}, batch_calls={"inference": 96},
+        ),
+        turn(10, 2e-5, of=2, process=1, round=41, clock=Clock.GRAPH, graph_calls={"inference": 400, "step": 400}),
+    ]  # fmt: skip
     unstable = condensed.model_copy(
         update={"case": 1, "median_s": None, "log_speedup": None, "rounds": 0, "unstable": "0 of 40 rounds undisturbed"}
     )
@@ -363,7 +391,9 @@ def every_event() -> Run:
         baseline=Baseline(digest="0" * 64, header=made.header, events=(condensed,)),
     )
     return Run(
-        header=made.header.model_copy(update={"check": check, "process_spread": (SPREAD,)}),
+        header=made.header.model_copy(
+            update={"check": check, "process_spread": (SPREAD,), "environment": GPU_ENVIRONMENT}
+        ),
         events=(
             *_few_of_each_kind(made.events),
             started,
@@ -372,6 +402,15 @@ def every_event() -> Run:
             unstable,
             Confirming(first_process=3, cases=(0, 1)),
             Resumed(at="2026-11-22T18:00:00+00:00"),
+            Launching(
+                process=0,
+                case=10,
+                host_overhead_s={Phase.INFERENCE: 4e-6},
+                kernel_s={Phase.INFERENCE: 1.9e-5},
+                launches={Phase.INFERENCE: 2.0},
+            ),
+            ended(11, Status.UNSUPPORTED, "it waits for the device", stage=Stage.CAPTURE, clock=Clock.GRAPH),
+            WorkloadFinished(process=0, workload=2, rounds=40, stopped_by="budget", rounds_s=2.0, on_graph=True),
             machine_look(others=1.9, waiting=2.1, pressure=0.9, load=4.1),
             machine_look(of=1, others=1.2, waiting=0.4, load=3.9),
         ),

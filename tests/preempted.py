@@ -193,7 +193,8 @@ def _turns(
         involuntary=hits.sum(axis=-1).reshape(-1, 1),
         voluntary=zeros.reshape(-1, 1),
         cpu_s=cpu_s.reshape(-1, 1),
-        device_calls=np.empty((rounds * samples, 0), dtype=np.int64),
+        **{name: np.empty((rounds * samples, 0), np.int64) for name in ("device_calls", "batch_calls", "graph_calls")},
+        **{name: np.empty((rounds * samples, 0)) for name in ("batch_s", "graph_s")},
     )
     return block, is_kept
 

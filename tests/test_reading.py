@@ -215,12 +215,15 @@ added = st.fixed_dictionaries(
         **{name: maps(mostly(plain_numbers, odd_numbers)) for name in ("wakeups", "involuntary", "voluntary")},
         **{name: mostly(st.floats(0, 1), odd_numbers) for name in ("steal_s", "reach_s")},
     },
-    optional={"device_calls": maps(mostly(plain_numbers, odd_numbers))},
+    optional={
+        **{name: maps(mostly(plain_numbers, odd_numbers)) for name in ("device_calls", "batch_calls", "graph_calls")},
+        **{name: maps(mostly(st.floats(0, 1), odd_numbers)) for name in ("batch_s", "graph_s")},
+    },
 )
 ADDED = ("sample", "delay_s", "wakeups", "involuntary", "voluntary", "cpu_s", "steal_s", "reach_s")
 """The fields of a turn that version 7 brought."""
 
-ADDED_LATER = ("device_calls",)
+ADDED_LATER = ("device_calls", "batch_s", "batch_calls", "graph_s", "graph_calls")
 """And version 8."""
 
 
@@ -249,7 +252,11 @@ usages = st.builds(
     delay_s=st.floats(0, 1),
     wakeups=st.integers(0, 99),
     sample=st.integers(0, 9),
-    device_calls=st.dictionaries(st.sampled_from(["inference", "step"]), st.integers(0, 999)),
+    **{
+        name: st.dictionaries(st.sampled_from(["inference", "step"]), st.integers(0, 999))
+        for name in ("device_calls", "batch_calls", "graph_calls")
+    },
+    **{name: st.dictionaries(st.sampled_from(SAMPLED), st.floats(0, 1)) for name in ("batch_s", "graph_s")},
 )
 
 
@@ -266,7 +273,7 @@ def test_turns_of_this_version_and_of_those_before_read_as_the_model_reads_them(
     assert not odd
 
 
-@pytest.mark.parametrize("missing", ADDED)
+@pytest.mark.parametrize("missing", ADDED + ADDED_LATER)
 def test_a_turn_that_has_some_of_what_a_version_added_is_left_to_the_model(missing):
     line = fabricate.turn(0, 1e-3, **fabricate.looked_at()).model_dump_json(exclude={missing}).encode()
 
@@ -276,7 +283,7 @@ def test_a_turn_that_has_some_of_what_a_version_added_is_left_to_the_model(missi
 
 
 @pytest.mark.parametrize("value", [[], [1], [[1]]])
-@pytest.mark.parametrize("field", ["round", "started_s", "steal_s", "calls", "wall_s"])
+@pytest.mark.parametrize("field", ["round", "started_s", "steal_s", "calls", "wall_s", "graph_s"])
 def test_a_list_in_the_place_of_a_number_of_a_turn_is_no_number(field, value):
     turn = json.loads(fabricate.turn(0, 1e-3, **fabricate.looked_at()).model_dump_json())
     is_map = isinstance(turn[field], dict)

@@ -156,7 +156,7 @@ AllowDifferent = Annotated[
     ),
 ]
 
-COLUMN_GROUPS = ("time", "traffic", "memory", "energy", "accuracy", "compile", "conditions", "disturbance")
+COLUMN_GROUPS = ("time", "traffic", "memory", "energy", "accuracy", "compile", "conditions", "disturbance", "clocks")
 """The groups of columns, by name; known here too: a mistyped one is reported before anything heavy is loaded."""
 
 Columns = Annotated[

@@ -64,16 +64,21 @@ class Missed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Seconds per call by phase, on the host's clock and on the device's; empty where not measured or spoiled.
+    """Seconds per call by phase, on each clock (see `Clock.field`); empty where not measured or spoiled.
 
-    NO_TIME_S stands where a clock could not see so short a time. `device_calls`: the calls whose mean `device_s` is,
-    where the queue of a device holds fewer or more than were asked for. `missed`: why there are no `device_s`.
+    NO_TIME_S stands where a clock could not see so short a time. `device_calls`, `batch_calls`, `graph_calls`: the
+    calls whose mean the times of that clock are, where the queue of a device holds fewer or more than were asked for.
+    `missed`: why there are no `device_s`.
     """
 
     wall_s: Mapping[str, float] = field(default_factory=dict)
     device_s: Mapping[str, float] = field(default_factory=dict)
     device_calls: int = 0
     missed: Missed | None = None
+    batch_s: Mapping[str, float] = field(default_factory=dict)
+    batch_calls: int = 0
+    graph_s: Mapping[str, float] = field(default_factory=dict)
+    graph_calls: int = 0
 
 
 class Copies(Protocol):

@@ -66,7 +66,7 @@ def _of_kind(found: Sequence[Recommendation]) -> str:
     parts += [f"{_listed(titles)} are statistically tied at {_places(tied)}" for titles, tied in ties.items()]
     parts += [f"{title} is the only {_function(first)} measured on {_share(at, found)}" for title, at in only.items()]
     parts += [f"undecided at {_places(left)}: {why}" for why, left in undecided.items()]
-    clock = ", on the device's clock" if first.clock is Clock.DEVICE else ""
+    clock = {Clock.WALL: "", Clock.DEVICE: ", on the device's clock"}.get(first.clock, f", on the {first.clock} clock")
     return f"{_PHASES[first.phase]}{clock}: {'; '.join(parts)}."
 
 

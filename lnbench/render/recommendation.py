@@ -141,7 +141,7 @@ def caveat_texts(it: Recommendation) -> list[str]:
 
 
 def _phase(it: Recommendation) -> str:
-    clock = ", device clock" if it.clock is Clock.DEVICE else ""
+    clock = "" if it.clock is Clock.WALL else f", {it.clock} clock"
     return f"{it.phase.value}{f' ({it.norm_mode})' if it.norm_mode else ''}{clock}"
 
 

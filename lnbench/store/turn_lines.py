@@ -1,6 +1,6 @@
 """Turns from lines as a worker writes them, many at a time; whatever looks otherwise is left to the model itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -14,6 +14,7 @@ from lnbench.events import PROBE_CASE, PROBED, SAMPLED, Turn
 from lnbench.planned import PlannedCase
 from lnbench.store.lines import FIRST_EVENT, Line
 from lnbench.turns import COUNTS, REAL, USAGE, WHOLE, Block, Layout
+from lnbench.workload import Clock
 
 TURN_START = b'{"event":"turn",'
 """How the line of a turn begins."""
@@ -24,11 +25,23 @@ _FIELDS = ("event", *WHOLE, *REAL, *_MAPS)
 _values = itemgetter(*_FIELDS)
 assert set(_FIELDS) == set(Turn.model_fields)
 
-_ADDED = tuple(
-    {name: Turn.model_fields[name].get_default(call_default_factory=True) for name in names}
-    for names in (("device_calls",), ("device_calls", *USAGE, "sample", "steal_s", "reach_s"))
-)
-"""What the line of a turn lacks in version 7, and before it."""
+_ADDED: Mapping[int, tuple[str, ...]] = {
+    7: (*USAGE, "sample", "steal_s", "reach_s"),
+    8: ("device_calls", "batch_s", "batch_calls", "graph_s", "graph_calls"),
+}
+"""What versions of the journal added to the line of a turn."""
+
+
+def _defaults() -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """How many fields the lines of an older version have, and the values of those that they lack."""
+    lacking: dict[str, Any] = {}
+    for version in sorted(_ADDED, reverse=True):
+        fields = Turn.model_fields
+        lacking = lacking | {name: fields[name].get_default(call_default_factory=True) for name in _ADDED[version]}
+        yield len(_FIELDS) - len(lacking), lacking
+
+
+_DEFAULTS = dict(_defaults())
 
 
 class PlainTurns:
@@ -53,10 +66,8 @@ class PlainTurns:
             if line.startswith(TURN_START):
                 try:
                     turn = from_json(line)
-                    for added in _ADDED:
-                        if len(turn) == len(_FIELDS) - len(added):
-                            turn = added | turn
-                            break
+                    if len(turn) in _DEFAULTS:
+                        turn = _DEFAULTS[len(turn)] | turn
                     values = _values(turn)
                     maps = values[-len(_MAPS) :]
                     key = tuple(map(tuple, maps))
@@ -87,7 +98,7 @@ class PlainTurns:
             return False
         if not np.all((case == PROBE_CASE) | (self._workloads_of[case] == workload)):
             return False
-        times = (block.real, block.wall_s, block.device_s, block.delay_s, block.cpu_s)
+        times = (block.real, block.delay_s, block.cpu_s, *(getattr(block, clock.field) for clock in Clock))
         return all(_within(found, 0.0, LONGEST_S) for found in times) and _within(block.faults, 0.0, MOST_FAULTS)
 
 

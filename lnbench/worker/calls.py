@@ -5,13 +5,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from time import perf_counter
+from typing import Any
 
 from lnbench.implementations.contract import Prepared
 from lnbench.measure.heap import page_faults
 from lnbench.measure.sampler import Sample, Sampler, warm
 from lnbench.measure.scheduling import SchedulingMeter
 from lnbench.undisturbed import ThreadUse, was_preempted
-from lnbench.workload import STEP_PHASES, Phase
+from lnbench.workload import STEP_PHASES, Clock, Phase
 
 UNCOUNTED_S = 200e-6
 """At least the first call and the first 200 µs of a sample are not counted: they pay for the caches and the branch
@@ -260,9 +261,10 @@ def step(prepared: Prepared) -> None:
 
 
 def _without_whole(sample: Sample) -> Sample:
-    """The parts of a step alone."""
-
-    def parts(seconds: Mapping[str, float]) -> Mapping[str, float]:
-        return {name: value for name, value in seconds.items() if name != Phase.FORWARD_BACKWARD}
-
-    return replace(sample, wall_s=parts(sample.wall_s), device_s=parts(sample.device_s))
+    """The parts of a step alone, on every clock."""
+    times: dict[str, Mapping[str, float]] = {clock.field: getattr(sample, clock.field) for clock in Clock}
+    parts: dict[str, Any] = {
+        field: {name: seconds for name, seconds in found.items() if name != Phase.FORWARD_BACKWARD}
+        for field, found in times.items()
+    }
+    return replace(sample, **parts)

@@ -8,6 +8,7 @@ from lnbench.events import Turn
 from lnbench.undisturbed import waited
 from lnbench.worker.calls import Block
 from lnbench.worker.wakeups import WakeupCosts
+from lnbench.workload import Clock
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Samples:
     calls: dict[str, int] = field(default_factory=dict)
     wall_s: dict[str, float] = field(default_factory=dict)
     device_s: dict[str, float] = field(default_factory=dict)
+    batch_s: dict[str, float] = field(default_factory=dict)
+    graph_s: dict[str, float] = field(default_factory=dict)
     faults: dict[str, float] = field(default_factory=dict)
     delay_s: dict[str, float] = field(default_factory=dict)
     wakeups: dict[str, int] = field(default_factory=dict)
@@ -27,6 +30,8 @@ class Samples:
     voluntary: dict[str, int] = field(default_factory=dict)
     cpu_s: dict[str, float] = field(default_factory=dict)
     device_calls: dict[str, int] = field(default_factory=dict)
+    batch_calls: dict[str, int] = field(default_factory=dict)
+    graph_calls: dict[str, int] = field(default_factory=dict)
     whole_s: dict[str, float] = field(default_factory=dict)
     looked_s: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -71,10 +76,11 @@ class TurnSamples:
             self._reach_back(block.waiting_since_s)
         for into, taken in zip(self.samples, block.taken, strict=False):
             into.calls[kind] = calls
-            into.wall_s |= taken.sample.wall_s
-            into.device_s |= taken.sample.device_s
-            if taken.sample.device_s:
-                into.device_calls[kind] = taken.sample.device_calls
+            for clock in Clock:
+                seconds = getattr(taken.sample, clock.field)
+                getattr(into, clock.field).update(seconds)
+                if seconds and clock is not Clock.WALL:
+                    getattr(into, clock.calls_field)[kind] = getattr(taken.sample, clock.calls_field)
             into.faults[kind] = taken.faults / calls
             if taken.usage is not None:
                 if taken.usage.delay_s is not None:
@@ -108,17 +114,14 @@ class TurnSamples:
                 case=case,
                 started_s=started_s,
                 sample=place,
-                calls=taken.calls,
                 uncounted=0 if place else self.uncounted,
-                wall_s=taken.wall_s,
-                device_s=taken.device_s,
+                **{field: getattr(taken, field) for clock in Clock for field in (clock.field, clock.calls_field)},
                 faults=taken.faults if with_faults else {},
                 delay_s=taken.delay_s,
                 wakeups=taken.wakeups,
                 involuntary=taken.involuntary,
                 voluntary=taken.voluntary,
                 cpu_s=taken.cpu_s,
-                device_calls=taken.device_calls,
                 steal_s=self.steal_s,
                 reach_s=0.0 if place else self.reach_s,
             )

@@ -27,6 +27,9 @@ _CALIBRATION_PAIRS = 21
 Part = Callable[[Any], Any]
 """A part of a call: takes what the part before it gave."""
 
+Marks = list[list[Any]]
+"""The events of a sample, group by group, in the order in which they were enqueued."""
+
 
 class EventClock(Protocol):
     """A device's stream, as far as timing needs it. A fake one drives the tests."""
@@ -98,36 +101,32 @@ class EventTimer:
             known = 1 + 2 * len(parts) + (DISPLACING_LAUNCHES if self._cold else 0)
             queue = self._queues[work] = LaunchQueue(launches=known)
         calls = min(calls, queue.most_calls)
-        marks = self._enqueue(parts, calls, queue, displaces=self._cold) if calls else []
+        marks = self._enqueue(parts, calls, queue, displaces=self._cold)
         if not marks:
             return Timed(missed=queue.missed)
         spans = zip(*(pairwise(events) for events in marks), strict=True)
         totals = (sum(self._clock.elapsed_s(start, end) for start, end in found) for found in spans)
         return Timed(tuple(total / calls - self.empty_pair_s for total in totals), calls)
 
-    def _enqueue(self, parts: Sequence[Part], calls: int, queue: LaunchQueue, *, displaces: bool) -> list[list[Any]]:
+    def _enqueue(self, parts: Sequence[Part], calls: int, queue: LaunchQueue, *, displaces: bool) -> Marks:
         """The events around the parts of each call; none where the host was late."""
-        clock, marks = self._clock, []
-        clock.wait()
-        began = self._now()
-        before = clock.record()
-        clock.spin(queue.spin_s)
-        after = clock.record()
-        for _ in repeat(None, calls):
-            if displaces:
-                clock.displace()
-            result = None
-            events = [clock.record()]
-            for part in parts:
-                result = part(result)
-                events.append(clock.record())
-            marks.append(events)
-        del result
-        enqueue_s = (self._now() - began) * NANOSECOND
-        in_time = clock.is_pending(marks[0][0])
-        clock.wait()
-        queue.learn(calls=calls, enqueue_s=enqueue_s, held_s=clock.elapsed_s(before, after), in_time=in_time)
-        return marks if in_time else []
+        clock = self._clock
+
+        def enqueue(count: int) -> Marks:
+            marks, result = [], None
+            for _ in repeat(None, count):
+                if displaces:
+                    clock.displace()
+                result = None
+                events = [clock.record()]
+                for part in parts:
+                    result = part(result)
+                    events.append(clock.record())
+                marks.append(events)
+            del result
+            return marks
+
+        return enqueue_ahead(clock, queue, calls, enqueue, now=self._now)
 
     def _measure_empty_pair(self) -> None:
         """What two events with nothing between them measure, while the host is ahead."""
@@ -138,6 +137,28 @@ class EventTimer:
                 self.empty_pair_s = median([self._clock.elapsed_s(start, end) for start, end in marks])
                 return
         self.missed = Missed.BLOCKED if queue.missed is Missed.WAITS else queue.missed
+
+
+def enqueue_ahead(
+    clock: EventClock, queue: LaunchQueue, calls: int, enqueue: Callable[[int], Marks], *, now: Callable[[], int]
+) -> Marks:
+    """What `enqueue` gives for so many calls, once the device has passed it; empty where the host was late.
+
+    A spin holds the device meanwhile, and the queue learns from it. With no calls nothing is enqueued.
+    """
+    if not calls:
+        return []
+    clock.wait()
+    began = now()
+    before = clock.record()
+    clock.spin(queue.spin_s)
+    after = clock.record()
+    marks = enqueue(calls)
+    enqueue_s = (now() - began) * NANOSECOND
+    in_time = clock.is_pending(marks[0][0])
+    clock.wait()
+    queue.learn(calls=calls, enqueue_s=enqueue_s, held_s=clock.elapsed_s(before, after), in_time=in_time)
+    return marks if in_time else []
 
 
 def _nothing(_: object) -> None:

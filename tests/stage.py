@@ -24,7 +24,7 @@ from lnbench.worker.judging import Judge
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.rounds import PROBE_EVERY_ROUNDS, Rounds
 from lnbench.worker.watching import LOOK_EVERY_S, Watch
-from lnbench.workload import Phase, Workload
+from lnbench.workload import Clock, Phase, Workload
 
 
 def workload(*shape: int, norm_dims=1, norm_axes=(), dtype="float32", **axes) -> Workload:
@@ -73,7 +73,14 @@ Entry = str | Callable[..., Any] | Registration
 
 
 def cases(
-    entries: Mapping[str, Entry], on: Workload, *, function="layer_norm", norm_mode="", groups=None, pairs=1
+    entries: Mapping[str, Entry],
+    on: Workload,
+    *,
+    function="layer_norm",
+    norm_mode="",
+    groups=None,
+    pairs=1,
+    clock=None,
 ) -> tuple[Cases, Heard]:
     """The cases of a workload, not yet built, numbered in order; planted builders are of `function`."""
     heard, planned, planted = Heard(), {}, []
@@ -90,7 +97,15 @@ def cases(
             groups=groups,
         )
     made = Cases(
-        heard, Registry(planted), process=0, workload_number=0, workload=on, planned=planned, seed=11, pairs=pairs
+        heard,
+        Registry(planted),
+        process=0,
+        workload_number=0,
+        workload=on,
+        planned=planned,
+        seed=11,
+        pairs=pairs,
+        clock=clock,
     )
     return made, heard
 
@@ -195,7 +210,7 @@ def timed(
     reference=None,
     phases=tuple(Phase),
     watcher=None,
-    on_device=False,
+    clock=Clock.WALL,
     until_hot=False,
 ) -> list[Turn]:
     """Run rounds over built cases until no case is left or the budget of calls is spent; gives the turns reported."""
@@ -217,7 +232,7 @@ def timed(
         meter=meter,
         others=ScriptedOthers(),
         watch=Watch(made, watcher or Unwatched(), workload_number=0, now=count(0, LOOK_EVERY_S).__next__),
-        on_device=on_device,
+        clock=clock,
         until_hot=until_hot,
     )
     with suppress(_EnoughError):

@@ -44,7 +44,7 @@ class DeviceSampler(ScriptedSampler):
 def timed_on_device(sampler, *, rounds=4):
     made, heard = cases({"fused": "fused", "plain": zoo.honest}, workload(8, 16))
     made.build_all()
-    turns = timed(made, heard, sampler, rounds=rounds, reference=0, on_device=True)
+    turns = timed(made, heard, sampler, rounds=rounds, reference=0, clock=Clock.DEVICE)
     return turns, heard
 
 
@@ -178,7 +178,7 @@ def test_turns_of_a_step_in_one_piece_keep_the_calls_of_the_device():
     made.build_all()
     prepared = made.live[0].prepared
     prepared.forward_backward = lambda: prepared.backward(prepared.forward())
-    turns = timed(made, heard, DeviceSampler(), on_device=True)
+    turns = timed(made, heard, DeviceSampler(), clock=Clock.DEVICE)
 
     assert {found.device_calls["step"] for found in turns if found.case == 0} == {7}
     assert all("forward_backward" not in found.device_s for found in turns if found.case == 0)

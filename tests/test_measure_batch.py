@@ -88,6 +88,14 @@ def test_work_on_another_stream_and_work_that_waits_have_no_batch():
     assert [measured.sample_inference(waiting, 10).batch_s for _ in range(8)] == [{}] * 8
 
 
+def test_steps_that_need_a_fresh_dy_each_have_no_batch():
+    stream = Stream()
+    work = StreamWork(stream, forward_s=5e-6, backward_s=5e-6)
+    work.renew_dy = lambda: stream.enqueue(1e-6)
+
+    assert sampler(stream).sample_step(work, 10).batch_s == {}
+
+
 def test_a_batch_that_the_device_reached_too_early_is_dropped_and_the_next_one_is_not():
     # Ten calls take the host 5 ms to enqueue, where the first spin lasts 2 ms.
     stream = Stream(launch_s=500e-6)

@@ -19,7 +19,7 @@ def test_on_a_device_a_case_on_another_stream_is_noticed_and_the_others_are_not(
     made.build_all()
     made.live[1].prepared.on_torch_stream = False
 
-    timed(made, heard, ScriptedSampler(), on_device=True)
+    timed(made, heard, ScriptedSampler(), clock=Clock.DEVICE)
 
     assert OFF_STREAM not in heard.notices(0)
     assert "which PyTorch's events do not see" in heard.notices(1)[OFF_STREAM]

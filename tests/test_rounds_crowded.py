@@ -16,7 +16,7 @@ from lnbench.worker import rounds as rounds_module
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.rounds import Rounds
 from lnbench.worker.watching import Watch
-from lnbench.workload import Phase
+from lnbench.workload import Clock, Phase
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,7 +94,7 @@ def measure(monkeypatch, looks, *, extra_s=0.0, budget_s=BUDGET_S, seconds=SAMPL
         watch=Watch(made, Unwatched(), workload_number=0, now=lambda: sampler.now_s),
         meter=meter,
         others=ScriptedOthers(away),
-        on_device=False,
+        clock=Clock.WALL,
         until_hot=False,
     ).run(setup_s=0.0, compiling_s=0.0)
     turns = [turn for turn in heard.of(Turn) if turn.case != PROBE_CASE]

@@ -54,7 +54,7 @@ class BatchSampler:
     """Samples of another sampler with those of the batch clock beside them.
 
     Whole calls only: an event between forward and backward would end the batch. Work that is not on PyTorch's stream
-    has none. Caches are hot: nothing can be displaced between calls without being timed with them.
+    has none, nor have steps whose backward writes into dy, which must be renewed between them. Caches are hot: nothing can be displaced between calls without being timed with them.
     """
 
     def __init__(self, inner: Sampler, timer: BatchTimer) -> None:
@@ -69,6 +69,8 @@ class BatchSampler:
     def sample_step(self, work: Work, calls: int) -> Sample:
         """The inner sample, and the mean of whole steps in a row."""
         sample = self._inner.sample_step(work, calls)
+        if work.renew_dy is not None:  # between steps, where it would be timed
+            return sample
         return self._beside(sample, work, "forward_backward", [lambda _: work.forward(), work.backward], calls)
 
     def sample_one_piece(self, work: Work, calls: int) -> Sample:

@@ -24,7 +24,7 @@ from lnbench.worker.company import Company, Left
 from lnbench.worker.first_calls import FirstCalls, call_once
 from lnbench.worker.guard import Guard
 from lnbench.worker.protocol import WorkerChannel
-from lnbench.workload import Phase, Workload
+from lnbench.workload import Clock, Phase, Workload
 
 
 class SpoiledProcessError(Exception):
@@ -62,7 +62,9 @@ class Cases:
         pairs: int,
         phases: Collection[Phase] = tuple(Phase),
         company: Company | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """`clock`: what ends here concerns the rows of this clock alone; None: the whole case."""
         self._channel = channel
         self._registry = registry
         self.process = process
@@ -70,6 +72,7 @@ class Cases:
         self.workload = workload
         self._planned = planned
         self._phases = phases
+        self._clock = clock
         self.seed = seed
         self._guard = Guard()
         self._company = company or Company()
@@ -115,7 +118,15 @@ class Cases:
         """Take a case out, and say why."""
         self.ended.add(number)
         self._channel.send(
-            Ended(process=self.process, case=number, status=status, stage=stage, reason=reason, detail=detail)
+            Ended(
+                process=self.process,
+                case=number,
+                status=status,
+                stage=stage,
+                reason=reason,
+                detail=detail,
+                clock=self._clock,
+            )
         )
         self._close(number)
 

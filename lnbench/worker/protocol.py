@@ -39,7 +39,8 @@ class Measure(_Frozen):
 
     `pairs`: how many (x, dy) to rotate through. `budget_s`, `first_round`: less and later when a process before this
     one died on the way. `extra_s`: what may be spent beyond the budget where a busy machine leaves a row too few
-    undisturbed samples. `energy`: measure that too.
+    undisturbed samples. `energy`: measure that too. `on_graph`: capture the cases into CUDA graphs, and time those
+    alone; `launches`: how many kernels a call of each case launches at most, by its number, where that is known.
     """
 
     order: Literal["measure"] = "measure"
@@ -53,6 +54,8 @@ class Measure(_Frozen):
     seed: int
     pairs: int = 1
     energy: bool = False
+    on_graph: bool = False
+    launches: dict[int, float] = {}
 
 
 Order = Annotated[Setup | Measure, Field(discriminator="order")]

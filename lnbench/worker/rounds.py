@@ -23,7 +23,7 @@ from lnbench.worker.stopping import StoppingRule
 from lnbench.worker.turn_samples import TurnSamples
 from lnbench.worker.turns import TurnOrder
 from lnbench.worker.watching import Watch
-from lnbench.workload import Phase
+from lnbench.workload import Clock, Phase
 
 WANTED_ROUNDS = 40
 """Calls per sample are chosen so that at least about this many rounds fit into the budget."""
@@ -57,7 +57,7 @@ MOST_SPOILED_TURNS = 3
 class Rounds:
     """Runs the rounds of a workload and reports every turn.
 
-    `on_device`: the device's clock decides when to stop, not the host's. `until_hot`: find out how many calls each case
+    `clock`: the one that decides when to stop. `until_hot`: find out how many calls each case
     takes until it is hot. Not where each call is to find its caches cold; and not on a GPU, where a single call is
     timed only by waiting for it, which is another thing than the queue that is measured.
     """
@@ -80,7 +80,7 @@ class Rounds:
         watch: Watch,
         meter: SchedulingMeter,
         others: Others,
-        on_device: bool,
+        clock: Clock,
         until_hot: bool,
         extra_s: float = 0.0,
         wakeup_s: float = DEFAULT_WAKEUP_S,
@@ -97,7 +97,8 @@ class Rounds:
         self._round = first_round
         self._probe = probe
         self._watch = watch
-        self._on_device = on_device
+        self._clock = clock
+        self._on_device = clock is not Clock.WALL
         self._until_hot = until_hot
         self._extra_s = extra_s
         self._meter = meter
@@ -106,7 +107,7 @@ class Rounds:
         self._placement = Placement()
         self._contenders: dict[int, Contender] = {}
         self._pace = Pace(LONGEST_SAMPLE_S)
-        self._check = SampleCheck(others, on_device=on_device, wakeup_s=wakeup_s)
+        self._check = SampleCheck(others, clock=clock, wakeup_s=wakeup_s)
         self._lengths: dict[int, dict[Kind, float]] = {}
         self._seed = seed
         self._order = TurnOrder([], references={}, seed=seed)
@@ -160,6 +161,7 @@ class Rounds:
             rounds_s=perf_counter() - started,
             setup_s=setup_s + started - begun,
             compiling_s=compiling_s,
+            on_graph=self._clock is Clock.GRAPH,
         )
         self._channel.flush()
         return finished

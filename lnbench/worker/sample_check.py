@@ -6,6 +6,7 @@ from lnbench.worker.calls import Kind
 from lnbench.worker.others import Others
 from lnbench.worker.turn_samples import Samples, TurnSamples
 from lnbench.worker.wakeups import WakeupCosts
+from lnbench.workload import Clock
 
 BUSY_BELOW = 0.9
 """The share of undisturbed samples below which the rounds go on past the budget. On a quiet machine 97 of 100 are."""
@@ -14,20 +15,20 @@ BUSY_BELOW = 0.9
 class SampleCheck:
     """Counts the samples of a workload's turns, and those that were undisturbed.
 
-    `on_device`: the device's clock decides, on which every sample counts that the host's threads did not.
+    `clock`: the one that decides. On a device's every sample counts, whatever the host's threads did.
     `is_quiet`: no other process runs, and threads that wait, wait for each other.
     """
 
-    def __init__(self, others: Others, *, on_device: bool, wakeup_s: float) -> None:
+    def __init__(self, others: Others, *, clock: Clock, wakeup_s: float) -> None:
         self._others = others
-        self._on_device = on_device
+        self._clock = clock
         self._wakeup_s = wakeup_s
         self.is_quiet = False
         self.taken = self.undisturbed = 0
 
     def look(self) -> None:
         """See whether other processes run; not where the device's clock decides, whatever the host's threads do."""
-        self.is_quiet = not self._on_device and self._others.are_away()
+        self.is_quiet = self._clock is Clock.WALL and self._others.are_away()
 
     @property
     def is_busy(self) -> bool:
@@ -41,7 +42,7 @@ class SampleCheck:
             disturbed = self._disturbed(sample, costs, stolen=turn.steal_s > 0)
             self.taken += len(sample.calls)
             self.undisturbed += len(sample.calls) - len(disturbed)
-            for phase, seconds in (sample.device_s if self._on_device else sample.wall_s).items():
+            for phase, seconds in getattr(sample, self._clock.field).items():
                 if (phase if phase in sample.calls else Kind.STEP) not in disturbed:
                     found[phase].append(seconds)
         return {phase: sum(seconds) / len(seconds) for phase, seconds in found.items()}

@@ -15,38 +15,34 @@ from lnbench.implementations.plugins import refuse_shared_modules
 from lnbench.implementations.registry import Registry
 from lnbench.implementations.sources import load_source
 from lnbench.implementations.torch_adapter import flushes_denormals, is_out_of_memory
-from lnbench.measure.cuda import (
-    CudaSampler,
-    TorchEventClock,
-    device_name,
-    device_uuid,
-    missing_device,
-    use_device,
-    wait_for_device,
-)
+from lnbench.measure.cuda import device_name, device_uuid, missing_device, use_device, wait_for_device
 from lnbench.measure.environment import RECORDED_PACKAGES, installed_versions
+from lnbench.measure.graphs import l2_bytes
 from lnbench.measure.heap import can_retain_heap, page_fault_s
+from lnbench.measure.kernels import TorchProfiler
 from lnbench.measure.memory_bus import memory_bus
 from lnbench.measure.nvml import Nvml
-from lnbench.measure.probe import Probe
 from lnbench.measure.processor import processor_name
-from lnbench.measure.sampler import HostSampler, Rotation, Sampler
 from lnbench.measure.scheduling import NoMeter, ThreadMeter
 from lnbench.measure.wakeup_cost import wakeup_cost_s
 from lnbench.measure.watch import GpuWatcher, HostWatcher, Watcher, Watchers
 from lnbench.planned import Notice, Stage, Status
+from lnbench.worker.capturing import check_replays
 from lnbench.worker.cases import SHORT_PATIENCE_S, Cases, SpoiledProcessError, describe
 from lnbench.worker.company import Company
 from lnbench.worker.costs import measure_energy_of, measure_memory
+from lnbench.worker.graph_sizes import cold_pairs
 from lnbench.worker.guard import Guard
 from lnbench.worker.judging import Judge, Judged
+from lnbench.worker.launching import measure_launching
 from lnbench.worker.others import Others
 from lnbench.worker.probing import ProbeTurns
 from lnbench.worker.protocol import ImportFailed, Importing, Measure, Setup, WorkerChannel
 from lnbench.worker.room import shortage_here
 from lnbench.worker.rounds import Rounds
+from lnbench.worker.timing import Timing, timing_of
 from lnbench.worker.watching import Watch
-from lnbench.workload import Allocator, Cache
+from lnbench.workload import Allocator, Cache, Clock
 
 _PARALLEL_ELEMENTS = 1 << 20
 """PyTorch takes several threads for so many."""
@@ -130,8 +126,11 @@ class Session:
         if missing:
             self._end_all(order, Status.SKIPPED, missing)
             return
+        workload, pairs = order.workload.workload, order.pairs
+        if order.on_graph:
+            pairs = cold_pairs(workload, l2_b=l2_bytes(workload.device))
         has_residual = any(FUNCTIONS[case.function].has_residual for case in order.cases.values())
-        shortage = shortage_here(order.workload.workload, pairs=order.pairs, has_residual=has_residual)
+        shortage = shortage_here(workload, pairs=pairs, has_residual=has_residual)
         if shortage:
             self._end_all(order, Status.SKIPPED, shortage)
             return
@@ -141,12 +140,13 @@ class Session:
                 self._registry,
                 process=self._setup.process,
                 workload_number=order.index,
-                workload=order.workload.workload,
+                workload=workload,
                 planned=order.cases,
                 seed=order.seed,
-                pairs=order.pairs,
+                pairs=pairs,
                 phases=order.workload.phases,
                 company=self._company,
+                clock=_clock_of(order),
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -156,17 +156,10 @@ class Session:
         try:
             cases.build_all()
             self._end_mixed_up_sides(order, cases, Stage.BUILD)
-            judge = Judge(cases, judged=self._judged)
-            judge.before()
-            self._end_mixed_up_sides(order, cases, Stage.VERIFY)
-            finished = self._take_turns(order, cases, setup_s=perf_counter() - started)
-            self._end_mixed_up_sides(order, cases, Stage.TIMING)
-            is_disturbed = cases.end_who_left_running(stage=Stage.TIMING)
-            judge.after()
-            if self._setup.process == 0:  # it is the same every time
-                measure_memory(cases)
-            if order.energy:
-                measure_energy_of(cases, planned=order.workload)
+            if order.on_graph:
+                finished, is_disturbed = self._measure_replays(order, cases, started=started)
+            else:
+                finished, is_disturbed = self._measure_calls(order, cases, started=started)
             if finished is not None:
                 self._channel.send(finished)
             if is_disturbed:
@@ -183,6 +176,34 @@ class Session:
                 )
         cases.close_all()
         self._channel.idle()
+
+    def _measure_calls(self, order: Measure, cases: Cases, *, started: float) -> tuple[WorkloadFinished | None, bool]:
+        """Judge, time and judge again, then see what the cases cost; whether something still runs that one brought."""
+        judge = Judge(cases, judged=self._judged)
+        judge.before()
+        self._end_mixed_up_sides(order, cases, Stage.VERIFY)
+        timing = timing_of(order, cases) if cases.live else None
+        finished = self._take_turns(order, cases, timing, setup_s=perf_counter() - started)
+        self._end_mixed_up_sides(order, cases, Stage.TIMING)
+        is_disturbed = cases.end_who_left_running(stage=Stage.TIMING)
+        judge.after()
+        is_first = self._setup.process == 0
+        if timing is not None and timing.events is not None:
+            profiler = TorchProfiler(timing.events.wait) if is_first else None
+            measure_launching(cases, timing.events, phases=order.workload.phases, profiler=profiler)
+        if is_first:  # it is the same every time
+            measure_memory(cases)
+        if order.energy:
+            measure_energy_of(cases, planned=order.workload)
+        return finished, is_disturbed
+
+    def _measure_replays(self, order: Measure, cases: Cases, *, started: float) -> tuple[WorkloadFinished | None, bool]:
+        """Capture, verify, time and verify again; another worker has judged the cases before."""
+        timing = timing_of(order, cases) if cases.live else None
+        finished = self._take_turns(order, cases, timing, setup_s=perf_counter() - started)
+        is_disturbed = cases.end_who_left_running(stage=Stage.TIMING)
+        check_replays(cases, "after")
+        return finished, is_disturbed
 
     def _end_mixed_up_sides(self, order: Measure, cases: Cases, stage: Stage) -> None:
         """End the cases whose code was mixed up with another plug-in's.
@@ -202,18 +223,27 @@ class Session:
         for number in numbers:
             cases.end(number, Status.ERROR, stage, error.in_words)
 
-    def _take_turns(self, order: Measure, cases: Cases, *, setup_s: float) -> WorkloadFinished | None:
-        if not cases.live:
+    def _take_turns(
+        self, order: Measure, cases: Cases, timing: Timing | None, *, setup_s: float
+    ) -> WorkloadFinished | None:
+        if timing is None:
             return None
-        planned, workload = order.workload, order.workload.workload
-        sampler = self._sampler(order)
-        process = self._setup.process
+        planned, workload, process = order.workload, order.workload.workload, self._setup.process
+        if planned.clocks == (Clock.GRAPH,) and not order.on_graph:  # another worker takes all its rounds
+            return WorkloadFinished(
+                process=process,
+                workload=order.index,
+                rounds=0,
+                stopped_by="nothing left",
+                rounds_s=0.0,
+                setup_s=setup_s,
+            )
         # On a GPU the device's own clock decides, whatever the host's threads wait for.
         meter = NoMeter() if workload.is_cuda else ThreadMeter()
         return Rounds(
             self._channel,
             cases,
-            sampler,
+            timing.sampler,
             process=process,
             workload_number=order.index,
             references=_references(order, cases),
@@ -223,23 +253,14 @@ class Session:
             extra_s=order.extra_s,
             first_round=order.first_round,
             seed=order.seed + process,
-            probe=ProbeTurns(
-                Probe(*cases.arrays.dense()), sampler, meter, wait=partial(wait_for_device, workload.device)
-            ),
+            probe=ProbeTurns(timing.probe, timing.sampler, meter, wait=partial(wait_for_device, workload.device)),
             watch=Watch(cases, self._watcher(), workload_number=order.index),
             meter=meter,
             others=self._others,
             wakeup_s=self._wakeup_s,
-            on_device=workload.is_cuda,
+            clock=timing.clock,
             until_hot=workload.cache == Cache.HOT and not workload.is_cuda,
         ).run(setup_s=setup_s, compiling_s=cases.compiling_s)
-
-    def _sampler(self, order: Measure) -> Sampler:
-        workload = order.workload.workload
-        is_cold = workload.cache != Cache.HOT
-        if workload.is_cuda:
-            return CudaSampler(TorchEventClock(workload.device), cold=is_cold)
-        return HostSampler(rotation=Rotation(order.pairs, seed=order.seed) if is_cold else None)
 
     def _watcher(self) -> Watcher:
         """Whatever this device's turns depend on: the host in any case."""
@@ -250,9 +271,21 @@ class Session:
     def _end_all(self, order: Measure, status: Status, reason: str) -> None:
         for number in order.cases:
             self._channel.send(
-                Ended(process=self._setup.process, case=number, status=status, stage=Stage.START, reason=reason)
+                Ended(
+                    process=self._setup.process,
+                    case=number,
+                    status=status,
+                    stage=Stage.START,
+                    reason=reason,
+                    clock=_clock_of(order),
+                )
             )
         self._channel.idle()
+
+
+def _clock_of(order: Measure) -> Clock | None:
+    """The clock whose rows alone an end concerns."""
+    return Clock.GRAPH if order.on_graph else None
 
 
 def _references(order: Measure, cases: Cases) -> dict[int, int]:

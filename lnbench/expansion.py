@@ -73,11 +73,34 @@ class Expansion:
                 if self._is_new((workload_id, entrant.implementation, entrant.norm_mode), (number, shape_number))
             ]
             if cast:
-                clocks = _clocks(workload)
+                clocks = self._clocks(number, entry, workload)
                 planned = PlannedWorkload(
                     id=workload_id, workload=workload, reference=reference, phases=phases, clocks=clocks
                 )
                 self._plan(planned, cast)
+
+    def _clocks(self, number: int, entry: WorkloadEntry, workload: Workload) -> tuple[Clock, ...]:
+        """The clocks that a workload of an entry is timed by: those asked for that its device has.
+
+        Raises SuiteError where it has none of them.
+        """
+        if not entry.clocks:
+            return _default_clocks(workload)
+        has = tuple(Clock) if workload.is_cuda else (Clock.WALL,)
+        clocks = tuple(clock for clock in has if clock in entry.clocks)
+        place, asked = self.suite.place("workloads", number, "clocks"), ", ".join(entry.clocks)
+        if not clocks:
+            raise SuiteError(
+                f"{place}: {workload.device} has no {asked} clock",
+                hint="add wall, which every device has, or measure on cuda",
+            )
+        if workload.cache != Cache.HOT and workload.is_cuda and not {Clock.DEVICE, Clock.GRAPH} & set(clocks):
+            raise SuiteError(
+                f"{place}: the {asked} clock can't time calls that find L2 cold: nothing can be displaced between "
+                "calls without being timed with them",
+                hint="add device, or graph, whose buffers rotate",
+            )
+        return clocks
 
     def _plan(self, planned: PlannedWorkload, cast: Sequence[Entrant]) -> None:
         """Add one workload with its cases."""
@@ -180,8 +203,8 @@ def _cast(
     return tuple(entrants[number] for number in sorted(kept))
 
 
-def _clocks(workload: Workload) -> tuple[Clock, ...]:
-    """The clocks that a workload is read with; behind a displaced L2 the host's time would hold the displacing."""
+def _default_clocks(workload: Workload) -> tuple[Clock, ...]:
+    """Where none is asked for; behind a displaced L2 the host's time would hold the displacing."""
     if not workload.is_cuda:
         return (Clock.WALL,)
     return (Clock.DEVICE,) if workload.cache != Cache.HOT else (Clock.WALL, Clock.DEVICE)

@@ -15,6 +15,7 @@ from lnbench.planned import PlannedCase, PlannedWorkload, SamplingRecord, Status
 from lnbench.selection import Filter, check_filter, parse_only
 from lnbench.suite import Suite, check_devices, check_sampling
 from lnbench.suite_entries import WorkloadEntry
+from lnbench.workload import Clock
 
 __all__ = ["Known", "Machine", "Plan", "make_plan", "parse_only", "rotation_buffers"]
 
@@ -69,9 +70,15 @@ class Plan:
         return len({case.workload for case in self.cases if case.status is None})
 
     @cached_property
+    def measured_parts(self) -> int:
+        """How many times a process measures a workload: each once, and again where the graph clock is asked for."""
+        measured = {case.workload for case in self.cases if case.status is None}
+        return len(measured) + sum(Clock.GRAPH in self.workloads[number].clocks for number in measured)
+
+    @cached_property
     def timed_s(self) -> float:
         """The seconds of timed rounds that the budgets of all processes and workloads add up to."""
-        return self.sampling.processes * self.measured_workloads * self.sampling.budget_s
+        return self.sampling.processes * self.measured_parts * self.sampling.budget_s
 
     @cached_property
     def most_timed_s(self) -> float:
@@ -89,10 +96,12 @@ class Plan:
         if not measured:
             return 0.0
         start_s = CUDA_START_S if any(workload.is_cuda for workload in measured) else START_S
+        if self.measured_parts > self.measured_workloads:
+            start_s += CUDA_START_S  # graphs are captured in a worker of their own
         checking_s = sum(
             BUILD_S + it.elements * (CUDA_CHECK_S_PER_ELEMENT if it.is_cuda else CHECK_S_PER_ELEMENT) for it in measured
         )
-        rounds_s = self.measured_workloads * self.sampling.budget_s
+        rounds_s = self.measured_parts * self.sampling.budget_s
         return self.sampling.processes * (start_s + rounds_s + checking_s + self.compiling * COMPILE_S)
 
 
@@ -167,6 +176,11 @@ def _refuse_small_total(plan: Plan, *, where: str) -> None:
         sampling = plan.sampling
         raise UsageError(
             f"{where}: {plan.most_timed_s:g} s, but {plan.timed_s:g} s are planned: {sampling.budget_s:g} s x "
-            f"{plan.measured_workloads} (workloads) x {sampling.processes} (processes)",
+            f"{plan.measured_parts} (workloads{_graph_words(plan)}) x {sampling.processes} (processes)",
             hint="a larger total allows extra time on a busy machine; --budget and --processes shorten the run",
         )
+
+
+def _graph_words(plan: Plan) -> str:
+    again = plan.measured_parts - plan.measured_workloads
+    return f", {again} of them again by the graph clock" if again else ""

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from lnbench.events import AnyEvent, Confirming, Ended, Noticed, Turn, WorkerStarted, WorkloadFinished
+from lnbench.observed import Launching
 from lnbench.planned import PlannedCase, PlannedWorkload, Status
 from lnbench.units import format_bytes, format_shape
-from lnbench.workload import Workload
+from lnbench.workload import Clock, Workload
 
 
 @dataclass(slots=True)
@@ -39,20 +40,30 @@ class Begun:
         return (turn.round, turn.case, turn.started_s, turn.sample) in self._turns
 
 
+Part = tuple[int, int, bool]
+"""A process and a workload, and whether it is the graph clock's part of it, which another worker measures."""
+
+
 @dataclass
 class Standing:
-    """The standing of a run; an event that is noted moves it on, so a journal read again gives the same one."""
+    """The standing of a run; an event that is noted moves it on, so a journal read again gives the same one.
+
+    `over`: the cases of which nothing more is measured. `over_on_graph`: those that the graph clock leaves out.
+    `launches`: how many kernels a call of a case launches at most, where that was counted.
+    """
 
     workloads: tuple[PlannedWorkload, ...]
     cases: tuple[PlannedCase, ...]
     workers: int = 0
     over: set[int] = field(default_factory=set)
-    finished: set[tuple[int, int]] = field(default_factory=set)
+    over_on_graph: set[int] = field(default_factory=set)
+    finished: set[Part] = field(default_factory=set)
+    launches: dict[int, float] = field(default_factory=dict)
     left_out: set[tuple[int, int]] = field(default_factory=set)
     budget_s: float = field(default=0.0, kw_only=True)
     _measured: set[int] = field(default_factory=set)
-    _begun: dict[tuple[int, int], Begun] = field(default_factory=dict)
-    _spent_s: dict[tuple[int, int], float] = field(default_factory=dict)
+    _begun: dict[Part, Begun] = field(default_factory=dict)
+    _spent_s: dict[Part, float] = field(default_factory=dict)
     _out_of_memory: list[int] = field(default_factory=list)
     _said: set[tuple[int | None, int | None, str]] = field(default_factory=set)
 
@@ -63,17 +74,19 @@ class Standing:
         """Take an event into account. False for a notice that was given before, which need not be kept."""
         match event:
             case Turn():
-                key = event.process, event.workload
-                self._begun.setdefault(key, Begun()).note(event)
-                if key not in self.finished:
-                    self._spent_s[key] = self._begun[key].spent_s
+                part = event.process, event.workload, bool(event.graph_s)
+                self._begun.setdefault(part, Begun()).note(event)
+                if part not in self.finished:
+                    self._spent_s[part] = self._begun[part].spent_s
                 self._measured.add(event.case)
             case WorkerStarted():
                 self.workers = max(self.workers, event.worker + 1)
             case WorkloadFinished():
-                key = event.process, event.workload
-                self.finished.add(key)
-                self._spent_s[key] = self.begun(*key).before_s + event.rounds_s
+                part = event.process, event.workload, event.on_graph
+                self.finished.add(part)
+                self._spent_s[part] = self._begun.get(part, Begun()).before_s + event.rounds_s
+            case Ended(clock=Clock.GRAPH):
+                self.over_on_graph.add(event.case)
             case Ended():
                 self.over.add(event.case)
                 if event.status is Status.OOM:
@@ -84,8 +97,15 @@ class Standing:
                 if said in self._said:
                     return False
                 self._said.add(said)
+            case Launching() if event.launches:
+                self.launches[event.case] = max(event.launches.values())
             case Confirming():
                 self.over |= set(range(len(self.cases))) - set(event.cases)
+                # What is confirmed is a verdict, and where the graph clock gives none it has nothing to add.
+                clocks = {
+                    number: self.workloads[case.workload].deciding_clock for number, case in enumerate(self.cases)
+                }
+                self.over_on_graph |= {number for number, clock in clocks.items() if clock is not Clock.GRAPH}
             case _:
                 pass
         return True
@@ -95,18 +115,24 @@ class Standing:
         """The seconds of timed rounds spent beyond `budget_s`, workloads that are not finished included."""
         return sum(max(spent_s - self.budget_s, 0.0) for spent_s in self._spent_s.values())
 
-    def begun(self, process: int, workload: int) -> Begun:
+    def begun(self, process: int, workload: int, *, on_graph: bool = False) -> Begun:
         """What a process has measured of a workload so far."""
-        return self._begun.get((process, workload), Begun())
+        return self._begun.get((process, workload, on_graph), Begun())
 
-    def remaining(self, process: int, workload: int) -> list[int]:
-        """The cases of a workload that a process still has to measure."""
-        if (process, workload) in self.finished:
+    def rounds(self, process: int, workload: int) -> int:
+        """How many rounds a process has measured of a workload, on whichever clock; the next has this number."""
+        return max(self.begun(process, workload, on_graph=it).rounds for it in (False, True))
+
+    def remaining(self, process: int, workload: int, *, on_graph: bool = False) -> list[int]:
+        """The cases of a workload that a process still has to measure, on the graph clock or on all others."""
+        if (process, workload, on_graph) in self.finished:
             return []
         return [
             number
             for number, case in enumerate(self.cases)
-            if case.workload == workload and number not in self.over and (process, number) not in self.left_out
+            if case.workload == workload
+            and self._is_wanted(number, on_graph=on_graph)
+            and (process, number) not in self.left_out
         ]
 
     def is_measured(self, case: int) -> bool:
@@ -115,12 +141,27 @@ class Standing:
 
     def knows(self, turn: Turn) -> bool:
         """True for a turn that was noted, also of a workload that is finished: its worker may end before it is idle."""
-        return self._begun.get((turn.process, turn.workload), Begun()).has(turn)
+        return self.begun(turn.process, turn.workload, on_graph=bool(turn.graph_s)).has(turn)
 
-    def left(self, processes: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Every process and workload with a case that is still to be measured."""
-        wanted = sorted({case.workload for number, case in enumerate(self.cases) if number not in self.over})
-        return ((it, number) for it in processes for number in wanted if (it, number) not in self.finished)
+    def left(self, processes: Iterable[int], *, on_graph: bool = False) -> Iterator[tuple[int, int]]:
+        """Every process and workload with a case that is still to be measured, on the graph clock or on all others."""
+        wanted = sorted(
+            {case.workload for number, case in enumerate(self.cases) if self._is_wanted(number, on_graph=on_graph)}
+        )
+        return ((it, number) for it in processes for number in wanted if (it, number, on_graph) not in self.finished)
+
+    def parts_left(self, processes: Iterable[int]) -> int:
+        """How many times a worker still has to measure a workload, the graph clock's part counted apart."""
+        numbers = list(processes)
+        return sum(1 for on_graph in (False, True) for _ in self.left(numbers, on_graph=on_graph))
+
+    def is_over(self, case: int, *, on_graph: bool = False) -> bool:
+        """True for a case of which nothing more is measured on the graph clock, or on all others."""
+        return case in self.over or (on_graph and case in self.over_on_graph)
+
+    def _is_wanted(self, number: int, *, on_graph: bool) -> bool:
+        clocks = self.workloads[self.cases[number].workload].clocks
+        return not self.is_over(number, on_graph=on_graph) and (not on_graph or Clock.GRAPH in clocks)
 
     def outgrown(self, number: int) -> str:
         """Why a case need not be tried: the same implementation ran out of memory on less of the same; else ""."""

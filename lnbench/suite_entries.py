@@ -12,6 +12,7 @@ from lnbench.suite_fields import (
     AutocastName,
     Axis,
     CacheName,
+    ClockName,
     Count,
     Device,
     Dtype,
@@ -33,7 +34,7 @@ from lnbench.suite_fields import (
     problem,
 )
 from lnbench.suite_text import show
-from lnbench.workload import Phase
+from lnbench.workload import Clock, Phase, is_cuda
 
 
 class SuiteModel(BaseModel):
@@ -172,6 +173,10 @@ class WorkloadEntry(SuiteModel):
         default=("train",), description="Modes of functions that have them, such as batch_norm; others have one case."
     )
     phases: Axis[PhaseName] = Field(default=tuple(Phase), description="The parts of a step to report.")
+    clocks: Axis[ClockName] = Field(
+        default=(),
+        description="How time is taken: wall, on CUDA also device, batch, graph; by default wall and, there, device.",
+    )
     reference: ImplementationName = Field(default="", description="Overrides the suite's reference.")
     implementations: Implementations = Field(default=(), description="Overrides the suite's list.")
     thresholds: Thresholds = Field(default={}, description="Overrides the suite's thresholds.")
@@ -185,6 +190,19 @@ class WorkloadEntry(SuiteModel):
                 hint="write two workloads, one with each",
                 at=("norm_axes",),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_clocks_that_no_device_has(self) -> Self:
+        """Where the devices are written here; `--device` decides about the clocks of an entry without."""
+        if "devices" in self.model_fields_set and not any(map(is_cuda, self.devices)):
+            for number, clock in enumerate(self.clocks):
+                if clock != Clock.WALL:
+                    raise problem(
+                        f"the {clock} clock needs a CUDA device, and this entry has {', '.join(self.devices)}",
+                        hint="the CPU has the wall clock alone: leave the others out, or write devices: cuda",
+                        at=("clocks", number),
+                    )
         return self
 
 

@@ -31,6 +31,7 @@ from lnbench.workload import (
     Allocator,
     Autocast,
     Cache,
+    Clock,
     Gradients,
     Layout,
     Phase,
@@ -249,6 +250,7 @@ AffineName = Annotated[str, Name("affine", Affine)]
 GradientsName = Annotated[str, Name("gradients", Gradients, _GRADIENTS_ALIASES)]
 AutocastName = Annotated[str, Name("autocast", Autocast, _DTYPE_ALIASES | {"off": "none", "false": "none"})]
 NormModeName = Annotated[str, Name("norm mode", ("train", "eval"), {"training": "train", "inference": "eval"})]
+ClockName = Annotated[str, Name("clock", Clock, {"host": "wall", "events": "device", "cuda_graph": "graph"})]
 PhaseName = Annotated[str, Name("phase", Phase, {"training": "forward_backward", "step": "forward_backward"})]
 
 T = TypeVar("T")

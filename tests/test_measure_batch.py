@@ -90,8 +90,7 @@ def test_work_on_another_stream_and_work_that_waits_have_no_batch():
 
 def test_steps_that_need_a_fresh_dy_each_have_no_batch():
     stream = Stream()
-    work = StreamWork(stream, forward_s=5e-6, backward_s=5e-6)
-    work.renew_dy = lambda: stream.enqueue(1e-6)
+    work = StreamWork(stream, forward_s=5e-6, backward_s=5e-6, renew_s=1e-6)
 
     assert sampler(stream).sample_step(work, 10).batch_s == {}
 

@@ -4,8 +4,10 @@ import fabricate
 import pytest
 
 from lnbench.events import Confirming, Noticed, WorkerStarted, WorkloadFinished
+from lnbench.observed import Launching
 from lnbench.planned import Notice, Status
 from lnbench.standing import Standing
+from lnbench.workload import Clock, Phase
 
 SMALL = fabricate.workload((64, 64))
 LARGE = fabricate.workload((128, 64))
@@ -17,8 +19,8 @@ def standing(*workloads, names=("fused", "eager"), **fields):
     return Standing(tuple(workloads), tuple(cases))
 
 
-def finished(process, workload):
-    return WorkloadFinished(process=process, workload=workload, rounds=1, stopped_by="budget", rounds_s=1.0)
+def finished(process, workload, **fields):
+    return WorkloadFinished(process=process, workload=workload, rounds=1, stopped_by="budget", rounds_s=1.0, **fields)
 
 
 def test_what_is_known_not_to_be_measurable_is_over_from_the_start():
@@ -117,3 +119,61 @@ def test_another_failure_rules_nothing_out():
     found.note(fabricate.ended(0, Status.CRASH, "SIGSEGV"))
 
     assert found.outgrown(2) == ""
+
+
+ON_GRAPH = fabricate.workload((64, 64), device="cuda", clocks=(Clock.DEVICE, Clock.GRAPH))
+
+
+def test_the_graph_clock_s_part_of_a_workload_is_left_until_its_own_worker_is_done():
+    found = standing(SMALL, ON_GRAPH)
+    found.note(finished(0, 1))
+
+    assert list(found.left([0])) == [(0, 0)]
+    assert list(found.left([0], on_graph=True)) == [(0, 1)]
+    assert found.remaining(0, 1) == []
+    assert found.remaining(0, 1, on_graph=True) == [2, 3]
+    assert found.parts_left([0, 1]) == 2 + 3
+
+    found.note(finished(0, 1, on_graph=True))
+
+    assert list(found.left([0], on_graph=True)) == []
+
+
+def test_a_case_that_ended_on_the_graph_clock_alone_is_measured_on_the_others():
+    found = standing(ON_GRAPH)
+    found.note(fabricate.ended(0, Status.UNSUPPORTED, "not captured", clock=Clock.GRAPH))
+    found.note(fabricate.ended(1, Status.OOM, "out of memory", clock=Clock.GRAPH))
+
+    assert found.remaining(1, 0) == [0, 1]
+    assert found.remaining(1, 0, on_graph=True) == []
+    assert found.outgrown(1) == ""
+
+
+def test_rounds_of_the_graph_clock_have_numbers_of_their_own_after_the_others_and_a_budget_of_their_own():
+    found = standing(ON_GRAPH)
+    found.note(fabricate.turn(0, 1e-5, round=6, started_s=3.0, clock=Clock.DEVICE))
+    found.note(finished(0, 0))
+
+    assert found.rounds(0, 0) == 7
+    assert found.begun(0, 0, on_graph=True).spent_s == 0
+
+    found.note(fabricate.turn(0, 1e-5, round=7, started_s=0.5, clock=Clock.GRAPH))
+
+    assert (found.rounds(0, 0), found.begun(0, 0, on_graph=True).spent_s) == (8, 0.5)
+    assert found.knows(fabricate.turn(0, 1e-5, round=7, started_s=0.5, clock=Clock.GRAPH))
+
+
+@pytest.mark.parametrize(("clocks", "left"), [((Clock.DEVICE, Clock.GRAPH), []), ((Clock.GRAPH,), [(3, 0)])])
+def test_confirming_asks_the_graph_clock_only_where_it_decides(clocks, left):
+    found = standing(fabricate.workload((64, 64), device="cuda", clocks=clocks))
+    found.note(Confirming(first_process=3, cases=(0,)))
+
+    assert list(found.left([3], on_graph=True)) == left
+
+
+def test_how_many_kernels_a_call_launches_is_kept_for_the_graphs():
+    found = standing(ON_GRAPH)
+    found.note(Launching(process=0, case=1, launches={Phase.FORWARD: 2.0, Phase.BACKWARD: 7.0}))
+    found.note(Launching(process=1, case=1, host_overhead_s={Phase.FORWARD: 1e-6}))
+
+    assert found.launches == {1: 7.0}

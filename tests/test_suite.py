@@ -55,6 +55,7 @@ MISTAKES = [
     ("gradient: x", "eps: 1e-5", '9: workloads[0].gradient: unknown key "gradient"', 'did you mean "gradients"?'),
     ("autocast: bf16", "eps: 1e-5", '9: workloads[0].autocast: unknown autocast "bf16"', 'did you mean "bfloat16"?'),
     ("autocast: float64", "eps: 1e-5", '9: workloads[0].autocast: unknown autocast "float64"', ""),
+    ("clocks: graphs", "eps: 1e-5", '9: workloads[0].clocks: unknown clock "graphs"', 'did you mean "graph"?'),
     ("eps: small", "eps: 1e-5", '9: workloads[0].eps: must be a number, found "small"', ""),
     ("eager: 3}", "eager: 0.1}", "10: workloads[0].thresholds.eager: must be less than or equal to 1, found 3", ""),
     (

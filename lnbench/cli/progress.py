@@ -205,9 +205,8 @@ class Pace:
     """How much of a plan is done, and how long the rest takes at the pace so far."""
 
     def __init__(self, plan: Plan, *, units: int | None = None) -> None:
-        workloads = {case.workload for case in plan.cases if case.status is None}
         self.processes = plan.sampling.processes
-        whole = max(self.processes * len(workloads), 1)
+        whole = max(self.processes * plan.measured_parts, 1)
         self.units = whole if units is None else max(units, 1)
         self.begun = 0
         self.share = 0.0
@@ -238,4 +237,5 @@ def _after_comma(text: str) -> str:
 def failure_text(plan: Plan, event: Ended) -> str:
     """One line about a case that ended otherwise than ok."""
     case = plan.cases[event.case]
-    return f"{event.status}: {case.title} on {plan.workloads[case.workload].id}: {event.reason}"
+    clock = f", {event.clock} clock" if event.clock else ""
+    return f"{event.status}: {case.title} on {plan.workloads[case.workload].id}{clock}: {event.reason}"

@@ -11,11 +11,15 @@ from lnbench.worker.protocol import Measure, Setup
 
 @dataclass(frozen=True)
 class Group:
-    """Workloads that one worker process can measure: same device, allocator and threads."""
+    """Workloads that one worker process can measure: same device, allocator and threads.
+
+    `on_graph`: by the graph clock alone, in a worker of its own, since a failed capture can spoil its process.
+    """
 
     device: str
     allocator: str
     threads: int
+    on_graph: bool = False
 
 
 class Orders:
@@ -28,10 +32,10 @@ class Orders:
         self._seed = seed
         self._energy = energy
 
-    def group_of(self, number: int) -> Group:
-        """The group of a workload."""
+    def group_of(self, number: int, *, on_graph: bool = False) -> Group:
+        """The group of a workload, for the graph clock or for all others."""
         workload = self._plan.workloads[number].workload
-        return Group(workload.device, workload.allocator, workload.threads)
+        return Group(workload.device, workload.allocator, workload.threads, on_graph)
 
     def setup(self, process: int, group: Group, plugins: Mapping[int, Source]) -> Setup:
         """How a worker starts that measures a group in a process."""
@@ -44,21 +48,24 @@ class Orders:
             plugins=dict(plugins),
         )
 
-    def measure(self, process: int, number: int, processes: range) -> Measure:
-        """What is left to measure of a workload in one of these processes."""
+    def measure(self, process: int, number: int, processes: range, *, on_graph: bool = False) -> Measure:
+        """What is left to measure of a workload in one of these processes, by the graph clock or by all others."""
         planned, sampling = self._plan.workloads[number], self._plan.sampling
-        begun = self._standing.begun(process, number)
+        begun = self._standing.begun(process, number, on_graph=on_graph)
+        remaining = self._standing.remaining(process, number, on_graph=on_graph)
         return Measure(
             index=number,
             workload=planned,
-            cases={case: self._plan.cases[case] for case in self._standing.remaining(process, number)},
+            cases={case: self._plan.cases[case] for case in remaining},
             precision=sampling.precision,
             budget_s=max(sampling.budget_s - begun.spent_s, sampling.budget_s / 4),
             extra_s=self._extra_s(processes),
-            first_round=begun.rounds,
+            first_round=self._standing.rounds(process, number),
             seed=self._seed,
             energy=self._energy and process == 0,
             pairs=rotation_buffers(planned.workload, self._environment.caches, self._environment.memory_b),
+            on_graph=on_graph,
+            launches={case: self._standing.launches[case] for case in remaining if case in self._standing.launches},
         )
 
     def cores_wanted(self, number: int) -> int:
@@ -71,7 +78,7 @@ class Orders:
 
         What one does not need is left to those after it. Confirming has as much again, unless a total was asked for.
         """
-        left = len(list(self._standing.left(processes)))
+        left = self._standing.parts_left(processes)
         extra_s = self._plan.most_timed_s - self._plan.timed_s
         if processes.start and self._plan.sampling.budget_total_s is None:
             extra_s *= 2

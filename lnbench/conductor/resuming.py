@@ -41,7 +41,7 @@ class Resumable:
     @property
     def left(self) -> int:
         """How many times a process still has to measure a workload."""
-        return len(list(self.standing.left(range(self.plan.sampling.processes))))
+        return self.standing.parts_left(range(self.plan.sampling.processes))
 
     @property
     def is_complete(self) -> bool:
@@ -118,7 +118,7 @@ def prepare_resume(
 
 def _is_complete(run: Run, standing: Standing) -> bool:
     ends = [event for event in run.events if isinstance(event, RunFinished)]
-    left = any(standing.left(range(run.header.sampling.processes)))
+    left = standing.parts_left(range(run.header.sampling.processes))
     return bool(ends) and not ends[-1].interrupted and not left
 
 

@@ -19,6 +19,7 @@ from lnbench.standing import Standing
 from lnbench.store.beside import read_turns
 from lnbench.store.journal import Journal
 from lnbench.worker.protocol import ImportFailed
+from lnbench.workload import Clock
 
 DEFAULT_TIMEOUT_S = 300.0
 """How long one stage of one case may take; a cold compilation takes up to a minute."""
@@ -71,6 +72,7 @@ class Runner:
         self._worker: WorkerProcess | None = None
         self._process = 0
         self._processes = range(0)
+        self._on_graph = False
         self._forgiven: set[int | None] = set()
         self._started = perf_counter()
 
@@ -88,7 +90,7 @@ class Runner:
         processes = self._plan.sampling.processes
         again = range(processes, 2 * processes)
         self._note(Confirming(first_process=processes, cases=tuple(sorted(cases))))
-        self._observer.more_to_do(len(list(self._standing.left(again))))
+        self._observer.more_to_do(self._standing.parts_left(again))
         return self._measure(again)
 
     def finish(self, *, interrupted: bool) -> None:
@@ -113,12 +115,14 @@ class Runner:
     def _groups(self) -> Iterator[tuple[Group, list[int]]]:
         """The workloads with a case to measure, by the worker that can measure them, in the order of the plan."""
         groups: dict[Group, list[int]] = {}
-        for _, number in self._standing.left([self._process]):
-            groups.setdefault(self._orders.group_of(number), []).append(number)
+        for on_graph in (False, True):  # graphs are captured last
+            for _, number in self._standing.left([self._process], on_graph=on_graph):
+                groups.setdefault(self._orders.group_of(number, on_graph=on_graph), []).append(number)
         yield from groups.items()
 
     def _measure_group(self, group: Group, workloads: list[int]) -> None:
         """Measure a group's workloads in one worker, or in as many as it takes when some die."""
+        self._on_graph = group.on_graph
         try:
             for number in workloads:
                 self._observer.workload_began(self._process, number)
@@ -153,7 +157,7 @@ class Runner:
                     self._listener.until_idle(self._worker, self._take)
                     if not self._remaining(number):  # all were a plug-in's that can't be imported
                         return
-                self._worker.send(self._orders.measure(self._process, number, self._processes))
+                self._worker.send(self._orders.measure(self._process, number, self._processes, on_graph=self._on_graph))
                 self._listener.until_idle(self._worker, self._take)
                 self._journal.forget_turns_beside()
                 return
@@ -185,7 +189,7 @@ class Runner:
             self._note(look)
 
     def _remaining(self, workload: int) -> list[int]:
-        return self._standing.remaining(self._process, workload)
+        return self._standing.remaining(self._process, workload, on_graph=self._on_graph)
 
     def _leave_out_what_outgrew_memory(self, number: int) -> None:
         for case in self._remaining(number):
@@ -210,7 +214,7 @@ class Runner:
         if at_work.plugin is not None:
             guilty = self._cases_of_plugin(at_work.plugin)
         elif at_work.case is not None:
-            guilty = [] if at_work.case in self._standing.over else [at_work.case]
+            guilty = [] if self._standing.is_over(at_work.case, on_graph=self._on_graph) else [at_work.case]
         else:
             guilty = self._remaining(workload) if give_up else []
         if guilty and is_from_outside(death, out_of_memory=out_of_memory) and at_work.case not in self._forgiven:
@@ -244,12 +248,23 @@ class Runner:
         ]
 
     def _end(self, cases: Iterable[int], status: Status, stage: Stage, reason: str, *, detail: str = "") -> None:
+        """End cases; on the graph clock their rows of that clock alone."""
+        clock = Clock.GRAPH if self._on_graph else None
         for case in cases:
-            if status is Status.SKIPPED and self._standing.is_measured(case):
+            if status is Status.SKIPPED and clock is None and self._standing.is_measured(case):
                 self._leave_out(case, reason)
                 continue
-            ended = Ended(process=self._process, case=case, status=status, stage=stage, reason=reason, detail=detail)
-            self._note(ended)
+            self._note(
+                Ended(
+                    process=self._process,
+                    case=case,
+                    status=status,
+                    stage=stage,
+                    reason=reason,
+                    detail=detail,
+                    clock=clock,
+                )
+            )
 
     def _leave_out(self, case: int, reason: str) -> None:
         """What an earlier process measured stays, where this one can't."""

@@ -54,7 +54,8 @@ class BatchSampler:
     """Samples of another sampler with those of the batch clock beside them.
 
     Whole calls only: an event between forward and backward would end the batch. Work that is not on PyTorch's stream
-    has none, nor have steps whose backward writes into dy, which must be renewed between them. Caches are hot: nothing can be displaced between calls without being timed with them.
+    has none, nor have steps whose backward writes into dy, which must be renewed between them. Caches are hot: nothing
+    can be displaced between calls without being timed with them.
     """
 
     def __init__(self, inner: Sampler, timer: BatchTimer) -> None:

@@ -1,6 +1,6 @@
 """Which processor this is. Two that differ must never read alike: rows of different machines are not compared.
 
-py-cpuinfo (9.0) has no answer for 64-bit ARM, where the kernel names no model (its issues 162 and 199).
+On 64-bit ARM the kernel names no model, only numbers; py-cpuinfo's issues 162 and 199 are of the same gap.
 """
 
 import platform

@@ -9,7 +9,6 @@ import pytest
 from broken import Fault, broken_copy
 from command import MEASURED, journal, results, run_lnbench, run_python
 
-from lnbench.implementations.registry import BUILT_IN
 from tools.gpu_check.bench import PLUGINS
 from tools.gpu_check.pretended.importing import pretended_environment
 from tools.gpu_check.result_rows import rows
@@ -17,9 +16,6 @@ from tools.gpu_check.small_suites import small, suites_on
 from tools.gpu_check.steps.traps import wrong_ends
 
 SUITES = suites_on("cuda")
-
-NEEDS_A_CARD = {name for name, row in BUILT_IN.items() if row.compiles or row.devices == ("cuda",)}
-"""What needs Triton or libraries for GPUs; the pretended one has neither."""
 
 TRAPS = """
 name: traps
@@ -90,14 +86,14 @@ def test_every_workload_of_a_suite_for_gpus_gets_through_on_a_pretended_one(tmp_
     done = run_lnbench(tmp_path, "run", f"{name}.yaml", "--output", "run", env=pretended_environment())
 
     table = results(tmp_path / "run")
-    here = table[(table.clock == "device") & ~table.implementation.isin(NEEDS_A_CARD)]
+    here = table[table.clock == "device"]
+    needs_triton = (here.status == "unsupported") & here.reason.str.contains("Triton", na=False)
+    # On a busy machine the host may be too late for every sample of a row, which is then skipped.
+    odd = here[~here.status.isin({*MEASURED, "skipped"}) & ~needs_triton]
     assert done.code == 0, done.stderr
     assert set(table.device_name) == {"Pretended GPU"}
-    # On a busy machine the host may be too late for every sample of a row, which is then skipped.
-    odd = here[~here.status.isin({*MEASURED, "skipped"})]
     assert odd.empty, odd[["implementation", "status", "reason"]].drop_duplicates().to_string()
     assert here.status.isin(MEASURED).any()
-    assert set(table[table.implementation.isin(NEEDS_A_CARD)].status) <= {"unsupported", "skipped"}
 
 
 def test_traps_end_as_they_should_in_a_journal_that_does_not_pass_for_one_of_a_card(traps, tmp_path):

@@ -48,7 +48,7 @@ def run_python(folder: Path, *arguments: str | Path, env: Mapping[str, str] | No
         text=True,
         stdin=subprocess.DEVNULL,
         timeout=LONGEST_S,
-        preexec_fn=_listen_to_interrupts,
+        preexec_fn=listen_to_interrupts,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 
@@ -85,6 +85,6 @@ def journal(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "run.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def _listen_to_interrupts() -> None:
+def listen_to_interrupts() -> None:
     """A shell starts what it runs in the background deaf to Ctrl-C, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -3,9 +3,10 @@
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
-from command import LONGEST_S, results, run_lnbench, write_suite
+from command import LONGEST_S, listen_to_interrupts, results, run_lnbench, write_suite
 
 from lnbench.conductor import calling
 from lnbench.conductor.calling import call_worker
@@ -53,7 +54,8 @@ FOR_EVER = "10_000"
 def start(folder, *arguments):
     """The real command, in the background."""
     command = [sys.executable, "-m", "lnbench", "run", "mine.yaml", "--plugin", "norms.py", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, preexec_fn=listen_to_interrupts)
 
 
 @pytest.fixture
@@ -96,6 +98,7 @@ def test_a_run_that_is_interrupted_while_it_builds_releases_the_lock(folder, sig
     command = start(folder, "--output", "first")
     while not (folder / "lock").exists():
         assert command.poll() is None
+        time.sleep(0.01)
 
     for number in signals:
         command.send_signal(number)
@@ -112,6 +115,7 @@ def test_a_plug_in_that_builds_when_it_is_imported_releases_its_lock_too(tmp_pat
     process = subprocess.Popen(worker_command("--describe", "1", "0", source), start_new_session=True)
     while not (tmp_path / "lock").exists():
         assert process.poll() is None
+        time.sleep(0.01)
 
     end_group(process, beside=children())
 

@@ -32,6 +32,9 @@ NO_DEVICE_TIME = (OFF_STREAM, WAITS, LATE, BLOCKED)
 """Whose text is the reason of rows without times on the device's clock."""
 
 
+OWN_DY = "own-dy"
+"""The code of the notice that a case's backward gets a copy of dy, into which it writes."""
+
 L2_HOT = "l2-hot"
 """The code of the notice that the replays of a CUDA graph find their buffers in L2, though it should be cold."""
 

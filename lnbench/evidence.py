@@ -13,6 +13,7 @@ from lnbench.crowding import CrowdedRow, Crowding, ProcessesLeft, crowding
 from lnbench.disturbances import Spoiling
 from lnbench.events import (
     NO_DEVICE_TIME,
+    OWN_DY,
     PROBE_CASE,
     Built,
     Condensed,
@@ -287,6 +288,9 @@ class Evidence:
             return "the host's clock can't part forward from backward without waiting inside the step"
         if clock is Clock.BATCH and is_part:
             return "steps in a row between two events can't be parted into forward and backward"
+        own_dy = any(notice.code == OWN_DY for notice in self.case_notices(number))
+        if clock is Clock.BATCH and phase is Phase.FORWARD_BACKWARD and own_dy:
+            return "backward writes into dy, which would have to be renewed between the calls of a batch"
         if clock is Clock.GRAPH and not any(event.on_graph for event in self.finished[self.case(number).workload]):
             return "the run ended before the graph clock's rounds"
         if clock in {Clock.DEVICE, Clock.BATCH}:

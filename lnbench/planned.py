@@ -151,7 +151,7 @@ class PlannedWorkload(Frozen):
 
     @property
     def deciding_clock(self) -> Clock:
-        """The clock that tables and verdicts use: the device's where there is one; others alone where asked for."""
+        """The clock that tables and verdicts use: device where it was asked for, else wall or graph alone."""
         order = (Clock.DEVICE, Clock.WALL, Clock.GRAPH, Clock.BATCH)
         return next(clock for clock in order if clock in self.clocks)
 

@@ -64,17 +64,18 @@ def test_a_clock_that_is_not_known_is_named_with_the_nearest():
     assert caught.value.hint.startswith('did you mean "graph"?')
 
 
-@pytest.mark.parametrize("clocks", ["batch", "[wall, batch]"])
-def test_a_cold_l2_that_no_asked_clock_can_keep_out_is_refused(clocks):
-    with pytest.raises(SuiteError, match=r"s\.yaml:5: workloads\[0\]\.clocks: .* nothing can be displaced between"):
-        plan(f"shapes: [[8, 64]], devices: cuda, cache: cold, clocks: {clocks}", machine=GPU_MACHINE)
+@pytest.mark.parametrize("clocks", ["wall", "batch", "[wall, batch]", "[wall, graph]", "[batch, graph]"])
+@pytest.mark.parametrize("cache", ["hot", "cold"])
+def test_clocks_without_the_one_that_decides_when_rounds_stop_are_refused(clocks, cache):
+    with pytest.raises(SuiteError, match=r"s\.yaml:5: workloads\[0\]\.clocks: device is missing"):
+        plan(f"shapes: [[8, 64]], devices: cuda, cache: {cache}, clocks: {clocks}", machine=GPU_MACHINE)
 
 
 @pytest.mark.parametrize(
     ("clocks", "deciding"),
-    [("[wall, graph]", Clock.WALL), ("[graph]", Clock.GRAPH), (ALL[8:], Clock.DEVICE), ("[batch, graph]", Clock.GRAPH)],
+    [("[graph]", Clock.GRAPH), (ALL[8:], Clock.DEVICE), ("[device, graph]", Clock.DEVICE), ("device", Clock.DEVICE)],
 )
-def test_the_device_s_clock_decides_and_the_graph_s_where_neither_that_nor_the_host_s_was_asked_for(clocks, deciding):
+def test_the_device_s_clock_decides_and_the_graph_s_where_it_alone_was_asked_for(clocks, deciding):
     (workload,) = plan(f"shapes: [[8, 64]], devices: cuda, clocks: {clocks}", machine=GPU_MACHINE).workloads
 
     assert workload.deciding_clock is deciding

@@ -8,7 +8,7 @@ from rich.console import Console
 from lnbench.analysis.recommend import recommend
 from lnbench.condense import condense
 from lnbench.cost_tables import cost_table
-from lnbench.events import L2_HOT, Noticed, WorkloadFinished
+from lnbench.events import L2_HOT, OWN_DY, Noticed, WorkloadFinished
 from lnbench.exported import export_run
 from lnbench.observed import Launching
 from lnbench.planned import Notice, Stage, Status
@@ -90,6 +90,16 @@ def test_a_batch_has_whole_calls_and_says_why_not_their_parts(phase):
     assert (found.status, found.median_s) == (Status.SKIPPED, None)
     assert found.reason == "steps in a row between two events can't be parted into forward and backward"
     assert row(made(), "fused", Clock.GRAPH, phase).median_s == pytest.approx(2e-6)
+
+
+def test_a_step_that_writes_into_dy_has_no_batch_and_its_row_says_why():
+    planned = workload((16, 4096), device="cuda", clocks=(Clock.DEVICE, Clock.BATCH))
+    own = Noticed(notice=Notice(code=OWN_DY, text="it gets a copy of dy"), workload=0, case=0)
+    only = run([planned], [case("fused")], [turn(0, 1e-5, clock=Clock.DEVICE), own, finished(on_graph=False)])
+
+    found = row(only, "fused", Clock.BATCH, Phase.FORWARD_BACKWARD)
+
+    assert found.reason == "backward writes into dy, which would have to be renewed between the calls of a batch"
 
 
 @pytest.mark.parametrize("clock", [Clock.WALL, Clock.BATCH])

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lnbench.events import Built
+from lnbench.events import OWN_DY, Built
 from lnbench.implementations.contract import Prepared
 from lnbench.implementations.torch_compiling import Compiling
 from lnbench.planned import Notice
@@ -62,7 +62,7 @@ class FirstCalls:
             )
             found.append(Notice(code="own-buffers", text=text))
         if self.prepared.renew_dy is not None:
-            found.append(Notice(code="own-dy", text=_OWN_DY))
+            found.append(Notice(code=OWN_DY, text=_OWN_DY))
         if self.prepared.forward_backward is not None:
             found.append(Notice(code="one-piece", text=_ONE_PIECE))
         if self.prepared.overwrites_results:

@@ -1,4 +1,4 @@
-"""How a GPU is set up, in words: what makes two cards of one name differ. "" where the driver does not tell."""
+"""How a GPU is set up, in words: what makes two cards of one name differ. "" where the driver does not report it."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -40,5 +40,5 @@ OTHER_SETUP: Mapping[str, Callable[[Gpu], str]] = MappingProxyType(
 
 
 def setup_in_words(gpu: Gpu) -> list[str]:
-    """All settings that the driver tells."""
+    """All settings that the driver reports."""
     return [words for read in (*SPEED_SETUP.values(), *OTHER_SETUP.values()) if (words := read(gpu))]

@@ -175,7 +175,8 @@ class WorkloadEntry(SuiteModel):
     phases: Axis[PhaseName] = Field(default=tuple(Phase), description="The parts of a step to report.")
     clocks: Axis[ClockName] = Field(
         default=(),
-        description="How time is taken: wall, on CUDA also device, batch, graph; by default wall and, there, device.",
+        description="Which clocks are used: wall; on CUDA also device, batch and graph. Default: wall; on CUDA wall "
+        "and device, with cold caches device.",
     )
     reference: ImplementationName = Field(default="", description="Overrides the suite's reference.")
     implementations: Implementations = Field(default=(), description="Overrides the suite's list.")

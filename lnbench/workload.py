@@ -39,7 +39,8 @@ class Cache(StrEnum):
     """What the caches hold when a call begins.
 
     hot: the same buffers as the call before. cold: other buffers, together at least twice the last-level cache (on a
-    GPU: twice L2 is written before each call). displaced: the same with twice L2, where memory forbids more.
+    GPU: twice L2 is written and as much read before each call; on the graph clock, other buffers). displaced: the same
+    with twice L2, where memory forbids more.
     """
 
     HOT = "hot"

@@ -56,7 +56,7 @@ def _frames(stacks: str, *, of_crash: bool) -> Sequence[_Frame]:
     if not starts:
         return ()
     ends = [start.start() for start in starts[1:]] + [len(stacks)]
-    # Threads are told newest first, so the main one comes last.
+    # Threads are listed newest first, so the main one comes last.
     chosen = next((n for n, start in enumerate(starts) if of_crash and start[1] == "Current thread"), len(starts) - 1)
     found = [_Frame(*frame) for frame in _FRAME.findall(stacks, starts[chosen].end(), ends[chosen])]
     return [frame for frame in found if not frame.file.startswith("<")]

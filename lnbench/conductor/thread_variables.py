@@ -44,7 +44,7 @@ LIMITS = (
     "TF_NUM_INTEROP_THREADS",
     "JAX_NUM_CPU_DEVICES",
 )
-"""They make one library use fewer threads than it was told to, or more than all of them together."""
+"""They make one library use fewer threads than its own variable says, or more than all of them together."""
 
 XLA_FLAGS = "XLA_FLAGS"
 _XLA_THREADS = (
@@ -74,7 +74,8 @@ def asked_threads(environment: Mapping[str, str]) -> int | None:
 def thread_notices(environment: Mapping[str, str], threads: Collection[int], *, physical_cores: int) -> list[Notice]:
     """What a run's reader has to know of these variables, and of cores that threads share.
 
-    threads: those of the run's workloads. Values are not told, for they may hold anything, but for numbers of threads.
+    threads: those of the run's workloads. Values are left out, since they may hold anything, but for
+    numbers of threads.
     """
     found = []
     used = " and ".join(map(str, sorted(threads)))
@@ -89,7 +90,7 @@ def thread_notices(environment: Mapping[str, str], threads: Collection[int], *, 
             "run without, so that all libraries use the same cores; taskset binds all of them alike"
         )
         found.append(Notice(code="thread-binding", text=text))
-    refused = [_told(name, environment[name]) for name in COUNTS if _differs(environment.get(name, ""), threads)]
+    refused = [_shown(name, environment[name]) for name in COUNTS if _differs(environment.get(name, ""), threads)]
     refused += [name for name in LIMITS if environment.get(name)]
     if with_threads(environment, 1).get(XLA_FLAGS, "") != " ".join(environment.get(XLA_FLAGS, "").split()):
         refused.append(f"thread flags in {XLA_FLAGS}")
@@ -110,7 +111,7 @@ def _differs(value: str, threads: Collection[int]) -> bool:
     return bool(value) and any(value.strip() != str(number) for number in threads)
 
 
-def _told(name: str, value: str) -> str:
+def _shown(name: str, value: str) -> str:
     return f"{name}={value.strip()}" if _is_number(value.strip()) else name
 
 

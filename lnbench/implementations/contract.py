@@ -23,8 +23,8 @@ MOST_REMARK = 400
 MOST_REGISTRATIONS = 10_000
 """Of one file; a table of more is read by nobody."""
 
-OTHER_FUNCTIONS = "how Gemma's (1 + weight), gates and norms over channels are written: README, Other norms"
-"""For who looks for a function that is not there."""
+OTHER_FUNCTIONS = "README, Other norms: how to measure Gemma's (1 + weight), gated norms and norms over channels"
+"""For a function name that is not known."""
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 

@@ -10,8 +10,8 @@ from lnbench.implementations.toolchains import require_triton
 from lnbench.workload import Workload
 
 _ZEROED = (
-    "Liger's backward zeroes dx before it computes it, one write of x's bytes that its users' networks mostly do not "
-    "pay: by default it writes dx over dy, which here belongs to the caller, so in_place is False"
+    "Liger's backward zeroes dx before it computes it: one extra write of x's bytes. By default it writes dx over dy, "
+    "without that write; here in_place is False, because all implementations read dy"
 )
 """True of liger-kernel 0.5 to 0.8.5, whose rms_norm_backward allocates dx with zeros_like where it is not in place."""
 

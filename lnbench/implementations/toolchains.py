@@ -49,8 +49,8 @@ def missing_cpp_compiler() -> str:
 def missing_triton_compiler() -> str:
     """Why Triton kernels can't be compiled here, in words that follow "needs"; "" when nothing is in the way.
 
-    Triton compiles a small C program for each kind of launch, by CC, else gcc, else clang, unless it is told another
-    way (`triton.knobs.build.impl`).
+    Triton compiles a small C program for each kind of launch, by CC, else gcc, else clang, unless another way is
+    set (`triton.knobs.build.impl`).
     """
     try:
         import triton

@@ -1,6 +1,6 @@
 """Which processor this is. Two that differ must never read alike: rows of different machines are not compared.
 
-On 64-bit ARM the kernel names no model, only numbers; py-cpuinfo's issues 162 and 199 are of the same gap.
+On 64-bit ARM the kernel gives numbers and no model name (py-cpuinfo issues 162 and 199 report the same).
 """
 
 import platform

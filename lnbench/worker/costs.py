@@ -52,7 +52,7 @@ def _counter(cases: Cases) -> EnergyCounter:
 
 def _why_no_counter(cases: Cases) -> str:
     if cases.workload.is_cuda:
-        return Nvml().missing or "this GPU tells no total energy"
+        return Nvml().missing or "this GPU does not report total energy"
     return "the processor has no energy counter that this user may read (RAPL under /sys/class/powercap)"
 
 

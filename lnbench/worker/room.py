@@ -8,6 +8,7 @@ from lnbench.workload import Workload
 
 
 def shortage_here(workload: Workload, *, pairs: int, has_residual: bool = False) -> str:
-    """Why a workload is left out in this process; "" where there is room. The plan has asked the same before."""
+    """Why a workload is left out in this process; "" where there is room. The plan has asked the same,
+    without the pairs that a cold graph adds."""
     free_b = free_device_b(workload.device) if workload.is_cuda else available_b() + unused_heap_b()
     return memory_shortage(workload, free_b=free_b, pairs=pairs, has_residual=has_residual)

@@ -54,9 +54,19 @@ class TorchCapturer:
         cuda.synchronize()
 
     def capture(self, call: Callable[[], object], *, beside: Graph | None = None) -> Graph:
-        graph = self._cuda.CUDAGraph()
-        with self._cuda.graph(graph, pool=None if beside is None else beside.pool()):
-            call()
+        graph, failure = self._cuda.CUDAGraph(), None
+        try:
+            with self._cuda.graph(graph, pool=None if beside is None else beside.pool()):
+                try:
+                    call()
+                except Exception as error:
+                    failure = error
+                    raise
+        except Exception as error:
+            # Ending a capture that has failed raises an error of its own, which says nothing of the first.
+            if failure is not None and error is not failure:
+                raise failure from error
+            raise
         return graph
 
 

@@ -1,11 +1,14 @@
 """Cases captured into CUDA graphs, by a stand-in that writes operations of the CPU down and runs them again."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from fake_graphs import TapeCapturer
 from stage import cases, timed, workload
 
 from lnbench.events import L2_HOT, Verified
+from lnbench.measure.graphs import TorchCapturer
 from lnbench.measure.probe import Probe
 from lnbench.measure.sampler import Sample, step_phases
 from lnbench.planned import Stage, Status
@@ -154,6 +157,38 @@ def test_what_replays_graphs_of_its_own_is_not_captured_and_costs_no_process():
 
     assert heard.ends()[0].status is Status.UNSUPPORTED
     assert "graphs of its own" in heard.ends()[0].reason
+
+
+def test_a_step_in_one_piece_is_captured_as_its_parts():
+    made, heard = cases({"fused": "fused"}, ROWS, clock=Clock.GRAPH)
+    made.build_all()
+    made.live[0].prepared.forward_backward = lambda: None
+    whole = (Phase.INFERENCE, Phase.FORWARD_BACKWARD)
+
+    capture_all(made, TapeCapturer(), phases=whole, l2_b=L2_B, launches={})
+    made.live[0].prepared.backward(made.live[0].prepared.forward())
+
+    assert heard.ends() == {}
+
+
+def test_the_error_of_a_refused_capture_is_the_call_s_own_and_not_the_one_that_ends_the_capture():
+    class Graph:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    capturer = object.__new__(TorchCapturer)
+    capturer._cuda = SimpleNamespace(CUDAGraph=object, graph=lambda graph, pool: Graph())
+
+    def full():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        capturer.capture(full)
+    with pytest.raises(RuntimeError, match="previous error"):
+        capturer.capture(lambda: None)
 
 
 def test_the_calls_of_a_cold_graph_read_a_pair_each_and_keep_results_of_their_own():

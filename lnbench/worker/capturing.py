@@ -84,13 +84,18 @@ def _refusal(case: LiveCase, phases: Collection[Phase]) -> str:
         return OFF_STREAM_REASON
     if case.prepared.overwrites_results:
         return OWN_GRAPHS_REASON
-    has_step = Kind.STEP in kinds_for(phases, case.prepared, on_cuda=True)
-    return WRITES_DY_REASON if has_step and case.prepared.renew_dy is not None else ""
+    return WRITES_DY_REASON if Kind.STEP in _kinds(case, phases) and case.prepared.renew_dy is not None else ""
+
+
+def _kinds(case: LiveCase, phases: Collection[Phase]) -> tuple[Kind, ...]:
+    """The kinds of call to capture; a step in one piece is captured as its parts, which a graph times apart."""
+    kinds = kinds_for(phases, case.prepared, on_cuda=True)
+    return tuple(dict.fromkeys(Kind.STEP if kind is Kind.ONE_PIECE else kind for kind in kinds))
 
 
 def _captured(case: LiveCase, capturer: Capturer, *, size: GraphSize, phases: Collection[Phase]) -> Captured:
     try:
-        return Captured(case, capturer, size=size, kinds=kinds_for(phases, case.prepared, on_cuda=True))
+        return Captured(case, capturer, size=size, kinds=_kinds(case, phases))
     # Whatever a capture raises is why it is refused: a synchronization, an allocation, a kernel on another stream.
     except Exception as error:
         if is_out_of_memory(error):

@@ -293,7 +293,7 @@ class Evidence:
             return "backward writes into dy, which would have to be renewed between the calls of a batch"
         if clock is Clock.GRAPH and not any(event.on_graph for event in self.finished[self.case(number).workload]):
             return "the run ended before the graph clock's rounds"
-        if clock in {Clock.DEVICE, Clock.BATCH}:
+        if clock is not Clock.WALL:
             unseen = [notice.text for notice in self.case_notices(number) if notice.code in NO_DEVICE_TIME]
             if unseen:
                 return "; ".join(unseen)

@@ -7,6 +7,7 @@ from fake_clocks import Stream, StreamWork
 
 from lnbench.amounts import NO_TIME_S
 from lnbench.measure.graph_sampler import GraphSampler
+from lnbench.measure.sampler import Missed
 
 CLOSE = 1e-9
 
@@ -99,6 +100,14 @@ def test_replays_that_the_device_reached_too_early_are_dropped():
 
     assert found[0] == {}
     assert found[-1] == pytest.approx({"inference": 2e-6}, rel=CLOSE)
+
+
+def test_a_sample_of_replays_that_came_too_late_carries_the_reason():
+    stream = Stream(launch_s=1e-3)
+    measured = sampler(stream)
+    work = Replays(stream, inference_s=20e-6)
+
+    assert isinstance(measured.sample_inference(work, 6).missed, Missed)
 
 
 def test_what_was_not_captured_is_no_work_of_this_clock():

@@ -64,7 +64,7 @@ class GraphSampler:
         replays = min(replays, queue.most_calls)
         marks = enqueue_ahead(self._clock, queue, replays, lambda count: self._replay(parts, count), now=self._now)
         if not marks:
-            return Sample()
+            return Sample(missed=queue.missed)
         seconds = [self._mean(marks, part, calls_per_replay=work.calls_per_replay) for part in range(len(parts))]
         graph_s = {kind: seconds[0]} if len(parts) == 1 else step_phases(*seconds)
         return Sample(graph_s=graph_s, graph_calls=replays * work.calls_per_replay)

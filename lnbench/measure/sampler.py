@@ -68,7 +68,7 @@ class Sample:
 
     NO_TIME_S stands where a clock could not see so short a time. `device_calls`, `batch_calls`, `graph_calls`: the
     calls whose mean the times of that clock are, where the queue of a device holds fewer or more than were asked for.
-    `missed`: why there are no `device_s`.
+    `missed`: why there are no `device_s` or `graph_s`.
     """
 
     wall_s: Mapping[str, float] = field(default_factory=dict)

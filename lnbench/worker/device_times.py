@@ -1,4 +1,4 @@
-"""Which kinds of a case's calls have times on the device's clock, and why the others have none."""
+"""Which kinds of a case's calls have times on the device's or the graph's clock, and why the others have none."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ class DeviceTimes:
 
     def note(self, kind: Kind, samples: Sequence[Sample]) -> None:
         """Take the samples of a turn into account."""
-        if any(sample.device_s for sample in samples):
+        if any(sample.device_s or sample.graph_s for sample in samples):
             self._timed.add(kind)
             self._missed.pop(kind, None)
         elif kind not in self._timed:

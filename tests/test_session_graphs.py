@@ -192,6 +192,26 @@ def test_a_profiler_that_fails_costs_no_case_its_rows(device, monkeypatch):
     assert "Legacy CUDA profiling" in texts(heard)["no-kernel-times"]
 
 
+def test_a_profiler_that_fails_after_the_first_kernels_is_reported_too(device, monkeypatch):
+    class Failing:
+        looks = 0
+
+        def kernels_s(self, work):
+            work()
+            self.looks += 1
+            if self.looks > 1:
+                raise RuntimeError("the buffer is full")
+            return [1e-6]
+
+    monkeypatch.setattr("lnbench.worker.session.TorchProfiler", lambda wait: Failing())
+    monkeypatch.setattr("lnbench.worker.session.measure_memory", lambda cases: None)
+    heard = Channel()
+
+    Session(heard, SETUP.model_copy(update={"process": 0}), started=0.0).measure(order("fused", "eager"))
+
+    assert texts(heard)["no-kernel-times"].startswith("some kernel times were not measured: RuntimeError: the buffer")
+
+
 def texts(heard):
     return {event.notice.code: event.notice.text for event in heard.of(Noticed)}
 

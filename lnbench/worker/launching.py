@@ -22,7 +22,7 @@ def measure_launching(cases: Cases, clock: EventClock, *, phases: Collection[Pha
 
     Work on a stream of another framework has no host time here, since no spin holds that; its kernels are seen.
     """
-    problem = "" if profiler is None else NO_KERNELS
+    problem, sees_kernels = "", profiler is None
     for number, case in list(cases.live.items()):
         with cases.attempt(number, Stage.LAUNCHING):
             found = _Found()
@@ -40,9 +40,11 @@ def measure_launching(cases: Cases, clock: EventClock, *, phases: Collection[Pha
                 if case.prepared.renew_dy is not None:
                     case.prepared.renew_dy()
             cases.report(found.event(cases.process, number, phases))
-            problem = "" if found.kernels else problem
+            sees_kernels = sees_kernels or bool(found.kernels)
+    problem = problem or ("" if sees_kernels else NO_KERNELS)
     if problem and cases.live:
-        cases.notice(None, "no-kernel-times", f"kernel times were not measured: {problem}")
+        some = "some kernel times" if sees_kernels else "kernel times"
+        cases.notice(None, "no-kernel-times", f"{some} were not measured: {problem}")
 
 
 T = TypeVar("T")

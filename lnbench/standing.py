@@ -7,7 +7,7 @@ from lnbench.events import AnyEvent, Confirming, Ended, Noticed, Turn, WorkerSta
 from lnbench.observed import Launching
 from lnbench.planned import PlannedCase, PlannedWorkload, Status
 from lnbench.units import format_bytes, format_shape
-from lnbench.workload import Clock, Workload
+from lnbench.workload import Clock, Phase, Workload
 
 
 @dataclass(slots=True)
@@ -98,7 +98,9 @@ class Standing:
                     return False
                 self._said.add(said)
             case Launching() if event.launches:
-                self.launches[event.case] = max(event.launches.values())
+                # A graph holds inference, forward or backward; a step in one piece has its whole alone.
+                parts = {it: count for it, count in event.launches.items() if it != Phase.FORWARD_BACKWARD}
+                self.launches[event.case] = max((parts or event.launches).values())
             case Confirming():
                 self.over |= set(range(len(self.cases))) - set(event.cases)
                 # What is confirmed is a verdict, and where the graph clock gives none it has nothing to add.

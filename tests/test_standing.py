@@ -173,7 +173,8 @@ def test_confirming_asks_the_graph_clock_only_where_it_decides(clocks, left):
 
 def test_how_many_kernels_a_call_launches_is_kept_for_the_graphs():
     found = standing(ON_GRAPH)
-    found.note(Launching(process=0, case=1, launches={Phase.FORWARD: 2.0, Phase.BACKWARD: 7.0}))
+    found.note(Launching(process=0, case=1, launches={"forward": 2.0, "backward": 7.0, "forward_backward": 9.0}))
+    found.note(Launching(process=0, case=0, launches={"forward_backward": 5.0}))
     found.note(Launching(process=1, case=1, host_overhead_s={Phase.FORWARD: 1e-6}))
 
-    assert found.launches == {1: 7.0}
+    assert found.launches == {0: 5.0, 1: 7.0}

@@ -74,6 +74,11 @@ def test_a_library_of_kernels_says_what_it_does_not_do_before_it_is_imported(bui
         build(workload(2, 4, 8, **axes))
 
 
+def test_liger_s_dynamic_tanh_takes_as_many_rows_as_a_grid_has_along_y():
+    with pytest.raises(Unsupported, match="at most 65535 rows"):
+        liger_norms.dyt(workload(65_536, 8))
+
+
 def test_every_library_of_kernels_is_for_cuda_alone():
     kernels = {"liger", "liger_rms_norm", "liger_add_rms_norm", "liger_dyt"}
     kernels |= {"apex", "apex_rms_norm", "quack", "quack_add_rms_norm"}

@@ -15,6 +15,9 @@ _ZEROED = (
 )
 """True of liger-kernel 0.5 to 0.8.5, whose rms_norm_backward allocates dx with zeros_like where it is not in place."""
 
+MOST_DYT_ROWS = 65_535
+"""liger_dyt_fwd (liger-kernel 0.8.5) launches a block a row along a grid's y, which CUDA bounds."""
+
 
 def layer_norm(workload: Workload) -> Callable[[Tensor, Tensor | None, Tensor | None], Tensor]:
     """`liger_layer_norm` over the last axis. Raises Unsupported without weight and bias, which it always has."""
@@ -72,6 +75,8 @@ def dyt(workload: Workload) -> Callable[[Tensor, Tensor, Tensor | None, Tensor |
     _require_one_axis(workload)
     if workload.affine == "none":
         raise Unsupported("Liger's dynamic tanh always has a weight")
+    if workload.rows > MOST_DYT_ROWS:
+        raise Unsupported(f"Liger's dynamic tanh takes at most {MOST_DYT_ROWS} rows")
     require_triton("Liger")
     from liger_kernel.transformers.functional import liger_dyt
 

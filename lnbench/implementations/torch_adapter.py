@@ -183,6 +183,7 @@ class TorchPrepared:
 
     def close(self) -> None:
         self._leaves.clear()
+        self.renew_dy = None  # it holds this case, and so its memory, in a cycle
 
     def outputs(self) -> Mapping[str, Tensor]:
         self.select(0)  # a rotation leaves the calls bound to the pair it ended at

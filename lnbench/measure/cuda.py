@@ -1,5 +1,6 @@
 """PyTorch's CUDA: its devices by their names, its events, and samples on the device's clock beside the host's."""
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -239,6 +240,7 @@ def free_device_b(device: str) -> int:
     """Bytes of a CUDA device that this process can get: those that nobody has, and its own that it does not use."""
     import torch
 
+    gc.collect()  # cycles of earlier cases may hold memory
     torch.cuda.empty_cache()
     return int(torch.cuda.mem_get_info(device)[0])
 

@@ -50,9 +50,10 @@ def test_a_package_that_takes_too_long_is_a_timeout(packages, monkeypatch):
 
     told = describe_sources(packages(hung="import threading; threading.Event().wait()"))
 
-    assert told.unloadable == {
-        0: (Status.TIMEOUT, "hung-norms 1.0: loading it failed: it did not finish within 1 s"),
-    }
+    ((status, reason),) = told.unloadable.values()
+    assert status is Status.TIMEOUT
+    assert reason.startswith("hung-norms 1.0: loading it failed: it did not finish within 1 s: threading.py:")
+    assert reason.endswith(", called by pkg_hung.py:1 (<module>)")
 
 
 def test_a_source_is_not_blamed_for_the_time_that_those_before_it_took(monkeypatch):

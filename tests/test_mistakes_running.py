@@ -77,7 +77,7 @@ def test_mistake_27_each_failure_ends_its_own_case_with_a_status_and_a_reason():
         "oom": (Status.OOM, True),
         "no memory": (Status.OOM, True),
         "refuses": (Status.UNSUPPORTED, True),
-        "no builder": (Status.WRONG, True),
+        "no builder": (Status.ERROR, True),
         "wrong": (Status.WRONG, True),
         "detached": (Status.WRONG, True),
     }

@@ -282,3 +282,23 @@ os._exit(9)
     worker.close()
 
     assert not psutil.pid_exists(int((tmp_path / "sleeping").read_text()))
+
+
+@pytest.mark.parametrize("sizes", [[7, 7, 40, 90, 90], [7, 90, 90], [90, 90]])
+def test_stacks_are_read_when_all_of_them_are_written(monkeypatch, sizes):
+    monkeypatch.setattr(processes, "sleep", lambda _: None)
+    left = iter(sizes)
+
+    processes.wait_for_growth(lambda: next(left), before=7, timeout_s=60.0)
+
+    assert list(left) == []
+
+
+def test_stacks_that_never_come_are_not_waited_for_longer_than_a_moment(monkeypatch):
+    times = iter(range(10))
+    monkeypatch.setattr(processes, "sleep", lambda _: None)
+    monkeypatch.setattr(processes, "monotonic", lambda: next(times))
+
+    processes.wait_for_growth(lambda: 7, before=7, timeout_s=5.0)
+
+    assert next(times) == 6

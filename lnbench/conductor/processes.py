@@ -136,11 +136,13 @@ class WorkerProcess:
     def stacks(self) -> str:
         """Where the worker's threads were when it died, or are now where it hangs; "" where it could not tell."""
         if not has_ended(self._process):
-            before, ends = os.fstat(self._faults.fileno()).st_size, monotonic() + TELL_S
+            before = self._faults_b()
             self._process.send_signal(TELL_SIGNAL)
-            while os.fstat(self._faults.fileno()).st_size == before and monotonic() < ends:
-                sleep(READ_EVERY_S)
+            wait_for_growth(self._faults_b, before=before, timeout_s=TELL_S)
         return _tail(self._faults, _STACK_BYTES)
+
+    def _faults_b(self) -> int:
+        return os.fstat(self._faults.fileno()).st_size
 
     def kill(self) -> None:
         """End the worker and everything that it started, after the short grace that a build needs to clean up."""
@@ -186,6 +188,17 @@ def _appended_file() -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as its process)
     fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) | os.O_APPEND)
     return file
+
+
+def wait_for_growth(size_b: Callable[[], int], *, before: int, timeout_s: float) -> None:
+    """Wait until a file has grown beyond its size before, and has stopped growing: stacks are written line by line."""
+    ends, last = monotonic() + timeout_s, before
+    while monotonic() < ends:
+        sleep(READ_EVERY_S)
+        size = size_b()
+        if size == last != before:
+            return
+        last = size
 
 
 def _tail(file: IO[bytes], most_bytes: int = _TAIL_BYTES) -> str:

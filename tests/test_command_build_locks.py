@@ -79,7 +79,7 @@ def test_a_build_past_the_time_limit_releases_its_lock_and_the_next_run_builds(f
     (folder / "norms.py").write_text(LOCKED.replace("{seconds}", "0"))
     second = run(folder, "second")
 
-    assert first == (4, [f"no sign of life for 4 s at build: norms.py:{line} (build)"])
+    assert first == (4, [f"no progress for 4 s at build: norms.py:{line} (build)"])
     assert second == (0, [])
 
 

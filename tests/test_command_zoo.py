@@ -10,7 +10,7 @@ from command import journal, results, run_lnbench, write_suite
 
 HARMFUL = Path(__file__).with_name("harmful.py")
 HARMLESS = ("fused", "eager", "noisy", "forks", "forks_in_builder", "changes_much", "replaces_layer_norm")
-HUNG = "no sign of life for 4 s"
+HUNG = "no progress for 4 s"
 EXPECTED = {
     "raises": ("error", "ValueError: no norm today"),
     "raises_base": ("error", "BaseException: none at all"),

@@ -15,7 +15,7 @@ from lnbench.planned import Stage, Status
 SEGFAULT = WorkerDiedError("SIGSEGV", signal=signal.SIGSEGV)
 KILL = WorkerDiedError("SIGKILL", signal=signal.SIGKILL)
 EXIT = WorkerDiedError("the process exited with 1")
-HANG = WorkerHungError("no sign of life for 5 s")
+HANG = WorkerHungError("no progress for 5 s")
 STACKS = """Fatal Python error: Segmentation fault
 
 Current thread 0x00007f0c (most recent call first):
@@ -79,14 +79,13 @@ def test_the_call_is_told_by_the_adapter_s_frame_in_whatever_thread_and_not_by_t
 
 def test_a_hang_is_told_with_the_file_in_which_it_waits_and_the_user_s_code_that_led_there():
     assert reason_of(HANG, stage=Stage.BUILD, stacks=WAITING, printed="", out_of_memory=False) == (
-        "no sign of life for 5 s at build: torch/utils/file_baton.py:49 (wait), called by norms.py:44 (rms)"
+        "no progress for 5 s at build: torch/utils/file_baton.py:49 (wait), called by norms.py:44 (rms)"
     )
 
 
 def test_without_stacks_the_stage_alone_is_told():
     assert (
-        reason_of(HANG, stage=Stage.BUILD, stacks="", printed="", out_of_memory=False)
-        == "no sign of life for 5 s at build"
+        reason_of(HANG, stage=Stage.BUILD, stacks="", printed="", out_of_memory=False) == "no progress for 5 s at build"
     )
 
 

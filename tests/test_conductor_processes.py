@@ -113,7 +113,7 @@ def test_messages_from_before_its_death_are_read_first(start):
 def test_silence_past_the_limit_is_a_hang(start):
     worker = start("threading.Event().wait()")
 
-    with pytest.raises(WorkerHungError, match=f"no sign of life for {HANG_S} s"):
+    with pytest.raises(WorkerHungError, match=f"no progress for {HANG_S} s"):
         worker.receive(timeout_s=HANG_S)
 
 

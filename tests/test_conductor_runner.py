@@ -63,7 +63,7 @@ def test_workloads_that_need_the_same_kind_of_process_share_one(measured):
     ("error", "status", "reason"),
     [
         (WorkerDiedError("SIGSEGV", signal=11), Status.CRASH, "SIGSEGV in backward, at timing"),
-        (WorkerHungError("no sign of life for 7 s"), Status.TIMEOUT, "no sign of life for 7 s in backward, at timing"),
+        (WorkerHungError("no progress for 7 s"), Status.TIMEOUT, "no progress for 7 s in backward, at timing"),
     ],
     ids=["death", "hang"],
 )

@@ -43,7 +43,7 @@ def pretended(monkeypatch):
 
 
 def losing(pretended, error=None, *, when=lambda: True):
-    """A builder whose forward ends the device's work, and raises where it is told to."""
+    """A builder whose forward ends the device's work, and raises where it is asked to."""
 
     def build(on):
         norm = zoo.honest(on)

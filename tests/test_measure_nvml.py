@@ -209,7 +209,7 @@ def test_a_library_that_is_not_installed_is_missing_with_its_reason(monkeypatch)
 
 
 def bus_library(**figures):
-    """A card that tells these of its memory and refuses the rest."""
+    """A card that reports these figures of its memory and refuses the rest."""
     library = Library()
     library.nvmlDeviceGetMaxClockInfo = lambda _, kind: figures["clock_mhz"] if kind == 2 else refuse()
     library.nvmlDeviceGetMemoryBusWidth = lambda _: figures["bits"]

@@ -14,7 +14,7 @@ def baseline(
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write it: .jsonl, or packed to .jsonl.gz.")
     ] = Path("baseline.jsonl"),
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> None:
     """Write a run as a compact baseline for `lnbench check --baseline`.
 

@@ -91,7 +91,7 @@ def check(
         typer.Option("--dry-run", help="Say which rows can be told apart in the time given; --against tries it out."),
     ] = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Hold an implementation against its old version, or a suite against an earlier run.
 

@@ -120,7 +120,7 @@ Timeout = Annotated[
     typer.Option(
         min=1.0,
         metavar="SECONDS",
-        help="How long one stage of one case may take without a sign of life.",
+        help="How long one stage of one case may take without making progress.",
         show_default=f"{DEFAULT_TIMEOUT_S:g}",
     ),
 ]

@@ -16,7 +16,7 @@ def compare(
     allow_different: AllowDifferent = None,
     format: Formats = None,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Compare two runs: per row the slowdown with its interval, a verdict and the reason.
 

@@ -22,7 +22,7 @@ def doctor(
     format: Formats = None,
     no_wait: NoWait = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Examine this machine: is it fit to measure on, and what would make it fitter?
 

@@ -43,7 +43,7 @@ def history(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write there instead of to stdout.")
     ] = None,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> None:
     """Show the runs of a folder over time: per row its speedup as a line, and what changed when.
 

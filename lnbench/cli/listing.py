@@ -73,7 +73,7 @@ def implementations(
     format: Formats = None,
     no_wait: NoWait = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Show every implementation: lnbench's own, those of plug-in files, and those of installed packages.
 
@@ -130,7 +130,7 @@ def _progress(found: Sequence["Listed"]) -> Iterator["Callable[[int, Listed], No
 
 
 @app.command()
-def suites(quiet: Quiet = False, debug: Debug = False) -> None:  # noqa: ARG001
+def suites(quiet: Quiet = False, debug: Debug = False) -> None:  # noqa: ARG001  (read by callbacks)
     """Show the shipped suites, with the question that each answers.
 
     Example:
@@ -149,8 +149,8 @@ def cases(
     implementation: Implementations = None,
     device: Devices = None,
     plugin: Plugins = None,
-    quiet: Quiet = False,  # noqa: ARG001
-    debug: Debug = False,  # noqa: ARG001
+    quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Show every case that a suite would measure on this machine, and why others are left out.
 

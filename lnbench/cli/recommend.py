@@ -29,7 +29,7 @@ def recommend(
     ] = None,
     format: Formats = None,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Say what to use: per workload the fastest implementation that computes the reference's function.
 

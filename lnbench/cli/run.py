@@ -79,7 +79,7 @@ def run(
     no_wait: NoWait = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and every skip; measure nothing.")] = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Measure a suite and show its tables.
 

@@ -21,7 +21,7 @@ def selftest(
     format: Formats = None,
     no_wait: NoWait = False,
     quiet: Quiet = False,  # noqa: ARG001  (read by its callback)
-    debug: Debug = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001  (read by its callback)
 ) -> int:
     """Measure how often this tool is right on this machine, now.
 

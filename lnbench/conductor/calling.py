@@ -24,7 +24,7 @@ _LAST_WORDS_S = 0.25
 _LOOK_S = 0.05
 
 TELL_S = 1.0
-"""A worker that is told to say where it is does so at once, unless the system keeps it from running."""
+"""A worker that is asked where it is answers at once, unless the system keeps it from running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _place_of(process: subprocess.Popen[bytes], tail: bytearray) -> str:
     before, ends = bytes(tail), monotonic() + TELL_S
     while bytes(tail) == before and monotonic() < ends:
         sleep(_LOOK_S)
-    sleep(_LOOK_S)  # the rest of what it tells
+    sleep(_LOOK_S)  # the rest of the stacks
     return place_of(bytes(tail).decode(errors="replace"), of_crash=False)
 
 

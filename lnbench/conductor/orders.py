@@ -1,4 +1,4 @@
-"""What workers are told to do: how each starts, and how long it may measure a workload."""
+"""Orders for workers: how each starts, and how long it may measure a workload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -12,8 +12,8 @@ from time import monotonic, sleep
 import psutil
 
 GRACE_S = 3.0
-"""How long what is told to end may take, before it is ended: enough to leave a build and release its locks, which the
-next run would wait for, and little where a call that never returns can't be left."""
+"""How long a process that is asked to end may take before it is killed: enough to leave a build and release its locks,
+which the next run would wait for, and little where a call that never returns can't be left."""
 
 _LONGEST_END_S = 30.0
 _REAPED_S = 5.0

@@ -109,7 +109,7 @@ class WorkerProcess:
                 if is_over:  # a process that it started holds the pipe open
                     raise self._death()
                 if left_s <= _TICK_S:
-                    raise WorkerHungError(f"no sign of life for {timeout_s:g} s")
+                    raise WorkerHungError(f"no progress for {timeout_s:g} s")
                 while_waiting()
                 continue
             data = os.read(self._messages_fd, _READ_BYTES)

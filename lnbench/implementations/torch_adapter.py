@@ -81,7 +81,7 @@ class TorchPrepared:
             if function.has_residual:
                 call = lambda x, residual: built(x, residual, *arguments)  # noqa: E731  # named by what calls it
             else:
-                call = lambda x: built(x, *arguments)  # noqa: E731
+                call = lambda x: built(x, *arguments)  # noqa: E731  # as above
         else:
             raise _no_implementation(built)
         self._call = autocast_call(call, workload)

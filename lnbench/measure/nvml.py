@@ -90,7 +90,7 @@ class Nvml:
         return tuple(found)
 
     def _setup(self, handle: Any) -> dict[str, Any]:
-        """How a card is set up, as far as it tells: what makes two cards of one name differ."""
+        """How a card is set up, as far as NVML reports it: what makes two cards of one name differ."""
         limit_mw = self._try("nvmlDeviceGetEnforcedPowerLimit", handle)
         clocks_mhz = {kind: self._try("nvmlDeviceGetMaxClockInfo", handle, kind) for kind in (_CLOCK_SM, _CLOCK_MEMORY)}
         ecc, mig = (self._try(f"nvmlDeviceGet{mode}Mode", handle) for mode in ("Ecc", "Mig"))
@@ -132,7 +132,7 @@ class Nvml:
         )
 
     def memory_bus(self, uuid: str) -> tuple[float | None, int | None]:
-        """The largest memory clock of a GPU in Hz, and the width of its memory bus in bits, as far as it tells."""
+        """The largest memory clock of a GPU in Hz and the width of its memory bus in bits; None where not reported."""
         handle = self._handle(uuid)
         if handle is None:
             return None, None
@@ -140,9 +140,9 @@ class Nvml:
         return None if clock_mhz is None else 1e6 * clock_mhz, self._try("nvmlDeviceGetMemoryBusWidth", handle)
 
     def readings(self, uuid: str) -> Mapping[str, float]:
-        """Clocks, power and temperature of a GPU now, as far as it tells; of a slice its card's clocks and temperature.
+        """Clocks, power and temperature of a GPU now, as far as NVML reports them.
 
-        The power of a card is not that of one of its slices.
+        Of a slice its card's clocks and temperature. The power of a card is not that of one of its slices.
         """
         handle, card = self._handle(uuid), self._card(uuid)
         if handle is None:

@@ -52,7 +52,7 @@ def phases_of(phases: Collection[Phase], prepared: Prepared) -> tuple[Phase, ...
 def kinds_for(phases: Collection[Phase], prepared: Prepared, *, on_cuda: bool) -> tuple[Kind, ...]:
     """The kinds of samples of a case that give these phases, as far as it has them.
 
-    On a GPU only the device's clock tells the parts of a step apart. Of work that it does not see they are not called
+    On a GPU only the device's clock separates the parts of a step. Of work that it does not see they are not called
     beside a step in one piece.
     """
     step = set(STEP_PHASES) & set(phases_of(phases, prepared))

@@ -1,4 +1,4 @@
-"""How a worker ends: with the process that started it, before others when memory runs out, when it is told to, and
+"""How a worker ends: with the process that started it, before others when memory runs out, when it is asked to, and
 telling where it was."""
 
 import ctypes

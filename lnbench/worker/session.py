@@ -167,7 +167,7 @@ class Session:
         except SpoiledProcessError:
             self._channel.leave()
         except (RuntimeError, MemoryError) as error:
-            # Checking holds copies of the inputs and several results; where those do not fit it is nobody's crash.
+            # Checking holds copies of the inputs and several results; where those do not fit no case is to blame.
             if not is_out_of_memory(error):
                 raise
             for number in order.cases.keys() - cases.ended:

@@ -176,6 +176,28 @@ def test_the_first_process_counts_kernels_and_says_so_where_it_sees_none(device,
     assert "saw no kernel" in texts(silent)["no-kernel-times"]
 
 
+def test_no_host_time_is_taken_after_the_profiler_has_looked_on(device, monkeypatch):
+    happened = []
+
+    class Profiler:
+        def kernels_s(self, work):
+            happened.append("kernels")
+            return [1e-6]
+
+    def host(clock, parts):
+        happened.append("host")
+        return dict.fromkeys(parts, 1e-6)
+
+    monkeypatch.setattr("lnbench.worker.session.TorchProfiler", lambda wait: Profiler())
+    monkeypatch.setattr("lnbench.worker.session.measure_memory", lambda cases: None)
+    monkeypatch.setattr("lnbench.worker.launching.host_overhead_s", host)
+
+    Session(Channel(), SETUP.model_copy(update={"process": 0}), started=0.0).measure(order("fused", "eager"))
+
+    assert happened == sorted(happened)
+    assert set(happened) == {"host", "kernels"}
+
+
 def test_a_profiler_that_fails_costs_no_case_its_rows(device, monkeypatch):
     class Broken:
         def kernels_s(self, work):

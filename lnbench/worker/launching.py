@@ -20,31 +20,43 @@ NO_KERNELS = "torch.profiler saw no kernel; CUPTI is missing, or another profile
 def measure_launching(cases: Cases, clock: EventClock, *, phases: Collection[Phase], profiler: Profiler | None) -> None:
     """Report, for every live case, the host's time to enqueue a call; with a profiler also its kernels.
 
-    Work on a stream of another framework has no host time here, since no spin holds that; its kernels are seen.
+    Work on a stream of another framework has no host time here, since no spin holds that; its kernels are seen. Host
+    times of all cases come first: once CUPTI has looked on it stays attached, and launches take longer.
     """
+    live, is_cuda = list(cases.live.items()), cases.workload.is_cuda
+    uses = {number: _Found() for number, _ in live}
+    for number, case in live:
+        with cases.attempt(number, Stage.LAUNCHING):
+            for kind in kinds_for(phases, case.prepared, on_cuda=is_cuda) if case.prepared.on_torch_stream else ():
+                with gradients_for(case.prepared, kind):
+                    uses[number].add_host(host_overhead_s(clock, _parts(case.prepared, kind)))
+                _renew(case.prepared)
     problem, sees_kernels = "", profiler is None
     for number, case in list(cases.live.items()):
         with cases.attempt(number, Stage.LAUNCHING):
-            found = _Found()
-            for kind in kinds_for(phases, case.prepared, on_cuda=cases.workload.is_cuda):
-                parts = _parts(case.prepared, kind)
+            found = uses[number]
+            for kind in kinds_for(phases, case.prepared, on_cuda=is_cuda):
+                if profiler is None:
+                    break
                 with gradients_for(case.prepared, kind):
-                    if case.prepared.on_torch_stream:
-                        found.add_host(host_overhead_s(clock, parts))
-                    if profiler is not None:
-                        try:
-                            found.add_kernels(kernel_use(profiler, parts))
-                        # The calls have run before: what fails now is the profiler, and its figures are not needed.
-                        except Exception as error:
-                            profiler, problem = None, describe(error)
-                if case.prepared.renew_dy is not None:
-                    case.prepared.renew_dy()
+                    try:
+                        found.add_kernels(kernel_use(profiler, _parts(case.prepared, kind)))
+                    # The calls have run before: what fails now is the profiler, and its figures are not needed.
+                    except Exception as error:
+                        profiler, problem = None, describe(error)
+                _renew(case.prepared)
             cases.report(found.event(cases.process, number, phases))
             sees_kernels = sees_kernels or bool(found.kernels)
     problem = problem or ("" if sees_kernels else NO_KERNELS)
     if problem and cases.live:
         some = "some kernel times" if sees_kernels else "kernel times"
         cases.notice(None, "no-kernel-times", f"{some} were not measured: {problem}")
+
+
+def _renew(prepared: Prepared) -> None:
+    """Fill a dy that backward has written into."""
+    if prepared.renew_dy is not None:
+        prepared.renew_dy()
 
 
 T = TypeVar("T")
